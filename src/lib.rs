@@ -1,0 +1,6 @@
+//! Layerwise keeps container builds cached. The modules, bottom to top; each names only those
+//! before it (`tests/tidy.rs`).
+
+pub mod edit;
+pub mod text;
+pub mod syntax;

@@ -1,0 +1,167 @@
+//! The typed view of a YAML tree.
+//!
+//! [`read`] takes what the tree has; [`read_recovering`] is for files that are being typed.
+//! Values are text, as a workflow's runner takes them: no tag is followed, no number is parsed.
+
+pub mod change;
+mod read;
+mod recovery;
+mod scalar;
+
+pub use read::read;
+pub use recovery::read_recovering;
+
+use super::Mapped;
+use crate::edit::Span;
+
+/// A YAML file as it is written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Source {
+    /// The first document; `None` where there is none that can be read.
+    pub root: Option<Node>,
+    /// All comments: from `#` to the end of the line, without its ending.
+    pub comments: Vec<Span>,
+    /// Places that could not be read. The rest of the file is in `root` all the same; no edit is
+    /// made of a file that has any.
+    pub errors: Vec<Span>,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// From its first to its last byte, without anchor, tag, comments and trailing white space.
+    /// For a block scalar: header and body, the last line's ending left out.
+    pub span: Span,
+    /// `&name` in front of it.
+    pub anchor: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// `key: value` pairs.
+    Mapping(Mapping),
+    /// `- item` list.
+    Sequence(Sequence),
+    /// Text, number, truth value.
+    Scalar(Scalar),
+    /// `*name`, with what it stands for where the anchor is known (not for a cycle).
+    Alias(String, Option<std::sync::Arc<Node>>),
+    /// Nothing: `key:` and no more, or a plain `~` or `null`.
+    Null,
+}
+
+/// A mapping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// `{…}`.
+    pub flow: bool,
+    /// In the order of the file; double keys are all here.
+    pub entries: Vec<Entry>,
+}
+
+/// One pair of a mapping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// From the key to the end of the value.
+    pub span: Span,
+    /// The key, decoded.
+    pub key: String,
+    /// Where the key stands, quotes included.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node,
+}
+
+/// A sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sequence {
+    /// `[…]`.
+    pub flow: bool,
+    /// The items. In block style each node's span begins behind the dash.
+    pub items: Vec<Node>,
+}
+
+/// A scalar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scalar {
+    /// How it is written.
+    pub style: Style,
+    /// Its text, decoded, with the way back to the file.
+    pub value: Mapped,
+    /// For block scalars: the column of the text, in spaces.
+    pub indent: usize,
+}
+
+/// How a scalar is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Without quotes.
+    Plain,
+    /// `'…'`.
+    Single,
+    /// `"…"`.
+    Double,
+    /// `|`.
+    Literal,
+    /// `>`.
+    Folded,
+}
+
+impl Node {
+    /// What an alias stands for; any other node stands for itself.
+    pub fn resolved(&self) -> &Node {
+        match &self.kind {
+            Kind::Alias(_, Some(target)) => target.resolved(),
+            _ => self,
+        }
+    }
+
+    /// The value of a key; the last one of double keys. Merge keys (`<<`) are followed.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|it| &it.value)
+    }
+
+    /// The pair of a key; the last one of double keys. Merge keys (`<<`) are followed.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        let Kind::Mapping(mapping) = &self.resolved().kind else { return None };
+        if let Some(entry) = mapping.entries.iter().rev().find(|it| it.key == key) {
+            return Some(entry);
+        }
+        mapping.entries.iter().filter(|it| it.key == "<<").find_map(|it| match &it.value.resolved().kind {
+            Kind::Sequence(sequence) => sequence.items.iter().find_map(|it| it.entry(key)),
+            _ => it.value.entry(key),
+        })
+    }
+
+    /// The pairs of a mapping, merge keys not followed; none for anything else.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.resolved().kind {
+            Kind::Mapping(mapping) => &mapping.entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of a sequence; none for anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.resolved().kind {
+            Kind::Sequence(sequence) => &sequence.items,
+            _ => &[],
+        }
+    }
+
+    /// The scalar, behind aliases.
+    pub fn scalar(&self) -> Option<&Scalar> {
+        match &self.resolved().kind {
+            Kind::Scalar(scalar) => Some(scalar),
+            _ => None,
+        }
+    }
+
+    /// The text of a scalar, behind aliases.
+    pub fn text(&self) -> Option<&str> {
+        self.scalar().map(|it| it.value.text.as_str())
+    }
+}
