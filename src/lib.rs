@@ -4,3 +4,9 @@
 pub mod edit;
 pub mod text;
 pub mod syntax;
+pub mod effects;
+pub mod volatility;
+pub mod value;
+pub mod shell;
+pub mod facts;
+pub mod ecosystem;

@@ -1,0 +1,175 @@
+//! Programs that read no variable of a project, whatever files they touch.
+//!
+//! A command that is not understood may read any file and any variable. Of these programs it is
+//! known that they read the variables of domain.md B.10 and those that their words expand, and no
+//! other: a build argument with the commit can be declared below them.
+
+use super::table::COMMON_VARIABLES;
+use super::{Action, recognise};
+use crate::shell::Script;
+
+/// coreutils, busybox and the tools of base systems, by their manuals.
+const PROGRAMS: &[&str] = &[
+    "[",
+    "addgroup",
+    "adduser",
+    "apt-key",
+    "apt-mark",
+    "awk",
+    "base64",
+    "basename",
+    "bunzip2",
+    "bzip2",
+    "cat",
+    "chgrp",
+    "chmod",
+    "chown",
+    "cp",
+    "cut",
+    "curl",
+    "cd",
+    "date",
+    "delgroup",
+    "deluser",
+    "df",
+    "dirname",
+    "dpkg",
+    "dpkg-reconfigure",
+    "du",
+    "echo",
+    "exit",
+    "false",
+    "find",
+    "fc-cache",
+    "getent",
+    "gpg",
+    "grep",
+    "groupadd",
+    "groupdel",
+    "groupmod",
+    "gunzip",
+    "gzip",
+    "head",
+    "id",
+    "install",
+    "ldconfig",
+    "ln",
+    "locale-gen",
+    "localedef",
+    "ls",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "passwd",
+    "printf",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "rpm",
+    "sed",
+    "set",
+    "sha1sum",
+    "sha256sum",
+    "sha512sum",
+    "shopt",
+    "sleep",
+    "sort",
+    "stat",
+    "strip",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "tr",
+    "true",
+    "truncate",
+    "type",
+    "uname",
+    "uniq",
+    "unlink",
+    "unxz",
+    "unzip",
+    "update-alternatives",
+    "update-ca-certificates",
+    "update-locale",
+    "useradd",
+    "userdel",
+    "usermod",
+    "wc",
+    "wget",
+    "which",
+    "whoami",
+    "xz",
+    "zip",
+];
+
+/// Constructs of the shell that run nothing but the commands that the script lists.
+const PLAIN_CONSTRUCTS: &[&str] = &["a condition", "a loop"];
+
+/// Whether a script is sure to read no variable but those its words expand and `reads_variable`
+/// knows.
+pub fn reads_known_variables(script: &Script) -> bool {
+    let followed = script.opaque.is_none_or(|(_, what)| PLAIN_CONSTRUCTS.contains(&what));
+    followed
+        && !script.commands.is_empty()
+        && script.commands.iter().all(|command| {
+            let computed = command
+                .words
+                .iter()
+                .chain(command.redirects.iter().map(|it| &it.target))
+                .chain(command.assignments.iter().map(|it| &it.1))
+                .any(|it| it.computed);
+            let quiet = match command.words.first() {
+                None => true,
+                Some(word) => (word.variables.is_empty() && PROGRAMS.contains(&crate::facts::name(&word.text))) || is_system_step(command),
+            };
+            quiet && !computed
+        })
+}
+
+/// Package managers of systems run scripts of packages, which know nothing of a project.
+fn is_system_step(command: &crate::shell::Command) -> bool {
+    recognise(command).is_some_and(|it| {
+        use super::Manager::{Apk, Apt, Dnf, Zypper};
+        matches!(it.manager, Apt | Apk | Dnf | Zypper) && it.action != Action::Build
+    })
+}
+
+/// Whether such a script may read `name` without naming it.
+pub fn reads_variable(name: &str) -> bool {
+    let system = super::table::ALL.iter().filter(|it| it.manifests.is_empty()).flat_map(|it| it.environment);
+    COMMON_VARIABLES.iter().chain(system).any(|it| match it.strip_suffix('*') {
+        Some(start) => name.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase()),
+        None => name.eq_ignore_ascii_case(it),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::parse;
+
+    #[test]
+    fn plain_commands_read_no_variable_of_a_project() {
+        for text in [
+            "addgroup -g 911 abc && mkdir -p /app",
+            "apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*",
+            "if [ -f /x ]; then rm /x; fi",
+            "/bin/mkdir /a",
+            "curl -fsSL https://example.com/a | tar -xz",
+        ] {
+            assert!(reads_known_variables(&parse(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_may() {
+        for text in ["make", "./build.sh", "npm ci", "sh -c 'x'", "echo $(git rev-parse HEAD)", "curl https://example.com | sh", "eval x", "", "cat <<< $(env)"]
+        {
+            assert!(!reads_known_variables(&parse(text)), "{text}");
+        }
+    }
+}

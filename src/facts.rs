@@ -1,0 +1,235 @@
+//! What is known of the disk. Rules ask here and never wait: what is not known yet is remembered as
+//! wanted, and the next snapshot has it.
+//!
+//! Paths are absolute, with `/`, and cleaned of `.` and `..` ([`join`], [`parent`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// Something that a rule asked of the disk.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Want {
+    /// The text of a file.
+    Text(String),
+    /// The files below a folder.
+    Tree(String),
+}
+
+/// The text of a file, as far as it can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    /// There is no such file.
+    Missing,
+    /// There is one, but it is too large, not UTF-8, not a file, or outside the workspace.
+    Unreadable,
+    /// Its text.
+    Known(Arc<str>),
+}
+
+/// What stands at a path of a [`Tree`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A folder whose content was not listed: `.git`, an installed dependency folder, too deep.
+    Unlisted,
+    /// A symbolic link; never followed.
+    Link,
+}
+
+/// All that is below a folder, by its path relative to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tree {
+    /// Relative paths, with `/`.
+    pub entries: BTreeMap<String, Entry>,
+    /// Whether the walk stopped at its bound, so that an absent path may exist all the same.
+    pub truncated: bool,
+    /// Whether the folder itself exists.
+    pub exists: bool,
+}
+
+/// Facts from disk, as a snapshot holds them.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    texts: Arc<BTreeMap<String, Text>>,
+    trees: Arc<BTreeMap<String, Arc<Tree>>>,
+    wanted: Arc<Mutex<BTreeSet<Want>>>,
+}
+
+impl Facts {
+    /// The text of `path`; `None` where it is not known yet.
+    pub fn text(&self, path: &str) -> Option<&Text> {
+        let res = self.texts.get(path);
+        if res.is_none() {
+            self.want(Want::Text(path.to_owned()));
+        }
+        res
+    }
+
+    /// The text of `path`, if it is known; asking this way makes nothing wanted.
+    pub fn peek(&self, path: &str) -> Option<&Text> {
+        self.texts.get(path)
+    }
+
+    /// The files below `folder`; `None` where they are not known yet.
+    pub fn tree(&self, folder: &str) -> Option<&Arc<Tree>> {
+        let res = self.trees.get(folder);
+        if res.is_none() {
+            self.want(Want::Tree(folder.to_owned()));
+        }
+        res
+    }
+
+    /// The same facts with a list of wants of its own, so that one can tell who asked.
+    pub fn apart(&self) -> Facts {
+        Facts { texts: self.texts.clone(), trees: self.trees.clone(), wanted: Arc::default() }
+    }
+
+    fn want(&self, want: Want) {
+        // A poisoned lock only means that another thread panicked between two inserts.
+        self.wanted.lock().unwrap_or_else(|it| it.into_inner()).insert(want);
+    }
+
+    /// Takes what was asked for and not known, in order.
+    pub fn take_wanted(&self) -> Vec<Want> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(|it| it.into_inner());
+        std::mem::take(&mut *wanted).into_iter().collect()
+    }
+
+    /// Learns the text of a file, in the place of what was known.
+    pub fn set_text(&mut self, path: impl Into<String>, text: Text) {
+        Arc::make_mut(&mut self.texts).insert(path.into(), text);
+    }
+
+    /// Learns the files below a folder, in the place of what was known.
+    pub fn set_tree(&mut self, folder: impl Into<String>, tree: Tree) {
+        Arc::make_mut(&mut self.trees).insert(folder.into(), Arc::new(tree));
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.texts = Arc::default();
+        self.trees = Arc::default();
+    }
+
+    /// Forgets all that depends on `path`: its text and what is below it, and the trees of the
+    /// folders above it. What is asked again is read again. Says whether anything was known.
+    pub fn forget(&mut self, path: &str) -> bool {
+        let texts: Vec<String> = below(&self.texts, path).cloned().collect();
+        let trees: Vec<String> = self.trees.keys().filter(|it| is_below(path, it)).chain(below(&self.trees, path)).cloned().collect();
+        // Only what was known is worth a copy of the map that a snapshot shares.
+        if !texts.is_empty() {
+            let known = Arc::make_mut(&mut self.texts);
+            texts.iter().for_each(|it| drop(known.remove(it)));
+        }
+        if !trees.is_empty() {
+            let known = Arc::make_mut(&mut self.trees);
+            trees.iter().for_each(|it| drop(known.remove(it)));
+        }
+        !texts.is_empty() || !trees.is_empty()
+    }
+}
+
+/// The keys that are `path` or lie below it.
+fn below<'a, T>(map: &'a BTreeMap<String, T>, path: &'a str) -> impl Iterator<Item = &'a String> {
+    // What is below sorts behind the path itself, with others between: `a`, `a-b`, `a/b`.
+    map.range(path.to_owned()..).map(|(it, _)| it).take_while(move |it| it.starts_with(path)).filter(move |it| is_below(it, path))
+}
+
+/// Joins a path to a folder and takes out `.`, `..` and doubled `/`. An absolute `path` stands for
+/// itself. `..` above the root stays at the root.
+pub fn join(folder: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let whole = if path.starts_with('/') { [path, ""] } else { [folder, path] };
+    for part in whole.iter().flat_map(|it| it.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The folder that holds `path`; the root holds itself.
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+/// The last part of `path`.
+pub fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether `path` is `folder` or lies below it.
+pub fn is_below(path: &str, folder: &str) -> bool {
+    folder == "/" || path.strip_prefix(folder).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+}
+
+/// The path of `path` relative to `folder`, which it lies below; empty for the folder itself.
+pub fn relative<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    if folder == "/" {
+        return path.strip_prefix('/');
+    }
+    let rest = path.strip_prefix(folder)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned() {
+        assert_eq!(join("/a/b", "../c/./d"), "/a/c/d");
+        assert_eq!(join("/a", "/x//y/"), "/x/y");
+        assert_eq!(join("/a", "../../.."), "/");
+        assert_eq!(join("/a", ""), "/a");
+    }
+
+    #[test]
+    fn below_goes_by_whole_parts() {
+        assert!(is_below("/a/b", "/a"));
+        assert!(!is_below("/ab", "/a"));
+        assert_eq!(relative("/a/b/c", "/a"), Some("b/c"));
+        assert_eq!(relative("/a", "/"), Some("a"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_wanted_once() {
+        let facts = Facts::default();
+        assert_eq!(facts.text("/a"), None);
+        assert_eq!(facts.text("/a"), None);
+        assert_eq!(facts.take_wanted(), [Want::Text("/a".into())]);
+        assert_eq!(facts.take_wanted(), []);
+    }
+
+    #[test]
+    fn a_change_forgets_the_trees_above_it() {
+        let mut facts = Facts::default();
+        facts.set_tree("/a", Tree::default());
+        facts.set_tree("/b", Tree::default());
+        facts.forget("/a/x/y");
+        assert!(facts.tree("/a").is_none());
+        assert!(facts.tree("/b").is_some());
+    }
+
+    #[test]
+    fn a_folder_that_goes_takes_all_below_it() {
+        let mut facts = Facts::default();
+        for path in ["/a", "/a-b", "/a/b", "/ab"] {
+            facts.set_text(path, Text::Missing);
+        }
+        facts.set_tree("/a/b", Tree::default());
+        assert!(facts.forget("/a"));
+        assert!(!facts.forget("/a"));
+        let known: Vec<_> = ["/a", "/a-b", "/a/b", "/ab"].into_iter().filter(|it| facts.text(it).is_some()).collect();
+        assert_eq!(known, ["/a-b", "/ab"]);
+        assert!(facts.tree("/a/b").is_none());
+    }
+}
