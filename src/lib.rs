@@ -10,3 +10,6 @@ pub mod value;
 pub mod shell;
 pub mod facts;
 pub mod ecosystem;
+pub mod cache;
+pub mod build;
+pub mod dockerfile;

@@ -1,0 +1,167 @@
+//! The build context of a Dockerfile, as far as the disk and the builds that use it tell.
+
+use super::ignore::{IgnoreFile, Ignored};
+use crate::ecosystem::is_manifest;
+use crate::edit::Span;
+use crate::facts::{self, Entry, Facts, Text, Tree};
+use crate::volatility::Variance;
+use std::sync::Arc;
+
+/// More members than a workspace that can be followed has.
+const MAX_NAMESAKES: usize = 500;
+
+/// What a Dockerfile is built with.
+#[derive(Debug, Clone, Default)]
+pub struct Context<'a> {
+    /// What is known of the disk; nothing where there is none.
+    pub facts: Option<&'a Facts>,
+    /// The folder that is sent as the context, or that the builder clones.
+    pub folder: Option<String>,
+    /// Whether the builder clones the repository itself, so that no ignore file is applied and
+    /// only tracked files are there.
+    pub git: bool,
+    /// The ignore file in effect.
+    pub ignore: Ignore,
+    /// The files of the folder.
+    pub tree: Option<Arc<Tree>>,
+    /// What the known builds pass; `None` where no build of this Dockerfile is known.
+    pub passed: Option<Vec<Passed>>,
+    /// Further names of build arguments that change on every commit, from the configuration.
+    pub volatile_names: Vec<String>,
+    /// Targets of the known builds: `None` in it is the last stage.
+    pub targets: Vec<Option<String>>,
+}
+
+/// The ignore file of a context.
+#[derive(Debug, Clone, Default)]
+pub enum Ignore {
+    /// It is not known whether there is one.
+    #[default]
+    Unknown,
+    /// There is none, or the builder applies none.
+    None,
+    /// Its path and rules.
+    File(String, Arc<IgnoreFile>),
+}
+
+/// A build argument that a known build passes.
+#[derive(Debug, Clone)]
+pub struct Passed {
+    /// Its name.
+    pub name: String,
+    /// What its value varies with.
+    pub variance: Variance,
+    /// The file of the build.
+    pub path: Arc<str>,
+    /// Where the argument stands there.
+    pub span: Span,
+    /// How the value is written.
+    pub text: String,
+}
+
+/// What is known of one file of the context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum File {
+    /// It is not in the context.
+    Absent,
+    /// It may be there.
+    Unknown,
+    /// It is there, with this text.
+    Known(Arc<str>),
+    /// It is there, but its text cannot be had.
+    Present,
+}
+
+impl Context<'_> {
+    /// Whether the ignore file leaves `path` out; `None` where that is not known.
+    pub fn excludes(&self, path: &str) -> Option<bool> {
+        match &self.ignore {
+            Ignore::Unknown => None,
+            Ignore::None => Some(false),
+            Ignore::File(_, ignore) => Some(ignore.excludes(path)),
+        }
+    }
+
+    /// Whether nothing at or below `path` can be in the context: all of it is ignored.
+    pub fn excludes_all(&self, path: &str) -> bool {
+        match &self.ignore {
+            Ignore::File(_, ignore) => ignore.excludes(path) && ignore.excludes_tree(path) == Ignored::All,
+            Ignore::Unknown | Ignore::None => false,
+        }
+    }
+
+    /// What stands at `path` of the context on disk, ignored or not; `None` where that is not known.
+    pub fn entry(&self, path: &str) -> Option<Option<Entry>> {
+        let tree = self.tree.as_ref()?;
+        if path.is_empty() {
+            return Some(tree.exists.then_some(Entry::Folder));
+        }
+        match tree.entries.get(path) {
+            Some(entry) => Some(Some(*entry)),
+            None if tree.truncated || self.is_unlisted(path) => None,
+            None => Some(None),
+        }
+    }
+
+    /// Whether a folder above `path` was not listed.
+    fn is_unlisted(&self, path: &str) -> bool {
+        let Some(tree) = &self.tree else { return true };
+        path.match_indices('/').any(|(at, _)| matches!(tree.entries.get(&path[..at]), Some(Entry::Unlisted | Entry::Link)))
+    }
+
+    /// The file `path` of the context, ignore file applied.
+    pub fn file(&self, path: &str) -> File {
+        match self.excludes(path) {
+            Some(true) => return File::Absent,
+            None => return File::Unknown,
+            Some(false) => {}
+        }
+        match self.entry(path) {
+            Some(None) => return File::Absent,
+            Some(Some(Entry::File)) => {}
+            Some(Some(_)) | None => return File::Unknown,
+        }
+        let (Some(facts), Some(folder)) = (self.facts, &self.folder) else { return File::Unknown };
+        self.want_namesakes(facts, folder, path);
+        match facts.text(&facts::join(folder, path)) {
+            Some(Text::Known(text)) => File::Known(text.clone()),
+            Some(Text::Missing) => File::Absent,
+            Some(Text::Unreadable) => File::Present,
+            None => File::Unknown,
+        }
+    }
+
+    /// Asks for all manifests of one name at once: the members of a workspace are read one by one,
+    /// and would otherwise cost a round of reading each.
+    fn want_namesakes(&self, facts: &Facts, folder: &str, path: &str) {
+        let name = facts::name(path);
+        let Some(tree) = self.tree.as_ref().filter(|_| is_manifest(name) && facts.peek(&facts::join(folder, path)).is_none()) else { return };
+        let namesakes = tree.entries.keys().filter(|it| facts::name(it) == name && self.excludes(it) == Some(false));
+        for it in namesakes.take(MAX_NAMESAKES) {
+            facts.text(&facts::join(folder, it));
+        }
+    }
+
+    /// The names of what is in the folder `path` of the context, ignore file applied; `None` where
+    /// that is not known.
+    pub fn list(&self, path: &str) -> Option<Vec<(String, Entry)>> {
+        let tree = self.tree.as_ref()?;
+        if tree.truncated || matches!(self.ignore, Ignore::Unknown) {
+            return None;
+        }
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let inside = tree.entries.range(prefix.clone()..).take_while(|(it, _)| it.starts_with(&prefix));
+        let direct = inside.filter(|(it, _)| it.len() > prefix.len() && !it[prefix.len()..].contains('/'));
+        Some(direct.filter(|(it, _)| self.excludes(it) == Some(false)).map(|(it, entry)| (it[prefix.len()..].to_owned(), *entry)).collect())
+    }
+
+    /// Whether the known builds pass `name`; `None` where no build is known.
+    pub fn passes(&self, name: &str) -> Option<bool> {
+        self.passed.as_ref().map(|it| it.iter().any(|it| it.name == name))
+    }
+
+    /// What the known builds pass as `name`.
+    pub fn passed(&self, name: &str) -> impl Iterator<Item = &Passed> {
+        self.passed.iter().flatten().filter(move |it| it.name == name)
+    }
+}

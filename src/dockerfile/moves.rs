@@ -1,0 +1,441 @@
+//! Moves of instructions that are proven not to change what the build produces.
+//!
+//! Two instructions may change places if neither reads what the other writes and both do not write
+//! the same place (Bernstein's conditions, [`Effects::conflicts`]). A move of one instruction is a
+//! row of such swaps. [`Move`] has a private field and is made here only: whoever holds one has the
+//! proof.
+
+use super::plan::Plan;
+use super::{Kind, clean_source, is_glob, line_start};
+use crate::edit::{Edit, EditSet, Span};
+use crate::effects::{Conflict, Place};
+use crate::facts;
+use std::collections::BTreeMap;
+
+/// A reordering that is proven to leave the image's files and configuration as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move(EditSet);
+
+impl Move {
+    /// The edits that do it.
+    pub fn into_edits(self) -> EditSet {
+        self.0
+    }
+
+    /// Both moves at once, if they touch different places of the file.
+    pub fn and(self, other: Move) -> Option<Move> {
+        if self.0.collides(&other.0) {
+            return None;
+        }
+        EditSet::new(self.0.iter().chain(other.0.iter()).cloned().collect()).ok().map(Move)
+    }
+}
+
+/// Why a move is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What stands in the way, in the Dockerfile.
+    pub span: Span,
+    /// The file of the build context that stands in the way, by its absolute path, and where in it.
+    pub file: Option<(String, Span)>,
+    /// Said of it: "this writes …", "`package.json` runs …".
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal because of something in the Dockerfile.
+    pub fn at(span: Span, reason: impl Into<String>) -> Refusal {
+        Refusal { span, file: None, reason: reason.into() }
+    }
+}
+
+impl Plan<'_> {
+    fn refusal(&self, index: usize, reason: impl Into<String>) -> Refusal {
+        Refusal::at(self.steps[index].instruction.span, reason)
+    }
+
+    /// Why the step's effects are not known, if that is so, at the place that says it.
+    fn opaque(&self, index: usize) -> Option<Refusal> {
+        let step = &self.steps[index];
+        let obstacle = step.obstacle.as_ref()?;
+        let mut res = self.refusal(index, obstacle.reason.clone());
+        match (&obstacle.file, &step.instruction.kind) {
+            (Some(path), _) => {
+                let folder = self.context.folder.as_deref();
+                let source = self.provider(path, index).map(|it| it.1);
+                res.file = folder.zip(source).map(|(folder, source)| (facts::join(folder, &source), obstacle.at.unwrap_or_default()));
+            }
+            (None, Kind::Run(run)) => res.span = obstacle.at.map_or(res.span, |it| run.command.span(it)),
+            (None, _) => {}
+        }
+        Some(res)
+    }
+
+    fn conflict(&self, index: usize, conflict: &Conflict) -> Refusal {
+        self.opaque(index).unwrap_or_else(|| self.refusal(index, format!("this {conflict}")))
+    }
+
+    /// Moves the instruction `run` above the copy `copy`, together with the instructions between
+    /// them that it cannot do without, and copies first the files that it needs from the copies it
+    /// moves across.
+    ///
+    /// # Errors
+    /// The first thing that stands in the way.
+    pub fn hoist(&self, source: &str, run: usize, copy: usize) -> Result<Move, Refusal> {
+        self.arrange(source, run, copy).map(Move)
+    }
+
+    /// The same move where it cannot be proven, as a suggestion: it rests on what most often holds.
+    /// `None` if something else stands in the way.
+    pub fn suggest_hoist(&self, source: &str, run: usize, copy: usize) -> Option<EditSet> {
+        self.usual().arrange(source, run, copy).ok()
+    }
+
+    fn arrange(&self, source: &str, run: usize, copy: usize) -> Result<EditSet, Refusal> {
+        if let Some(refusal) = self.opaque(run) {
+            return Err(refusal);
+        }
+        self.check_stages(copy, run)?;
+        // From the last to the first.
+        let mut group = vec![run];
+        let mut carried: BTreeMap<usize, Vec<Carried>> = BTreeMap::new();
+        for index in (copy..run).rev() {
+            match self.cross(index, &group)? {
+                Crossing::Free => {}
+                Crossing::Carry(files) => {
+                    for (member, file) in files {
+                        carried.entry(member).or_default().push(file);
+                    }
+                }
+                Crossing::Join(refusal) if index == copy => return Err(refusal),
+                Crossing::Join(refusal) => {
+                    if self.steps[index].obstacle.is_some() || matches!(self.steps[index].instruction.kind, Kind::Onbuild | Kind::Unknown) {
+                        return Err(refusal);
+                    }
+                    group.push(index);
+                }
+            }
+        }
+        group.reverse();
+        self.write_hoist(source, copy, &group, &carried)
+    }
+
+    /// Instructions of several stages are one chain only if nobody else starts from, or looks
+    /// into, the stages that the move changes.
+    fn check_stages(&self, first: usize, last: usize) -> Result<(), Refusal> {
+        let stages: Vec<usize> = self.steps[first..=last].iter().map(|it| it.stage).collect();
+        let Some((&top, &bottom)) = stages.first().zip(stages.last()) else { return Ok(()) };
+        if top == bottom {
+            return Ok(());
+        }
+        for stage in &self.dockerfile.stages {
+            let uses: Vec<usize> = self.dockerfile.sources_of(stage).into_iter().filter(|it| (top..bottom).contains(it)).collect();
+            let own = stages.contains(&stage.index) && uses.len() == 1;
+            if !uses.is_empty() && !own {
+                return Err(Refusal::at(stage.from.span, format!("the stage `{}` is used here as well", self.dockerfile.stages[uses[0]].label())));
+            }
+        }
+        let named = self.context.targets.iter().flatten().filter_map(|it| self.dockerfile.stage(it));
+        if named.map(|it| it.index).any(|it| (top..bottom).contains(&it)) || self.context.passed.is_none() {
+            let from = &self.dockerfile.stages[bottom].from;
+            return Err(Refusal::at(from.span, "the stage it starts from may be built by itself"));
+        }
+        Ok(())
+    }
+
+    /// Whether all of `group` (last first) can cross the instruction `index`, which stands before it.
+    fn cross(&self, index: usize, group: &[usize]) -> Result<Crossing, Refusal> {
+        let crossed = &self.steps[index];
+        let mut files = Vec::new();
+        for &member in group {
+            for conflict in crossed.effects.conflicts(&self.steps[member].effects) {
+                match self.carry(index, member, &conflict)? {
+                    Some(carried) => files.extend(carried.into_iter().map(|it| (member, it))),
+                    None => return Ok(Crossing::Join(self.conflict(index, &conflict))),
+                }
+            }
+        }
+        Ok(if files.is_empty() { Crossing::Free } else { Crossing::Carry(files) })
+    }
+
+    /// The files that `member` needs from the copy `index`, if that is all there is to `conflict`.
+    fn carry(&self, index: usize, member: usize, conflict: &Conflict) -> Result<Option<Vec<Carried>>, Refusal> {
+        let step = &self.steps[index];
+        let Kind::Copy(copy) = &step.instruction.kind else { return Ok(None) };
+        let needs = &self.steps[member].needs;
+        let (Conflict::Needs(Place::File(path)) | Conflict::Needs(Place::Tree { root: path, .. })) = conflict else { return Ok(None) };
+        if !(needs.files.contains(path) || needs.trees.contains(path)) || copy.from.is_some() {
+            return Ok(None);
+        }
+        let Some(source) = self.source_in(index, path) else {
+            // The copy does not bring this file, so that moving across it changes nothing.
+            return Ok(if self.lacks(index, path) { Some(Vec::new()) } else { None });
+        };
+        // An earlier copy may have brought the very same file already.
+        if self.provider(path, index).is_some_and(|(_, it)| it == source) {
+            return Ok(Some(Vec::new()));
+        }
+        if copy.link {
+            return Err(self.refusal(index, "a linked copy makes the folders above it anew"));
+        }
+        if source.contains(|c: char| c.is_whitespace() || "*?[]\"'\\$`{},".contains(c)) {
+            return Err(self.refusal(index, format!("`{source}` cannot be named in a COPY without quoting")));
+        }
+        Ok(Some(vec![Carried { copy: index, path: path.clone(), source }]))
+    }
+
+    /// Whether the copy surely does not bring `path`.
+    fn lacks(&self, index: usize, path: &str) -> bool {
+        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return false };
+        let Some(destination) = self.steps[index].state.path(&copy.destination.text, self.dockerfile.escape) else { return false };
+        let Some(relative) = facts::relative(path, &destination) else { return true };
+        copy.sources.iter().all(|source| {
+            let source = clean_source(&source.text);
+            let inside = facts::join(&format!("/{source}"), relative)[1..].to_owned();
+            !is_glob(&source) && !source.contains('$') && self.context.file(&inside) == super::context::File::Absent
+        })
+    }
+
+    fn write_hoist(&self, source: &str, copy: usize, group: &[usize], carried: &BTreeMap<usize, Vec<Carried>>) -> Result<EditSet, Refusal> {
+        let first = self.steps[copy].instruction;
+        let mut writer = Writer::new(source, first.owned.start);
+        let mut brought: Vec<&str> = Vec::new();
+        for &member in group {
+            let files: Vec<&Carried> = carried.get(&member).into_iter().flatten().filter(|it| !brought.contains(&it.path.as_str())).collect();
+            brought.extend(files.iter().map(|it| it.path.as_str()));
+            let needs = &self.steps[member].needs;
+            let ordered = needs.files.iter().chain(&needs.trees).filter_map(|path| files.iter().find(|it| it.path == *path)).copied();
+            for line in self.copies(ordered)? {
+                writer.add(&line);
+            }
+            writer.take(self.steps[member].instruction.owned);
+        }
+        writer.finish().ok_or_else(|| self.refusal(copy, "the lines of the two instructions overlap"))
+    }
+
+    /// COPY instructions that bring the files, one for each folder.
+    fn copies<'c>(&self, files: impl Iterator<Item = &'c Carried>) -> Result<Vec<String>, Refusal> {
+        let mut folders: Vec<(usize, String, Vec<String>)> = Vec::new();
+        for file in files {
+            let step = &self.steps[file.copy];
+            let (Kind::Copy(copy), Some(whole)) = (&step.instruction.kind, self.destination(file.copy)) else { continue };
+            let relative = facts::relative(&file.path, &whole).unwrap_or("");
+            let folder = relative.rsplit_once('/').map_or("", |it| it.0);
+            let written = &copy.destination.text;
+            let target = match (folder, written.as_str()) {
+                ("", ".") => "./".to_owned(),
+                ("", it) if it.ends_with('/') => it.to_owned(),
+                ("", it) => format!("{it}/"),
+                (folder, ".") => format!("{folder}/"),
+                (folder, it) => format!("{}/{folder}/", it.trim_end_matches('/')),
+            };
+            let source = name_like(copy.sources.first().map_or("", |it| &it.text), &file.source);
+            match folders.iter_mut().find(|(index, it, _)| *index == file.copy && *it == target) {
+                Some((.., sources)) => sources.push(source),
+                None => folders.push((file.copy, target, vec![source])),
+            }
+        }
+        let mut lines = Vec::new();
+        for (index, target, sources) in folders {
+            if target.contains(char::is_whitespace) {
+                return Err(self.refusal(index, "its destination cannot be named without quoting"));
+            }
+            let flags = self.steps[index].instruction.flags.iter().filter(|it| matches!(it.name.as_str(), "chown" | "chmod"));
+            let flags: String = flags.map(|it| format!("--{}={} ", it.name, it.value.as_ref().map_or("", |it| &it.text))).collect();
+            let keyword = if self.steps[index].instruction.keyword_is_lower { "copy" } else { "COPY" };
+            lines.push(format!("{keyword} {flags}{} {target}", sources.join(" ")));
+        }
+        Ok(lines)
+    }
+
+    fn destination(&self, index: usize) -> Option<String> {
+        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return None };
+        self.steps[index].state.path(&copy.destination.text, self.dockerfile.escape)
+    }
+
+    /// Moves the instruction `moved` down to directly above `below`, together with those between
+    /// them that depend on it.
+    ///
+    /// # Errors
+    /// The first thing that stands in the way.
+    pub fn sink(&self, source: &str, moved: usize, below: usize) -> Result<Move, Refusal> {
+        let mut group = vec![moved];
+        for index in moved + 1..below {
+            let step = &self.steps[index];
+            let conflict = group.iter().find_map(|it| self.steps[*it].effects.conflicts(&step.effects).into_iter().next());
+            let Some(conflict) = conflict else { continue };
+            let joins = matches!(step.instruction.kind, Kind::Env(_) | Kind::Label(_) | Kind::Arg(_) | Kind::Config { .. });
+            if !joins || step.stage != self.steps[moved].stage {
+                return Err(self.opaque(index).unwrap_or_else(|| self.refusal(index, format!("this {}", said_of_later(&conflict)))));
+            }
+            group.push(index);
+        }
+        let end = self.steps.get(below).filter(|it| it.stage == self.steps[moved].stage);
+        let place = match end {
+            Some(step) => step.instruction.owned.start,
+            None => self.steps[below - 1].instruction.lines.end,
+        };
+        let mut writer = Writer::new(source, place);
+        for member in group {
+            writer.take(self.steps[member].instruction.owned);
+        }
+        writer.finish().map(Move).ok_or_else(|| self.refusal(moved, "the lines of the two instructions overlap"))
+    }
+
+    /// Joins the shell-form RUN `later` to the RUN `earlier` directly above it: `earlier && later`.
+    ///
+    /// # Errors
+    /// What keeps the two from being one command (domain.md B.4).
+    pub fn merge(&self, source: &str, earlier: usize, later: usize) -> Result<Move, Refusal> {
+        let (first, second) = (&self.steps[earlier], &self.steps[later]);
+        if later != earlier + 1 || first.stage != second.stage {
+            return Err(self.refusal(later, "another instruction stands between the two"));
+        }
+        for index in [earlier, later] {
+            let step = &self.steps[index];
+            let Kind::Run(run) = &step.instruction.kind else { return Err(self.refusal(index, "this is no RUN")) };
+            let plain = run.shell_form && !run.heredoc && !run.special && run.mounts.is_empty() && step.instruction.flags.is_empty();
+            // A `#` would turn what is joined into a comment; `||` would bind differently.
+            let simple = run.script.opaque.is_none()
+                && !run.command.text.contains('#')
+                && !run.command.text.trim_end().ends_with([';', '&', '\\'])
+                && run.script.commands.iter().all(|it| {
+                    it.joined != crate::shell::Join::Or
+                        && !it.words.is_empty()
+                        && !matches!(
+                            it.words[0].text.as_str(),
+                            "cd" | "pushd" | "set" | "trap" | "umask" | "export" | "alias" | "exec" | "exit" | "." | "source" | "eval" | "unset" | "shopt"
+                        )
+                });
+            if !plain || !simple || step.state.foreign_shell || starts_with_heredoc(run, source) {
+                return Err(self.refusal(index, "this is not a plain list of commands"));
+            }
+        }
+        let Kind::Run(run) = &second.instruction.kind else { return Err(self.refusal(later, "this is no RUN")) };
+        let body = run.command.span(Span::new(0, run.command.text.len()));
+        // From the end of the first command to the first word of the second: comments between the
+        // two instructions would end up inside one, so that there must be none.
+        let gap = Span::new(first.instruction.span.end, body.start);
+        if second.instruction.owned.start != second.instruction.lines.start {
+            return Err(self.refusal(later, "a comment stands between the two"));
+        }
+        let escape = self.dockerfile.escape;
+        let ending = line_ending(source, first.instruction.lines.start);
+        EditSet::new(vec![Edit::replace(gap, format!(" && {escape}{ending}    "))])
+            .map(Move)
+            .map_err(|_| self.refusal(later, "the lines of the two instructions overlap"))
+    }
+}
+
+fn starts_with_heredoc(run: &super::Run, source: &str) -> bool {
+    // The command of a heredoc is its body, which does not follow on the keyword's line.
+    let start = run.command.offset(0);
+    source.get(line_start(source, start)..start).is_none_or(|it| it.trim().is_empty())
+}
+
+fn said_of_later(conflict: &Conflict) -> String {
+    match conflict {
+        Conflict::Needs(place) => format!("may read {place}"),
+        Conflict::Spoils(place) => format!("writes {place}, which the moved instruction reads"),
+        Conflict::Races(place) => format!("writes {place} as well"),
+    }
+}
+
+/// What crossing an instruction takes.
+enum Crossing {
+    /// Nothing.
+    Free,
+    /// Files have to be copied first: who needs which.
+    Carry(Vec<(usize, Carried)>),
+    /// It has to come along, or stands in the way.
+    Join(Refusal),
+}
+
+/// A file that is copied before the copy that would bring it.
+struct Carried {
+    /// The copy that would bring it.
+    copy: usize,
+    /// Its path in the image.
+    path: String,
+    /// Its path in the context.
+    source: String,
+}
+
+/// Names a file of the context the way the source it comes from is named: `./app` makes
+/// `./app/requirements.txt`.
+fn name_like(like: &str, source: &str) -> String {
+    if like.starts_with("./") && !clean_source(like).is_empty() {
+        format!("./{source}")
+    } else if like.starts_with('/') && !clean_source(like).is_empty() {
+        format!("/{source}")
+    } else {
+        source.to_owned()
+    }
+}
+
+/// The line ending in use at `offset`.
+pub(super) fn line_ending(source: &str, offset: usize) -> &'static str {
+    let line = source.get(offset..).or(Some(source)).and_then(|it| it.find('\n').map(|end| &it[..end]));
+    match line.or_else(|| source.find('\n').map(|end| &source[..end])) {
+        Some(line) if line.ends_with('\r') => "\r\n",
+        _ => "\n",
+    }
+}
+
+/// Takes lines away and puts them, and new ones, at one place.
+struct Writer<'a> {
+    source: &'a str,
+    place: usize,
+    ending: &'static str,
+    inserted: String,
+    edits: Vec<Edit>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(source: &'a str, place: usize) -> Writer<'a> {
+        Writer { source, place, ending: line_ending(source, place), inserted: String::new(), edits: Vec::new() }
+    }
+
+    fn add(&mut self, line: &str) {
+        self.inserted.push_str(line);
+        self.inserted.push_str(self.ending);
+    }
+
+    /// Moves whole lines.
+    fn take(&mut self, lines: Span) {
+        let text = lines.of(self.source);
+        self.inserted.push_str(text);
+        let mut delete = lines;
+        if !text.ends_with('\n') {
+            // The last line of a file without a final line ending: the line before it becomes the last.
+            self.inserted.push_str(self.ending);
+            let before = &self.source[..lines.start];
+            delete.start = before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).unwrap_or(before).len();
+        } else {
+            // Of two blank lines that would meet, one goes.
+            let blank_before = self.source[..lines.start].ends_with("\n\n") || self.source[..lines.start].ends_with("\n\r\n");
+            let rest = &self.source[lines.end..];
+            let blank_after = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n'));
+            match blank_after {
+                Some(after) if blank_before => delete.end = self.source.len() - after.len(),
+                None if blank_before && rest.is_empty() => {
+                    let before = &self.source[..lines.start];
+                    delete.start = before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).unwrap_or(before).len();
+                }
+                _ => {}
+            }
+        }
+        self.edits.push(Edit::delete(delete));
+    }
+
+    fn finish(mut self) -> Option<EditSet> {
+        let mut inserted = std::mem::take(&mut self.inserted);
+        if self.place == self.source.len() && !self.source.ends_with('\n') && !self.source.is_empty() {
+            // Behind a last line without line ending.
+            inserted.truncate(inserted.len() - self.ending.len());
+            inserted.insert_str(0, self.ending);
+        }
+        self.edits.insert(0, Edit::insert(self.place, inserted));
+        EditSet::new(self.edits).ok()
+    }
+}

@@ -1,0 +1,781 @@
+//! A stage as the builder runs it: every instruction with the state it meets, its effects, what it
+//! needs from the build context and what it costs.
+//!
+//! The instructions of the stages that it starts from come first, since they are one chain to the
+//! builder's cache.
+
+use super::context::{Context, File};
+use super::{Base, Copy, Dockerfile, Frontend, Instruction, Kind, Run, clean_source, is_glob, is_remote};
+use crate::ecosystem::quiet;
+use crate::ecosystem::{self, Child, FileState, Listing, Obstacle};
+use crate::edit::Span;
+use crate::effects::{Effects, Place};
+use crate::facts::{self, Entry};
+use crate::syntax::dockerfile::{self as syntax, Quotes, Variable};
+use crate::volatility::Cost;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A stage, with the stages it starts from.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The file.
+    pub dockerfile: &'a Dockerfile,
+    /// What it is built with.
+    pub context: Arc<Context<'a>>,
+    /// The stage that is planned.
+    pub stage: usize,
+    /// Its instructions, those of the stages it starts from first.
+    pub steps: Vec<Step<'a>>,
+    /// What counts as known.
+    trust: Trust,
+}
+
+/// What counts as known of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// What is shown: nothing else can carry a proof.
+    Shown,
+    /// Also what most often holds: a lockfile stays as it is, and what is not in the build context
+    /// today will not be there tomorrow. Good for a suggestion.
+    Usual,
+}
+
+/// An instruction in its place.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// The stage it is written in.
+    pub stage: usize,
+    /// The instruction.
+    pub instruction: &'a Instruction,
+    /// What it meets.
+    pub state: State,
+    /// What it reads and writes.
+    pub effects: Effects,
+    /// Why its effects are anything.
+    pub obstacle: Option<Obstacle>,
+    /// The commands of a RUN that are package managers.
+    pub installs: Vec<ecosystem::Step>,
+    /// What it cannot do without and a copy has to bring.
+    pub needs: Needs,
+    /// What running it again costs.
+    pub cost: Cost,
+}
+
+/// What an instruction meets.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Build arguments and environment variables in scope.
+    pub variables: Arc<BTreeMap<String, Scoped>>,
+    /// The working directory, absolute; `None` where it is not known.
+    pub directory: Option<String>,
+    /// The user as written; `None` where the base image decides.
+    pub user: Option<String>,
+    /// Whether shell forms go to another shell than `sh` or `bash`.
+    pub foreign_shell: bool,
+}
+
+/// A variable in scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scoped {
+    /// Its value, where it is known.
+    pub value: Option<String>,
+    /// As it is written, where there is a value: parts of it may be known.
+    pub written: Option<String>,
+    /// Whether it is a build argument.
+    pub argument: bool,
+}
+
+impl State {
+    fn set(&mut self, name: &str, scoped: Scoped) {
+        Arc::make_mut(&mut self.variables).insert(name.to_owned(), scoped);
+    }
+
+    /// `text` with the variables of this state; `None` where one is not known.
+    pub fn expand(&self, text: &str, escape: char) -> Option<String> {
+        // The base image may set any variable that the file does not.
+        let value = |name: &str| self.variables.get(name).and_then(|it| it.value.clone());
+        syntax::expand(text, escape, Quotes::Removed, |name| value(name).map_or(Variable::Unknown, Variable::Set))
+    }
+
+    /// An absolute path of the image.
+    pub fn path(&self, text: &str, escape: char) -> Option<String> {
+        let text = self.expand(text, escape)?;
+        // A drive letter, or the separator of Windows.
+        if text.contains('\\') || text.get(1..2) == Some(":") {
+            return None;
+        }
+        if text.starts_with('/') { Some(facts::join("/", &text)) } else { Some(facts::join(self.directory.as_deref()?, &text)) }
+    }
+
+    /// Whether commands run as root, as far as is known.
+    pub fn is_root(&self) -> bool {
+        matches!(self.user.as_deref(), None | Some("root" | "0" | "root:root" | "0:0"))
+    }
+}
+
+/// The working directory that an official image sets; `None` for images that are not known.
+/// Read from the `WORKDIR` lines of docker-library's Dockerfiles; most set none.
+fn base_directory(image: &super::Image) -> Option<&'static str> {
+    Some(match image.official()? {
+        "golang" => "/go",
+        "php" => "/var/www/html",
+        "composer" => "/app",
+        "gradle" => "/home/gradle",
+        "node" | "python" | "ruby" | "rust" | "debian" | "ubuntu" | "alpine" | "fedora" | "amazonlinux" | "rockylinux" | "almalinux" | "buildpack-deps"
+        | "busybox" | "openjdk" | "eclipse-temurin" | "maven" | "amazoncorretto" | "pypy" | "perl" | "elixir" | "erlang" | "haskell" | "swift" | "nginx"
+        | "httpd" | "centos" | "archlinux" | "opensuse" | "oraclelinux" => "/",
+        _ => return None,
+    })
+}
+
+impl<'a> Plan<'a> {
+    /// Plans a stage.
+    pub fn new(dockerfile: &'a Dockerfile, context: Arc<Context<'a>>, stage: usize) -> Plan<'a> {
+        Plan::with(dockerfile, context, stage, Trust::Shown)
+    }
+
+    /// The same stage, with what most often holds taken for known.
+    pub(super) fn usual(&self) -> Plan<'a> {
+        Plan::with(self.dockerfile, self.context.clone(), self.stage, Trust::Usual)
+    }
+
+    fn with(dockerfile: &'a Dockerfile, context: Arc<Context<'a>>, stage: usize, trust: Trust) -> Plan<'a> {
+        let mut steps = Vec::new();
+        let chain = dockerfile.chain(stage);
+        let mut state = first_state(dockerfile, stage);
+        for (stage, instruction) in chain {
+            let next = after(dockerfile, &context, &state, instruction);
+            steps.push(Step {
+                stage,
+                instruction,
+                state: std::mem::replace(&mut state, next),
+                effects: Effects::default(),
+                obstacle: None,
+                installs: Vec::new(),
+                needs: Needs::default(),
+                cost: Cost::Metadata,
+            });
+        }
+        let mut plan = Plan { dockerfile, context, stage, steps, trust };
+        // Commands first: what they write decides which holes of a copied folder matter.
+        for index in 0..plan.steps.len() {
+            if let Kind::Run(run) = &plan.steps[index].instruction.kind {
+                plan.run(index, run);
+            }
+        }
+        let outputs = plan.outputs();
+        for index in 0..plan.steps.len() {
+            if !matches!(plan.steps[index].instruction.kind, Kind::Run(_)) {
+                plan.steps[index].effects = plan.effects(index, &outputs);
+                plan.steps[index].cost = if matches!(plan.steps[index].instruction.kind, Kind::Copy(_)) { Cost::Copy } else { Cost::Metadata };
+            }
+        }
+        plan
+    }
+
+    /// The steps that are written in the planned stage itself.
+    pub fn own(&self) -> impl DoubleEndedIterator<Item = (usize, &Step<'a>)> {
+        self.steps.iter().enumerate().filter(|(_, it)| it.stage == self.stage)
+    }
+
+    /// Places that commands of the chain write.
+    fn outputs(&self) -> Vec<String> {
+        let writes = self.steps.iter().flat_map(|it| &it.effects.writes);
+        let mut res: Vec<String> = writes
+            .filter_map(|it| match it {
+                Place::Tree { root, .. } if root != "/" => Some(root.clone()),
+                Place::File(path) => Some(path.clone()),
+                _ => None,
+            })
+            .collect();
+        res.sort();
+        res.dedup();
+        res
+    }
+
+    fn run(&mut self, index: usize, run: &Run) {
+        let understood = self.understand(index, run);
+        let quiet = self.reads_of_quiet(index, run);
+        let step = &mut self.steps[index];
+        step.installs = understood.installs;
+        step.cost = understood.cost;
+        match understood.footprint {
+            Ok((effects, needs)) => {
+                step.effects = effects;
+                step.needs = needs;
+            }
+            Err(obstacle) => {
+                step.effects = quiet.map_or_else(Effects::anything, |reads| Effects { reads, writes: vec![Place::tree("/")] });
+                step.obstacle = Some(obstacle);
+            }
+        }
+    }
+
+    /// What an instruction other than RUN reads and writes.
+    fn effects(&self, index: usize, outputs: &[String]) -> Effects {
+        let Step { instruction, state, .. } = &self.steps[index];
+        let mut res = Effects::default();
+        res.reads.extend(instruction.expansions.iter().map(|it| Place::Env(it.name.clone())));
+        match &instruction.kind {
+            Kind::Env(variables) | Kind::Arg(variables) => res.writes.extend(variables.iter().map(|it| Place::Env(it.name.clone()))),
+            Kind::Workdir(folder) => {
+                res.reads.push(Place::User);
+                if !folder.trim_start_matches(['"', '\'']).starts_with('/') {
+                    res.reads.push(Place::Directory);
+                }
+                res.writes.push(Place::Directory);
+                match state.path(folder, self.dockerfile.escape) {
+                    Some(path) if path == "/" || self.makes_the_same_folder(state, &path) => {}
+                    Some(path) => res.writes.push(Place::File(path)),
+                    None => res.writes.push(Place::tree("/")),
+                }
+            }
+            Kind::User(_) => res.writes.push(Place::User),
+            Kind::Shell(_) => res.writes.push(Place::Shell),
+            Kind::Label(_) => res.writes.push(Place::Config("labels".into())),
+            Kind::Config { shell_form } => {
+                res.writes.push(Place::Config(instruction.keyword.to_lowercase()));
+                if *shell_form {
+                    res.reads.push(Place::Shell);
+                }
+            }
+            Kind::Copy(copy) => self.copy_effects(index, copy, outputs, &mut res),
+            Kind::Run(_) | Kind::Onbuild | Kind::Unknown => return Effects::anything(),
+        }
+        res
+    }
+
+    /// Whether a copy of the chain makes the folder `path` just as WORKDIR does, so that it does not
+    /// matter which comes first: both make it, and those above it, with mode 0755 for root
+    /// (domain.md A.3; compared with BuildKit 0.25).
+    fn makes_the_same_folder(&self, state: &State, path: &str) -> bool {
+        let root = state.user.as_deref() == Some("root");
+        let of_root = |it: &Step<'_>| match &it.instruction.kind {
+            Kind::Copy(copy) => {
+                copy.chown.is_none() && !copy.link && it.state.path(&copy.destination.text, self.dockerfile.escape).is_some_and(|it| facts::is_below(&it, path))
+            }
+            _ => false,
+        };
+        let others = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Copy(copy) if copy.chown.is_some() || copy.link);
+        root && self.steps.iter().any(of_root) && !self.steps.iter().any(others)
+    }
+
+    fn copy_effects(&self, index: usize, copy: &Copy, outputs: &[String], res: &mut Effects) {
+        let state = &self.steps[index].state;
+        if copy.special {
+            return *res = Effects::anything();
+        }
+        if !copy.destination.text.starts_with('/') {
+            res.reads.push(Place::Directory);
+        }
+        if copy.chown.as_ref().is_some_and(|it| it.contains(|c: char| !c.is_ascii_digit() && c != ':')) {
+            res.reads.extend(["/etc/passwd", "/etc/group"].map(|it| Place::File(it.into())));
+        }
+        let Some(destination) = state.path(&copy.destination.text, self.dockerfile.escape) else {
+            return res.writes.push(Place::tree("/"));
+        };
+        if copy.link {
+            // A linked copy makes all folders above it anew.
+            let mut above = facts::parent(&destination);
+            while above != "/" {
+                res.writes.push(Place::File(above.to_owned()));
+                above = facts::parent(above);
+            }
+        }
+        match self.copied_files(index, copy, &destination) {
+            Some(files) => res.writes.extend(files.into_iter().map(|(path, _)| Place::File(path))),
+            None => {
+                let holes = if copy.from_context() { self.holes(index, copy, &destination, outputs) } else { Vec::new() };
+                res.writes.push(Place::Tree { root: destination, holes });
+            }
+        }
+    }
+
+    /// The sources of the copy `index` in the context, with variables expanded where they are known.
+    fn sources(&self, index: usize, copy: &Copy) -> Vec<String> {
+        let state = &self.steps[index].state;
+        copy.sources.iter().map(|it| state.expand(&it.text, self.dockerfile.escape).unwrap_or_else(|| it.text.clone())).map(|it| clean_source(&it)).collect()
+    }
+
+    /// The files that a copy of plain files brings, each with its source in the context; `None`
+    /// where a source is, or may be, a folder.
+    fn copied_files(&self, index: usize, copy: &Copy, destination: &str) -> Option<Vec<(String, String)>> {
+        if copy.from.is_some() || copy.add || copy.parents || copy.heredoc || !copy.excludes.is_empty() {
+            return None;
+        }
+        let mut files = Vec::new();
+        let mut globs = false;
+        for source in self.sources(index, copy) {
+            if source.contains('$') {
+                return None;
+            }
+            if is_glob(&source) {
+                globs = true;
+                files.extend(self.glob(&source)?);
+            } else if self.context.entry(&source)? == Some(Entry::File) {
+                files.push(source);
+            } else {
+                return None;
+            }
+        }
+        let folder = copy.destination.text.ends_with('/') || matches!(copy.destination.text.as_str(), "." | "..") || copy.sources.len() > 1;
+        if !folder && globs {
+            return None;
+        }
+        if !folder {
+            // `COPY f /app`: a file of that name, or a file in the folder of that name.
+            let known_folder = self.steps.iter().any(|it| it.state.directory.as_deref() == Some(destination));
+            if known_folder || files.first().is_none_or(|it| facts::name(it) != facts::name(destination)) {
+                return None;
+            }
+            return Some(files.into_iter().map(|it| (destination.to_owned(), it)).collect());
+        }
+        Some(files.into_iter().map(|it| (facts::join(destination, facts::name(&it)), it)).collect())
+    }
+
+    /// Files of the context that a pattern without folders in its wildcards selects; `None` if it
+    /// selects a folder or cannot be told.
+    fn glob(&self, pattern: &str) -> Option<Vec<String>> {
+        let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+        if is_glob(folder) || name.contains('[') {
+            return None;
+        }
+        let mut res = Vec::new();
+        for (entry, kind) in self.context.list(folder)? {
+            if !matches_wildcard(name, &entry) {
+                continue;
+            }
+            if kind != Entry::File {
+                return None;
+            }
+            res.push(if folder.is_empty() { entry } else { format!("{folder}/{entry}") });
+        }
+        Some(res)
+    }
+
+    /// Places below a copied folder that commands write and that the ignore file keeps out of it.
+    fn holes(&self, index: usize, copy: &Copy, destination: &str, outputs: &[String]) -> Vec<String> {
+        let sources = self.sources(index, copy);
+        let left_out = |path: &String| {
+            let Some(relative) = facts::relative(path, destination).filter(|it| !it.is_empty()) else { return false };
+            sources.iter().all(|source| {
+                if source.contains('$') || (is_glob(source) && source != "*") {
+                    return false;
+                }
+                let source = if source == "*" { "" } else { source };
+                let inside = if source.is_empty() { relative.to_owned() } else { format!("{source}/{relative}") };
+                if self.trust == Trust::Usual && self.context.entry(&inside) == Some(None) {
+                    return true;
+                }
+                // A source that is a file brings nothing but itself.
+                self.context.excludes_all(&inside)
+                    || (!source.is_empty() && self.context.entry(source) == Some(Some(Entry::File)) && facts::name(source) != relative)
+            })
+        };
+        outputs.iter().filter(|it| left_out(it)).cloned().collect()
+    }
+
+    /// The last copy before `before` that brings the file `path` of the image, with the file of the
+    /// context that it takes.
+    pub fn provider(&self, path: &str, before: usize) -> Option<(usize, String)> {
+        (0..before).rev().find_map(|index| self.source_in(index, path).map(|it| (index, it)))
+    }
+
+    /// The file of the context that the copy `index` brings to `path`.
+    pub fn source_in(&self, index: usize, path: &str) -> Option<String> {
+        let step = &self.steps[index];
+        let Kind::Copy(copy) = &step.instruction.kind else { return None };
+        if copy.from.is_some() || copy.special || copy.parents {
+            return None;
+        }
+        let destination = step.state.path(&copy.destination.text, self.dockerfile.escape)?;
+        if let Some(files) = self.copied_files(index, copy, &destination) {
+            return files.into_iter().find(|(it, _)| it == path).map(|(_, source)| source);
+        }
+        let relative = facts::relative(path, &destination)?;
+        self.sources(index, copy).into_iter().rev().find_map(|source| {
+            if source.contains('$') {
+                return None;
+            }
+            let inside = if is_glob(&source) {
+                // `COPY * .` brings the files at the top; folders lose their own name.
+                let (folder, name) = source.rsplit_once('/').unwrap_or(("", &source));
+                (!is_glob(folder) && !relative.contains('/') && matches_wildcard(name, relative))
+                    .then(|| facts::join(&format!("/{folder}"), relative)[1..].to_owned())?
+            } else if self.context.entry(&source) == Some(Some(Entry::File)) {
+                (facts::name(&source) == relative || relative.is_empty()).then(|| source.clone())?
+            } else {
+                facts::join(&format!("/{source}"), relative)[1..].to_owned()
+            };
+            matches!(self.context.file(&inside), File::Known(_) | File::Present).then_some(inside)
+        })
+    }
+
+    /// Whether the copy `index` may bring something to `path` or below it.
+    pub fn may_bring(&self, index: usize, path: &str) -> bool {
+        self.steps[index].effects.writes.iter().any(|it| it.touches(&Place::File(path.to_owned())))
+    }
+}
+
+/// Whether `name` matches a pattern of `*` and `?` (one part of a path).
+fn matches_wildcard(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    // Which ends of the pattern are reached; one bit a place keeps it linear in both.
+    let mut reached = vec![false; pattern.len() + 1];
+    let close = |reached: &mut Vec<bool>| {
+        for at in 0..pattern.len() {
+            if reached[at] && pattern[at] == '*' {
+                reached[at + 1] = true;
+            }
+        }
+    };
+    reached[0] = true;
+    close(&mut reached);
+    for c in name.chars() {
+        let mut next = vec![false; pattern.len() + 1];
+        for at in 0..pattern.len() {
+            if reached[at] {
+                match pattern[at] {
+                    '*' => next[at] = true,
+                    p if p == '?' || p == c => next[at + 1] = true,
+                    _ => {}
+                }
+            }
+        }
+        close(&mut next);
+        reached = next;
+    }
+    reached[pattern.len()]
+}
+
+/// The state at the first instruction of the chain of `stage`.
+fn first_state(dockerfile: &Dockerfile, stage: usize) -> State {
+    let mut index = stage;
+    while let Base::Stage(base) = dockerfile.stages[index].base {
+        index = base;
+    }
+    let (directory, user) = match &dockerfile.stages[index].base {
+        // Those official images run as root.
+        Base::Image(image) => (base_directory(image).map(str::to_owned), base_directory(image).map(|_| "root".to_owned())),
+        Base::Scratch | Base::Stage(_) => (Some("/".to_owned()), Some("root".to_owned())),
+    };
+    // A foreign front end, or Windows, may mean anything by a shell form.
+    let foreign_shell = dockerfile.frontend == Frontend::Foreign || dockerfile.escape == '`';
+    State { directory, user, foreign_shell, ..State::default() }
+}
+
+/// The state behind an instruction.
+fn after(dockerfile: &Dockerfile, context: &Context<'_>, state: &State, instruction: &Instruction) -> State {
+    let mut res = state.clone();
+    let escape = dockerfile.escape;
+    match &instruction.kind {
+        Kind::Env(variables) => {
+            for variable in variables {
+                // All values of one ENV are expanded with the state before it.
+                let value = state.expand(variable.value.as_deref().unwrap_or(""), escape);
+                res.set(&variable.name, Scoped { value, written: variable.value.clone(), argument: false });
+            }
+        }
+        Kind::Arg(variables) => {
+            for variable in variables {
+                let value = match (&variable.value, context.passes(&variable.name)) {
+                    (Some(default), Some(false)) => res.expand(default, escape),
+                    (None, Some(false)) => match dockerfile.global(&variable.name) {
+                        Variable::Set(value) => Some(value),
+                        Variable::Unset | Variable::Unknown => None,
+                    },
+                    // What is passed, or may be, is not known.
+                    _ => None,
+                };
+                // An environment variable of the same name wins.
+                if res.variables.get(&variable.name).is_none_or(|it| it.argument) {
+                    res.set(&variable.name, Scoped { value, written: None, argument: true });
+                }
+            }
+        }
+        Kind::Workdir(folder) => res.directory = state.path(folder, escape),
+        Kind::User(user) => res.user = Some(state.expand(user, escape).unwrap_or_else(|| user.clone())),
+        Kind::Shell(words) => {
+            res.foreign_shell = !words.first().is_some_and(|it| matches!(facts::name(it), "sh" | "bash" | "ash" | "dash"));
+        }
+        _ => {}
+    }
+    res
+}
+
+/// Whether `text` has `word` as a word of its own.
+pub fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part))
+}
+
+/// What is understood of a RUN.
+struct Understood {
+    installs: Vec<ecosystem::Step>,
+    cost: Cost,
+    footprint: Result<(Effects, Needs), Obstacle>,
+}
+
+/// What a RUN cannot do without, as paths of the image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Files: manifests first, then lockfiles, then the rest.
+    pub files: Vec<String>,
+    /// Folders with all that is in them.
+    pub trees: Vec<String>,
+}
+
+impl Plan<'_> {
+    fn understand(&self, index: usize, run: &Run) -> Understood {
+        let known: Vec<Option<ecosystem::Step>> = run.script.commands.iter().map(ecosystem::recognise).collect();
+        let opaque = run.script.opaque.is_some() || known.iter().any(Option::is_none) || run.script.commands.is_empty();
+        let cost = if opaque { Cost::Compile } else { known.iter().flatten().map(|it| it.cost).max().unwrap_or(Cost::Compile) };
+        let footprint = self.footprint(index, run);
+        let installs = match ecosystem::understand(&run.script) {
+            Ok(steps) => steps,
+            Err(_) => known.into_iter().flatten().collect(),
+        };
+        Understood { installs, cost, footprint }
+    }
+
+    fn footprint(&self, index: usize, run: &Run) -> Result<(Effects, Needs), Obstacle> {
+        let state = &self.steps[index].state;
+        let whole = Span::new(0, run.command.text.len());
+        let obstacle = |reason: &str| Obstacle { file: None, at: Some(whole), reason: reason.to_owned(), needs_sources: false };
+        if run.special || run.heredoc {
+            return Err(obstacle("this uses a flag or a heredoc that is not followed"));
+        }
+        if state.foreign_shell && run.shell_form {
+            return Err(obstacle("this goes to a shell that is not known"));
+        }
+        if run.mounts.iter().any(|it| it.has("rw") || it.has("readwrite") || (it.kind() == "bind" && !it.binds_context())) {
+            return Err(obstacle("this mounts another stage, or writes to a mount"));
+        }
+        let mut steps = ecosystem::understand(&run.script)?;
+        steps.iter_mut().for_each(|it| it.frozen |= self.trust == Trust::Usual);
+        let anywhere = steps.iter().all(ecosystem::Step::works_anywhere);
+        let Some(directory) = state.directory.clone().or_else(|| anywhere.then(|| "/".to_owned())) else {
+            return Err(obstacle("the working directory is not known: the base image, or a build argument, decides"));
+        };
+        let environment = state.variables.iter().map(|(name, it)| (name.clone(), it.value.clone().or_else(|| it.written.clone()))).collect();
+        let setting = ecosystem::Setting { directory, environment };
+        let brought = Brought { plan: self, before: index, run };
+        let needs = ecosystem::footprints(&steps, &setting, &brought)?;
+        let mut effects = Effects { reads: needs.reads.clone(), writes: needs.writes.clone() };
+        if !steps.iter().any(|it| it.action == ecosystem::Action::InstallSystem) {
+            self.spare_applications(&mut effects);
+        }
+        // What a mount brings does not come from a copy.
+        let mounted = |path: &str| brought.mounts().any(|(target, _)| facts::is_below(path, &target));
+        effects.reads.retain(|it| !matches!(it, Place::File(path) if mounted(path)));
+        effects.reads.extend([Place::Directory, Place::User]);
+        if run.shell_form {
+            effects.reads.push(Place::Shell);
+        }
+        let names = self.names();
+        let named = |name: &str| steps.iter().any(|it| it.variables.iter().any(|it| it == name));
+        effects.reads.extend(names.into_iter().filter(|it| needs.reads_variable(it) || named(it)).map(Place::Env));
+        let mut files: Vec<String> = needs.files.into_iter().filter(|it| !mounted(it)).collect();
+        files.sort_by_key(|it| ecosystem::rank(facts::name(it)));
+        Ok((effects, Needs { files, trees: needs.trees }))
+    }
+
+    /// A package manager of a language leaves the folders of other applications alone: those that
+    /// copies go to are holes in the rest of the image that it may touch.
+    fn spare_applications(&self, effects: &mut Effects) {
+        let copies = self.steps.iter().filter_map(|it| match &it.instruction.kind {
+            Kind::Copy(copy) => it.state.path(&copy.destination.text, self.dockerfile.escape),
+            _ => None,
+        });
+        let roots: Vec<String> = copies.filter_map(|it| ecosystem::application_root(&it).map(str::to_owned)).collect();
+        for place in effects.reads.iter_mut().chain(&mut effects.writes) {
+            if let Place::Tree { root, holes } = place
+                && root == "/"
+            {
+                holes.extend(roots.iter().cloned());
+            }
+        }
+        // Nor does it make users.
+        for place in &mut effects.writes {
+            if let Place::Tree { root, holes } = place
+                && root == "/"
+            {
+                holes.extend(["/etc/passwd", "/etc/group"].map(str::to_owned));
+            }
+        }
+    }
+
+    /// What a RUN reads of which the files are not known, but that it reads no variable which it
+    /// does not name.
+    fn reads_of_quiet(&self, index: usize, run: &Run) -> Option<Vec<Place>> {
+        let known = !run.special && !self.steps[index].state.foreign_shell && quiet::reads_known_variables(&run.script);
+        let mut res = vec![Place::tree("/"), Place::Directory, Place::User, Place::Shell];
+        res.extend(self.names().into_iter().filter(|it| quiet::reads_variable(it) || has_word(&run.command.text, it)).map(Place::Env));
+        known.then_some(res)
+    }
+
+    /// The variables that the chain sets.
+    fn names(&self) -> Vec<String> {
+        let mut res: Vec<String> = self
+            .steps
+            .iter()
+            .flat_map(|it| match &it.instruction.kind {
+                Kind::Env(variables) | Kind::Arg(variables) => variables.as_slice(),
+                _ => &[],
+            })
+            .map(|it| it.name.clone())
+            .collect();
+        res.sort();
+        res.dedup();
+        res
+    }
+
+    /// What the copy `index` brings to `path` of the image; `None` if it surely brings nothing there.
+    fn brought_by(&self, index: usize, path: &str) -> Option<FileState> {
+        let step = &self.steps[index];
+        let Kind::Copy(copy) = &step.instruction.kind else { return None };
+        let Some(destination) = step.state.path(&copy.destination.text, self.dockerfile.escape) else { return Some(FileState::Unknown) };
+        if let Some(files) = self.copied_files(index, copy, &destination) {
+            let (_, source) = files.into_iter().find(|(it, _)| it == path)?;
+            return Some(self.file_state(&source));
+        }
+        if !facts::is_below(path, &destination) {
+            return None;
+        }
+        if copy.from.is_some()
+            || copy.special
+            || copy.parents
+            || copy.heredoc
+            || !copy.excludes.is_empty()
+            || copy.sources.iter().any(|it| it.text.contains('$'))
+        {
+            return Some(FileState::Unknown);
+        }
+        if let Some(source) = self.source_in(index, path) {
+            return Some(self.file_state(&source));
+        }
+        // It brings no such file, unless what the folder holds is not known.
+        let unknown = self.sources_of(index, copy, &destination, path).iter().any(|it| self.context.file(it) == File::Unknown);
+        unknown.then_some(FileState::Unknown)
+    }
+
+    /// The paths of the context that would land on `path`.
+    fn sources_of(&self, index: usize, copy: &Copy, destination: &str, path: &str) -> Vec<String> {
+        let relative = facts::relative(path, destination).unwrap_or("");
+        let sources = self.sources(index, copy).into_iter().filter(|it| !is_glob(it) || it == "*");
+        sources.map(|it| facts::join(&format!("/{}", it.trim_end_matches('*')), relative)[1..].to_owned()).collect()
+    }
+
+    fn file_state(&self, source: &str) -> FileState {
+        match self.context.file(source) {
+            File::Known(text) => FileState::Known(text),
+            File::Present => FileState::Unreadable,
+            File::Absent => FileState::Absent,
+            File::Unknown => FileState::Unknown,
+        }
+    }
+
+    /// What the copy `index` brings into `folder` of the image.
+    fn listed_by(&self, index: usize, folder: &str) -> Listing {
+        let step = &self.steps[index];
+        let Kind::Copy(copy) = &step.instruction.kind else { return Listing::Absent };
+        let Some(destination) = step.state.path(&copy.destination.text, self.dockerfile.escape) else { return Listing::Unknown };
+        if let Some(files) = self.copied_files(index, copy, &destination) {
+            let names = files.iter().filter(|(it, _)| facts::parent(it) == folder).map(|(it, _)| Child { name: facts::name(it).to_owned(), is_folder: false });
+            let children: Vec<Child> = names.collect();
+            return if children.is_empty() { Listing::Absent } else { Listing::Known(children) };
+        }
+        let Some(relative) = facts::relative(folder, &destination) else {
+            // A folder above the destination has it as a child.
+            return match facts::relative(&destination, folder).and_then(|it| it.split('/').next()) {
+                Some(name) if !name.is_empty() => Listing::Known(vec![Child { name: name.to_owned(), is_folder: true }]),
+                _ => Listing::Absent,
+            };
+        };
+        let plain = copy.from.is_none() && !copy.special && !copy.parents && !copy.heredoc && copy.excludes.is_empty();
+        let sources = self.sources(index, copy);
+        if !plain || sources.iter().any(|it| it.contains('$') || is_glob(it)) {
+            return Listing::Unknown;
+        }
+        let mut children: Vec<Child> = Vec::new();
+        for source in sources {
+            match self.context.entry(&source) {
+                Some(Some(Entry::Folder)) => {}
+                Some(Some(Entry::File)) | Some(None) => continue,
+                _ => return Listing::Unknown,
+            }
+            let inside = facts::join(&format!("/{source}"), relative)[1..].to_owned();
+            let Some(entries) = self.context.list(&inside) else { return Listing::Unknown };
+            for (name, entry) in entries {
+                match entry {
+                    Entry::Link => return Listing::Unknown,
+                    _ if children.iter().any(|it| it.name == name) => {}
+                    entry => children.push(Child { name, is_folder: entry != Entry::File }),
+                }
+            }
+        }
+        if children.is_empty() { Listing::Absent } else { Listing::Known(children) }
+    }
+}
+
+/// The files that a RUN meets: what its mounts and the copies before it bring.
+struct Brought<'p, 'a> {
+    plan: &'p Plan<'a>,
+    before: usize,
+    run: &'p Run,
+}
+
+impl Brought<'_, '_> {
+    /// Bind mounts from the build context: target in the image, source in the context.
+    fn mounts(&self) -> impl Iterator<Item = (String, String)> {
+        let state = &self.plan.steps[self.before].state;
+        self.run
+            .mounts
+            .iter()
+            .filter(|it| it.binds_context())
+            .filter_map(|it| Some((state.path(it.target()?, self.plan.dockerfile.escape)?, clean_source(it.source().unwrap_or("")))))
+    }
+}
+
+impl ecosystem::Files for Brought<'_, '_> {
+    fn text(&self, path: &str) -> FileState {
+        let mounted = self.mounts().find_map(|(target, source)| {
+            let relative = facts::relative(path, &target)?;
+            Some(facts::join(&format!("/{source}"), relative)[1..].to_owned())
+        });
+        if let Some(source) = mounted {
+            return self.plan.file_state(&source);
+        }
+        let copies = (0..self.before).rev().find_map(|index| self.plan.brought_by(index, path));
+        copies.unwrap_or(FileState::Absent)
+    }
+
+    fn list(&self, folder: &str) -> Listing {
+        let mut children: Vec<Child> = Vec::new();
+        for index in 0..self.before {
+            match self.plan.listed_by(index, folder) {
+                Listing::Unknown => return Listing::Unknown,
+                Listing::Absent => {}
+                Listing::Known(found) => children.extend(found.into_iter().filter(|it| !children.contains(it)).collect::<Vec<_>>()),
+            }
+        }
+        for (target, source) in self.mounts() {
+            let Some(relative) = facts::relative(folder, &target) else { continue };
+            let inside = facts::join(&format!("/{source}"), relative)[1..].to_owned();
+            match (self.plan.context.entry(&inside), self.plan.context.list(&inside)) {
+                (Some(Some(Entry::Folder)), Some(entries)) => {
+                    children.extend(entries.into_iter().map(|(name, it)| Child { name, is_folder: it != Entry::File }))
+                }
+                (Some(Some(Entry::File) | None), _) => {}
+                _ => return Listing::Unknown,
+            }
+        }
+        if children.is_empty() { Listing::Absent } else { Listing::Known(children) }
+    }
+}
+
+/// Whether a copy brings remote or archived files, of which nothing is known.
+pub fn is_remote_copy(copy: &Copy) -> bool {
+    copy.sources.iter().any(|it| is_remote(&it.text))
+}
