@@ -13,3 +13,6 @@ pub mod ecosystem;
 pub mod cache;
 pub mod build;
 pub mod dockerfile;
+pub mod workflow;
+pub mod bake;
+pub mod compose;

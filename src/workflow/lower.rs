@@ -1,0 +1,340 @@
+//! Syntax to model.
+
+use super::read::{Known, Names, Reader};
+use super::{
+    Action, Call, Concurrency, Defaults, Event, Filter, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable, Workflow, build, matrix,
+    metadata, script,
+};
+use crate::edit::Span;
+use crate::shell;
+use crate::syntax::yaml::{Entry, Kind, Node, Source};
+use crate::value::{Passage, Value};
+
+/// No workflow that GitHub accepts has more; keeps aliases from growing without bound.
+const MAX_JOBS: usize = 1000;
+/// As many steps as GitHub runs of one job.
+const MAX_STEPS: usize = 1000;
+
+/// Lowers a workflow. `text` is the text that `source` was read from.
+pub fn lower(text: &str, source: &Source) -> Workflow {
+    let broken = !source.errors.is_empty();
+    let Some(root) = &source.root else { return Workflow { broken, ..Workflow::default() } };
+    let mut names = Names::default();
+    let reader = Reader::new(&names);
+    let mut res = Workflow {
+        name: value(&reader, root.get("name")),
+        env: variables(&reader, root.get("env")),
+        defaults: defaults(&reader, root),
+        permissions: root.get("permissions").map(permissions),
+        concurrency: concurrency(&reader, root),
+        cache_mode: value(&reader, root.get("cache-mode")),
+        triggers: root.get("on").map(triggers).unwrap_or_default(),
+        jobs: Vec::new(),
+        broken,
+    };
+    names.add_env(&res.env);
+    let file = File { text, source };
+    let jobs = root.get("jobs").map(Node::entries).unwrap_or_default();
+    for entry in jobs.iter().filter(|it| it.key != "<<").take(MAX_JOBS) {
+        let job = file.job(entry, &res.defaults, &names);
+        // Only jobs further down can see them: those in front are rarely the ones that wait.
+        for output in &job.outputs {
+            names.set_job_output(&job.id, &output.name, Known::of(&output.value));
+        }
+        res.jobs.push(job);
+    }
+    res
+}
+
+/// The file that is lowered: some of what is wanted stands in comments.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    text: &'a str,
+    source: &'a Source,
+}
+
+impl File<'_> {
+    fn job(self, entry: &Entry, outer: &Defaults, names: &Names<'_>) -> Job {
+        let node = &entry.value;
+        let matrix = node.get("strategy").and_then(|it| it.get("matrix")).map(|it| {
+            let reader = Reader::new(names);
+            matrix::lower(it, &|scalar| reader.scalar(scalar, it.span).known().map(str::to_owned))
+        });
+        let mut names = names.below(&[]);
+        names.add_matrix(matrix.as_ref());
+        let env = variables(&Reader::new(&names), node.get("env"));
+        names.add_env(&env);
+        let reader = Reader::new(&names);
+        let mut res = Job {
+            span: entry.span,
+            id: entry.key.clone(),
+            id_span: entry.key_span,
+            name: value(&reader, node.get("name")),
+            needs: needs(node),
+            condition: condition(&reader, node.get("if")),
+            runner: node.get("runs-on").map(|it| runner(&reader, it, matrix.as_ref())),
+            env,
+            defaults: defaults(&reader, node),
+            permissions: node.get("permissions").map(permissions),
+            concurrency: concurrency(&reader, node),
+            cache_mode: value(&reader, node.get("cache-mode")),
+            matrix,
+            container: value(&reader, node.get("container").map(|it| it.get("image").unwrap_or(it))),
+            call: node.get("uses").and_then(|it| self.action(it)).map(|action| Call { action, inputs: inputs(&reader, node.get("with")) }),
+            steps: Vec::new(),
+            builds: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let folder = res.defaults.folder.as_ref().or(outer.folder.as_ref());
+        let shell = res.defaults.shell.as_ref().or(outer.shell.as_ref());
+        let inherited = Defaults { shell: shell.cloned(), folder: folder.cloned() };
+        self.steps(node, &inherited, &mut names, &mut res);
+        res.outputs = variables(&Reader::new(&names), node.get("outputs"));
+        res
+    }
+
+    fn steps(self, node: &Node, inherited: &Defaults, names: &mut Names<'_>, job: &mut Job) {
+        for item in node.get("steps").map(Node::items).unwrap_or_default().iter().take(MAX_STEPS) {
+            let step = self.step(item, inherited, names);
+            let index = job.steps.len();
+            job.steps.push(step);
+            let builds = build::of_step(job, index, names);
+            job.builds.extend(builds);
+            if let Some(step) = job.steps.last() {
+                metadata::learn(step, names);
+                script::learn(step, names);
+            }
+        }
+    }
+
+    fn step(self, item: &Node, inherited: &Defaults, names: &Names<'_>) -> Step {
+        let env = variables(&Reader::new(names), item.get("env"));
+        let names = names.below(&env);
+        let reader = Reader::new(&names);
+        let with = item.get("with");
+        Step {
+            span: item.span,
+            id: item.get("id").and_then(Node::text).map(str::to_owned),
+            name: value(&reader, item.get("name")),
+            condition: condition(&reader, item.get("if")),
+            action: item.get("uses").and_then(|it| self.action(it)),
+            inputs: inputs(&reader, with),
+            inputs_span: with.map(|it| it.span),
+            run: item.get("run").and_then(|it| run(&reader, inherited, item, it)),
+            env,
+            shared: is_shared(item, 0),
+        }
+    }
+
+    fn action(self, node: &Node) -> Option<Action> {
+        let mapped = &node.scalar()?.value;
+        let name = mapped.text.trim();
+        let start = mapped.text.len() - mapped.text.trim_start().len();
+        if name.is_empty() {
+            return None;
+        }
+        let end = start + name.len();
+        // A digest belongs to the image's name.
+        let at = if name.starts_with("docker://") { None } else { name.rfind('@') };
+        let reference = at.and_then(|it| name.get(it + 1..));
+        Some(Action {
+            span: mapped.span(Span::new(start, end)),
+            name: at.and_then(|it| name.get(..it)).unwrap_or(name).to_owned(),
+            reference: reference.map(str::to_owned),
+            reference_span: mapped.span(Span::new(end - reference.map_or(0, str::len), end)),
+            comment: self.version_behind(node.resolved().span),
+        })
+    }
+
+    /// The version in a comment on the line where the span ends.
+    fn version_behind(self, span: Span) -> Option<String> {
+        let index = self.source.comments.partition_point(|it| it.start < span.end);
+        let comment = self.source.comments.get(index)?;
+        if Span::new(span.end, comment.start).of(self.text).contains(['\n', '\r']) {
+            return None;
+        }
+        let mut words = comment.of(self.text).split(|it: char| it.is_whitespace() || matches!(it, '#' | '=' | '@' | ':' | ','));
+        words.find(|it| it.strip_prefix('v').unwrap_or(it).starts_with(|it: char| it.is_ascii_digit())).map(str::to_owned)
+    }
+}
+
+fn triggers(node: &Node) -> Vec<Trigger> {
+    let named = |name: &str, span: Span, value: Option<&Node>| {
+        let filter = |key: &str| value.and_then(|it| it.get(key)).map(filter);
+        Trigger {
+            span,
+            event: Event::of(name),
+            branches: filter("branches"),
+            branches_ignore: filter("branches-ignore"),
+            tags: filter("tags"),
+            tags_ignore: filter("tags-ignore"),
+            paths: filter("paths"),
+            paths_ignore: filter("paths-ignore"),
+            types: filter("types"),
+            inputs: value.and_then(|it| it.get("inputs")).map(declared_inputs).unwrap_or_default(),
+        }
+    };
+    match &node.resolved().kind {
+        Kind::Mapping(mapping) => mapping.entries.iter().map(|it| named(&it.key, it.key_span, Some(&it.value))).collect(),
+        Kind::Sequence(sequence) => sequence.items.iter().filter_map(|it| Some(named(it.text()?, it.span, None))).collect(),
+        Kind::Scalar(scalar) => vec![named(&scalar.value.text, node.span, None)],
+        Kind::Alias(..) | Kind::Null => Vec::new(),
+    }
+}
+
+fn filter(node: &Node) -> Filter {
+    let literal = |it: &Node| Some(Value::literal(it.text()?, it.span));
+    let patterns = match node.text() {
+        Some(_) => literal(node).into_iter().collect(),
+        None => node.items().iter().filter_map(literal).collect(),
+    };
+    Filter { span: node.span, patterns }
+}
+
+fn declared_inputs(node: &Node) -> Vec<(String, Option<Value>)> {
+    let default = |it: &Entry| it.value.get("default").and_then(|it| Some(Value::literal(it.text()?, it.span)));
+    node.entries().iter().map(|it| (it.key.to_lowercase(), default(it))).collect()
+}
+
+fn value(reader: &Reader<'_>, node: Option<&Node>) -> Option<Value> {
+    node.and_then(|it| reader.passage(it)).map(|it| it.value())
+}
+
+fn variables(reader: &Reader<'_>, node: Option<&Node>) -> Vec<Variable> {
+    let variable = |it: &Entry| {
+        let value = reader.passage(&it.value).unwrap_or_else(|| Passage::new(it.value.span)).value();
+        Variable { name: it.key.clone(), name_span: it.key_span, value }
+    };
+    flat(node).into_iter().map(variable).collect()
+}
+
+/// The pairs of a mapping, those of merge keys first, so that the last of a name wins.
+fn flat(node: Option<&Node>) -> Vec<&Entry> {
+    let Some(node) = node else { return Vec::new() };
+    let (merges, own): (Vec<_>, Vec<_>) = node.entries().iter().partition(|it| it.key == "<<");
+    // One level: a merge key inside a merged mapping is so rare that its names may stay unknown.
+    let merged = merges.iter().flat_map(|it| match it.value.items() {
+        [] => it.value.entries().iter().collect::<Vec<_>>(),
+        items => items.iter().rev().flat_map(Node::entries).collect(),
+    });
+    merged.filter(|it| it.key != "<<").chain(own).collect()
+}
+
+fn defaults(reader: &Reader<'_>, node: &Node) -> Defaults {
+    let run = node.get("defaults").and_then(|it| it.get("run"));
+    let part = |key: &str| value(reader, run.and_then(|it| it.get(key)));
+    Defaults { shell: part("shell"), folder: part("working-directory") }
+}
+
+fn permissions(node: &Node) -> Permissions {
+    let scopes = node.entries().iter().map(|it| (it.key.clone(), it.value.text().unwrap_or_default().to_owned())).collect();
+    Permissions { span: node.span, all: node.text().unwrap_or_default().to_owned(), scopes }
+}
+
+fn concurrency(reader: &Reader<'_>, node: &Node) -> Option<Concurrency> {
+    let node = node.get("concurrency")?;
+    let group = value(reader, Some(node)).or_else(|| value(reader, node.get("group")));
+    Some(Concurrency { span: node.span, group, cancel: value(reader, node.get("cancel-in-progress")) })
+}
+
+fn needs(node: &Node) -> Vec<(String, Span)> {
+    let named = |it: &Node| Some((it.text()?.to_owned(), it.span));
+    node.get("needs")
+        .map(|it| if it.text().is_some() { named(it).into_iter().collect() } else { it.items().iter().filter_map(named).collect() })
+        .unwrap_or_default()
+}
+
+fn condition(reader: &Reader<'_>, node: Option<&Node>) -> Option<Value> {
+    let node = node?;
+    Some(reader.condition(node.scalar()?, node.resolved().span))
+}
+
+fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>) -> Runner {
+    let labels = match node.entries() {
+        [] => node,
+        _ => node.get("labels").unwrap_or(node),
+    };
+    let labels: Vec<Value> = match labels.items() {
+        [] => value(reader, Some(labels)).into_iter().collect(),
+        items => items.iter().filter_map(|it| value(reader, Some(it))).collect(),
+    };
+    let legs = matrix.and_then(|it| it.legs.as_deref()).unwrap_or_default();
+    let kind = match legs {
+        [] => runner_kind(labels.iter().map(Value::known)),
+        [first, rest @ ..] => {
+            let of = |leg| runner_kind(labels.iter().map(|it| it.in_leg(leg)));
+            let kind = of(first);
+            if rest.iter().all(|it| of(it) == kind) { kind } else { RunnerKind::Unknown }
+        }
+    };
+    Runner { span: node.span, labels, kind }
+}
+
+fn runner_kind(labels: impl Iterator<Item = Option<String>>) -> RunnerKind {
+    /// How the labels of vendors begin, from each vendor's own documentation.
+    const VENDORS: &[(&str, &str)] = &[
+        ("depot-", "Depot"),
+        ("blacksmith-", "Blacksmith"),
+        ("namespace-profile-", "Namespace"),
+        ("nscloud-", "Namespace"),
+        ("buildjet-", "BuildJet"),
+        ("warp-", "WarpBuild"),
+        ("ubicloud", "Ubicloud"),
+        ("runs-on", "RunsOn"),
+        ("cirun-", "Cirun"),
+    ];
+    const HOSTED: &[&str] = &["ubuntu-", "windows-", "macos-"];
+    let Some(labels) = labels.map(|it| it.map(|it| it.trim().to_lowercase())).collect::<Option<Vec<_>>>() else { return RunnerKind::Unknown };
+    if labels.iter().any(|it| it == "self-hosted") {
+        return RunnerKind::SelfHosted;
+    }
+    let vendor = |label: &String| VENDORS.iter().find(|(prefix, _)| label.starts_with(prefix));
+    if let Some((_, name)) = labels.iter().find_map(vendor) {
+        return RunnerKind::Vendor(name);
+    }
+    match labels.as_slice() {
+        // Larger runners are hosted too, but their labels are anything.
+        [label] if HOSTED.iter().any(|it| label.starts_with(it)) => RunnerKind::Hosted,
+        _ => RunnerKind::Unknown,
+    }
+}
+
+/// Whether an edit below the node could change another place, or be changed by one.
+fn is_shared(node: &Node, depth: usize) -> bool {
+    // Deeper than a step can be.
+    if depth > 8 || node.anchor.is_some() {
+        return true;
+    }
+    match &node.kind {
+        Kind::Alias(..) => true,
+        Kind::Mapping(mapping) => mapping.entries.iter().any(|it| it.key == "<<" || is_shared(&it.value, depth + 1)),
+        Kind::Sequence(sequence) => sequence.items.iter().any(|it| is_shared(it, depth + 1)),
+        Kind::Scalar(_) | Kind::Null => false,
+    }
+}
+
+fn inputs(reader: &Reader<'_>, node: Option<&Node>) -> Vec<Input> {
+    let input = |it: &Entry| {
+        let passage = reader.passage(&it.value).unwrap_or_else(|| Passage::new(it.value.span));
+        let style = it.value.scalar().map(|it| it.style);
+        Input { name: it.key.to_lowercase(), name_span: it.key_span, span: it.span, style, value: passage.value(), passage }
+    };
+    flat(node).into_iter().map(input).collect()
+}
+
+fn run(reader: &Reader<'_>, inherited: &Defaults, item: &Node, node: &Node) -> Option<Run> {
+    let passage = reader.passage(node)?;
+    let folder = value(reader, item.get("working-directory")).or_else(|| inherited.folder.clone());
+    let shell_name = value(reader, item.get("shell")).or_else(|| inherited.shell.clone());
+    let shell_name = shell_name.map_or(Some("bash".to_owned()), |it| it.known());
+    // Only the POSIX family has the words that the commands are found by.
+    let is_posix = shell_name
+        .as_deref()
+        .is_none_or(|it| matches!(it.split([' ', '/']).next_back(), Some("bash" | "sh")) || it.starts_with("bash") || it.starts_with("sh"));
+    let script = if is_posix { shell::parse(passage.text()) } else { shell::Script::default() };
+    let folder = match folder {
+        None => Some(String::new()),
+        Some(folder) => build::workspace_folder(&folder),
+    };
+    Some(Run { folder, passage, script, shell: shell_name })
+}

@@ -1,0 +1,296 @@
+//! Names for cache scopes: what tells one build from the others, as text to write into the file.
+
+use super::build::BuildStep;
+use super::{Job, Matrix, Workflow};
+use crate::build::{Build, Context};
+use crate::value::{Leg, Part, Value};
+use crate::volatility::{Axis, Variance};
+use std::collections::BTreeSet;
+
+impl Workflow {
+    /// A scope that no other build of the workflow has, other than those that build the same: the
+    /// image's name, else the folder, the Dockerfile, the target or the job, and what the legs of
+    /// a matrix differ in.
+    pub fn scope_name(&self, job: &Job, step: &BuildStep) -> String {
+        let names = candidates(job, step);
+        let others = self.builds().filter(|(_, it)| !builds_the_same(&it.build, &step.build));
+        let others: Vec<Vec<String>> = others.filter_map(|(index, it)| Some(candidates(self.jobs.get(index)?, it))).collect();
+        let base = names.first().cloned().unwrap_or_else(|| job.id.clone());
+        let clashing: Vec<&Vec<String>> = others.iter().filter(|it| it.first() == Some(&base)).collect();
+        let alone = |it: &&String| **it != base && !clashing.iter().any(|other| other.contains(it));
+        let base = match names.iter().find(alone).filter(|_| !clashing.is_empty()) {
+            Some(second) => format!("{base}-{second}"),
+            None => base,
+        };
+        let suffix = job.scope_suffix(step, &base).unwrap_or_default();
+        base + &suffix
+    }
+}
+
+impl Job {
+    /// What has to be added to a scope so that the legs of the matrix do not share it:
+    /// `-${{ matrix.arch }}`. The empty text where the scope tells them apart already or where all
+    /// legs build the same, `None` where the job has no matrix.
+    pub fn scope_suffix(&self, step: &BuildStep, scope: &str) -> Option<String> {
+        let matrix = self.matrix.as_ref()?;
+        let affecting = self.affecting_keys(step);
+        let there = |key: &String| scope.contains(&format!("matrix.{key} "));
+        let present: Vec<String> = matrix.keys.iter().map(|it| it.name.clone()).chain(affecting.clone()).filter(there).collect();
+        if affecting.iter().all(|it| present.contains(it)) || tells_apart(matrix, &affecting, &present) {
+            return Some(String::new());
+        }
+        let missing = affecting.iter().filter(|it| !present.contains(it)).cloned().collect();
+        let keys = best_key(matrix, &affecting, &present).map_or(missing, |it| vec![it]);
+        Some(keys.iter().map(|it| format!("-${{{{ matrix.{it} }}}}")).collect())
+    }
+
+    /// The keys of the matrix that make the legs build different things: in context, file, target,
+    /// platforms, arguments, named contexts or the runner.
+    pub fn affecting_keys(&self, step: &BuildStep) -> Vec<String> {
+        let mut variance = what_is_built(&step.build).into_iter().fold(Variance::constant(), |res, it| res.join(&it.variance()));
+        for label in self.runner.iter().flat_map(|it| &it.labels) {
+            variance = variance.join(&label.variance());
+        }
+        let key = |it: &Axis| match it {
+            Axis::Matrix(key) => Some(key.clone()),
+            _ => None,
+        };
+        variance.iter().filter_map(key).collect()
+    }
+}
+
+/// The values that say what is built, names of the result left out.
+fn what_is_built(build: &Build) -> Vec<&Value> {
+    let context = match &build.context {
+        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
+        Context::Git(None) => None,
+    };
+    let arguments = build.arguments.iter().filter_map(|it| it.value.as_ref());
+    let named = build.contexts.iter().map(|(_, it)| it);
+    context.into_iter().chain(&build.dockerfile).chain(&build.target).chain(&build.platforms).chain(arguments).chain(named).collect()
+}
+
+/// Whether the two give the same layers, as far as is written.
+fn builds_the_same(a: &Build, b: &Build) -> bool {
+    let written = |it: &Build| what_is_built(it).iter().map(|it| it.pattern()).collect::<Vec<_>>();
+    let names = |it: &Build| it.arguments.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+    a.tool == b.tool && a.folder == b.folder && !a.opaque && !b.opaque && written(a) == written(b) && names(a) == names(b)
+}
+
+/// Whether legs that differ in the affecting keys also differ in `keys`.
+fn tells_apart(matrix: &Matrix, affecting: &[String], keys: &[String]) -> bool {
+    let Some(legs) = &matrix.legs else { return false };
+    let of = |leg: &Leg, keys: &[String]| keys.iter().map(|it| leg.get(it).cloned()).collect::<Vec<_>>();
+    let names: BTreeSet<_> = legs.iter().map(|it| of(it, keys)).collect();
+    let built: BTreeSet<_> = legs.iter().map(|it| (of(it, keys), of(it, affecting))).collect();
+    names.len() == built.len()
+}
+
+/// The key that, with those that are there, tells apart what the affecting keys tell apart, and
+/// reads best.
+fn best_key(matrix: &Matrix, affecting: &[String], present: &[String]) -> Option<String> {
+    let legs = matrix.legs.as_ref()?;
+    let values = |key: &str| legs.iter().map(|it: &Leg| it.get(key).map_or("", String::as_str)).collect::<Vec<_>>();
+    let fits = |key: &&String| {
+        let keys: Vec<String> = present.iter().chain([*key]).cloned().collect();
+        tells_apart(matrix, affecting, &keys)
+    };
+    let cost = |key: &&String| {
+        let values = values(key);
+        let odd = values.iter().any(|it| it.is_empty() || !it.chars().all(is_name_char));
+        (odd, !affecting.contains(key), values.iter().map(|it| it.len()).sum::<usize>())
+    };
+    legs.first()?.keys().filter(fits).min_by_key(cost).cloned()
+}
+
+fn is_name_char(it: char) -> bool {
+    it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.')
+}
+
+/// Names for a build, the best first.
+fn candidates(job: &Job, step: &BuildStep) -> Vec<String> {
+    let build = &step.build;
+    let image = build.tags.iter().find_map(image_name).or_else(|| metadata_image(job, build));
+    let folder = match &build.context {
+        Context::Folder(value) | Context::Git(Some(value)) => last_segment(value),
+        _ => None,
+    };
+    let file = build.dockerfile.as_ref().and_then(file_name);
+    let target = build.target.as_ref().map(|it| plain(&it.pattern()));
+    let step_name = format!("{}", step.step + 1);
+    [image, folder, file, target, Some(plain(&job.id)), Some(step_name)].into_iter().flatten().filter(|it| !it.is_empty()).collect()
+}
+
+/// `app` of `ghcr.io/org/app:tag@sha256:…`.
+fn image_name(tag: &Value) -> Option<String> {
+    let mut name = Value { span: tag.span, parts: Vec::new() };
+    let mut ended = false;
+    for part in &tag.parts {
+        let text = match part {
+            Part::Text(text) => text,
+            Part::Expression { known: Some(text), .. } => text,
+            Part::Expression { .. } if ended => continue,
+            Part::Expression { .. } => {
+                name.parts.push(part.clone());
+                continue;
+            }
+        };
+        for piece in text.split_inclusive(['/', ':', '@']) {
+            if !ended {
+                name.parts.push(Part::Text(piece.trim_end_matches([':', '@']).to_owned()));
+            }
+            ended |= piece.ends_with([':', '@']);
+            // What seemed to be a tag was the port of a registry.
+            if piece.ends_with('/') {
+                name.parts.clear();
+                ended = false;
+            }
+        }
+    }
+    is_stable(&name).then(|| plain(&name.pattern())).filter(|it| !it.is_empty())
+}
+
+/// Whether a value is the same for every commit and run, so that it can name a scope.
+fn is_stable(value: &Value) -> bool {
+    value.parts.iter().all(|it| match it {
+        Part::Text(_) | Part::Expression { known: Some(_), .. } => true,
+        Part::Expression { source, variance, .. } => source.starts_with("matrix.") && variance.iter().all(|it| matches!(it, Axis::Matrix(_))),
+    })
+}
+
+/// The image that the metadata step was given, where the tags come from one.
+fn metadata_image(job: &Job, build: &Build) -> Option<String> {
+    let step = build.tags.iter().flat_map(|it| &it.parts).find_map(|it| match it {
+        Part::Expression { source, .. } => source.strip_prefix("steps.").and_then(|it| it.split('.').next()),
+        Part::Text(_) => None,
+    })?;
+    let images = job.steps.iter().find(|it| it.id.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(step)))?.input("images")?;
+    image_name(&images.list(true).first()?.value())
+}
+
+fn last_segment(value: &Value) -> Option<String> {
+    let pattern = value.pattern();
+    if !is_stable(value) {
+        return None;
+    }
+    let last = match value.known() {
+        Some(known) => known.trim_end_matches('/').rsplit('/').next()?.to_owned(),
+        None => pattern.trim_start_matches("./").replace('/', "-"),
+    };
+    Some(plain(&last)).filter(|it| !it.is_empty())
+}
+
+/// `api` of `Dockerfile.api`, `docker/api/Dockerfile` and `api.Dockerfile`.
+fn file_name(value: &Value) -> Option<String> {
+    if !is_stable(value) {
+        return None;
+    }
+    let pattern = value.pattern();
+    let mut segments = pattern.rsplit('/');
+    let file = segments.next()?;
+    let rest = file.strip_prefix("Dockerfile.").or_else(|| file.strip_suffix(".Dockerfile")).or_else(|| file.strip_suffix(".dockerfile"));
+    let name = rest.or_else(|| segments.next().filter(|it| !matches!(*it, "." | "..")))?;
+    Some(plain(name)).filter(|it| !it.is_empty())
+}
+
+/// A text that can stand in a scope: no comma, no quote, no white space outside expressions.
+fn plain(text: &str) -> String {
+    let mut res = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if rest.starts_with("${{") {
+            let end = rest.find("}}").map_or(rest.len(), |it| it + 2);
+            let (expression, behind) = rest.split_at(end);
+            res.push_str(expression);
+            rest = behind;
+        } else {
+            let end = rest.find("${{").unwrap_or(rest.len());
+            let (literal, behind) = rest.split_at(end);
+            res.extend(literal.chars().map(|it| if is_name_char(it) { it } else { '-' }));
+            rest = behind;
+        }
+    }
+    res.trim_matches(['-', '.']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workflow::{lowered, with_steps};
+
+    fn names(text: &str) -> Vec<String> {
+        let workflow = lowered(text);
+        workflow.builds().map(|(job, it)| workflow.scope_name(&workflow.jobs[job], it)).collect()
+    }
+
+    fn of_step(with: &str) -> String {
+        names(&with_steps(&format!("- uses: docker/build-push-action@v6\n  with: {{{with}}}"))).remove(0)
+    }
+
+    #[test]
+    fn the_image_names_the_scope_before_the_folder() {
+        let cases = [
+            ("tags: 'ghcr.io/org/app:${{ github.sha }}'", "app"),
+            ("tags: 'localhost:5000/app'", "app"),
+            ("tags: 'app@sha256:0'", "app"),
+            ("context: ./services/api", "api"),
+            ("file: docker/api/Dockerfile", "api"),
+            ("file: Dockerfile.web", "web"),
+            ("target: prod", "prod"),
+            ("tags: 'x/${{ github.repository }}:1', target: t", "t"),
+            ("context: .", "build"),
+        ];
+        for (with, expected) in cases {
+            assert_eq!(of_step(with), expected, "{with}");
+        }
+    }
+
+    #[test]
+    fn the_image_may_come_from_the_metadata_step() {
+        let steps = "- uses: docker/metadata-action@v5\n  id: meta\n  with: {images: ghcr.io/org/app}\n- uses: docker/build-push-action@v6\n  with: {tags: '${{ steps.meta.outputs.tags }}'}";
+        assert_eq!(names(&with_steps(steps)), ["app"]);
+    }
+
+    #[test]
+    fn builds_of_one_image_are_told_apart() {
+        let steps = "- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:1', target: web}\n- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:2', target: worker}";
+        assert_eq!(names(&with_steps(steps)), ["app-web", "app-worker"]);
+    }
+
+    #[test]
+    fn builds_of_the_same_share_a_scope() {
+        let steps = "- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:1', context: .}\n- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:2', context: ., push: true}";
+        assert_eq!(names(&with_steps(steps)), ["app", "app"]);
+    }
+
+    fn with_matrix(matrix: &str, with: &str) -> Vec<String> {
+        let text = with_steps(&format!("- uses: docker/build-push-action@v6\n  with: {{{with}}}"));
+        names(&text.replace("    steps:", &format!("    strategy: {{matrix: {{{matrix}}}}}\n    steps:")))
+    }
+
+    #[test]
+    fn legs_are_told_apart_by_the_key_that_reads_best() {
+        let cases = [
+            ("arch: [amd64, arm64]", "tags: o/app, platforms: 'linux/${{ matrix.arch }}'", "app-${{ matrix.arch }}"),
+            (
+                "include: [{platform: linux/amd64, arch: amd64}, {platform: linux/arm64, arch: arm64}]",
+                "tags: o/app, platforms: '${{ matrix.platform }}'",
+                "app-${{ matrix.arch }}",
+            ),
+            ("platform: [linux/amd64, linux/arm64]", "tags: o/app, platforms: '${{ matrix.platform }}'", "app-${{ matrix.platform }}"),
+            ("name: [a, b]", "tags: 'o/${{ matrix.name }}', context: '${{ matrix.name }}'", "${{ matrix.name }}"),
+            ("v: [1, 2]", "tags: o/app", "app"),
+            ("n: [a, b], p: [x, y]", "tags: 'o/${{ matrix.n }}', context: '${{ matrix.n }}', target: '${{ matrix.p }}'", "${{ matrix.n }}-${{ matrix.p }}"),
+            ("include: [{n: a, id: 1}, {n: b, id: 2}]", "tags: 'o/${{ matrix.n }}', context: '${{ matrix.n }}'", "${{ matrix.n }}"),
+            ("a: [x, y], b: [p, q]", "tags: o/app, target: '${{ matrix.a }}', build-args: 'B=${{ matrix.b }}'", "app-${{ matrix.a }}-${{ matrix.b }}"),
+            ("a: '${{ fromJSON(x) }}'", "tags: o/app, target: '${{ matrix.a }}'", "app-${{ matrix.a }}"),
+        ];
+        for (matrix, with, expected) in cases {
+            assert_eq!(with_matrix(matrix, with), [expected], "{matrix}");
+        }
+    }
+
+    #[test]
+    fn a_scope_has_no_comma_and_no_quote() {
+        assert_eq!(of_step("context: 'a, \"b'"), "a---b");
+    }
+}
