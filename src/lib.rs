@@ -16,3 +16,8 @@ pub mod dockerfile;
 pub mod workflow;
 pub mod bake;
 pub mod compose;
+pub mod file;
+pub mod links;
+pub mod snapshot;
+pub mod diagnostic;
+pub mod config;

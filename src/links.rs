@@ -1,0 +1,216 @@
+//! Which Dockerfile a build description means, and which builds mean a Dockerfile (domain.md F).
+//!
+//! What cannot be told is unknown, never guessed.
+
+pub mod locations;
+
+use crate::build::{Build, Context, Leg, Tool, Value};
+use crate::facts;
+use crate::file::{File, Model};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where a build finds its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The Dockerfile, by absolute path; `None` where it cannot be told or is not a file here.
+    pub dockerfile: Option<String>,
+    /// The context.
+    pub context: Folder,
+    /// The stage that is built: the last one where none is named.
+    pub target: Target,
+}
+
+/// A context, as far as it can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Folder {
+    /// A folder on disk.
+    Disk(String),
+    /// A folder of the repository, as the builder clones it.
+    Git(String),
+    /// Something else, or not known.
+    Unknown,
+}
+
+/// A target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The last stage.
+    Last,
+    /// The stage of this name.
+    Named(String),
+    /// An expression decides.
+    Unknown,
+}
+
+/// A build of a file: its place in the file, and the leg of its job's matrix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// The file that describes the build.
+    pub path: Arc<str>,
+    /// Its number among the file's builds ([`File::builds`]).
+    pub build: usize,
+    /// The number of the leg, where the job has a matrix whose legs are known.
+    pub leg: Option<usize>,
+}
+
+/// All builds of the loaded files, by the Dockerfile that they mean. Kept current file by file, so
+/// that an edit costs what the edited file costs.
+#[derive(Debug, Clone, Default)]
+pub struct Index {
+    by_dockerfile: Arc<BTreeMap<String, Vec<Reference>>>,
+    /// Who writes and who reads each cache location.
+    pub locations: locations::Locations,
+}
+
+impl Index {
+    /// Takes note that the file at `path` is another one, new, or gone.
+    pub fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) {
+        self.locations.replace(path, old, new);
+        let (old, new) = (old.map_or_else(Vec::new, |it| references(path, it)), new.map_or_else(Vec::new, |it| references(path, it)));
+        // Most edits leave the builds where they are.
+        if old == new {
+            return;
+        }
+        let map = Arc::make_mut(&mut self.by_dockerfile);
+        for (dockerfile, reference) in old {
+            if let Some(known) = map.get_mut(&dockerfile) {
+                known.retain(|it| *it != reference);
+                if known.is_empty() {
+                    map.remove(&dockerfile);
+                }
+            }
+        }
+        for (dockerfile, reference) in new {
+            let known = map.entry(dockerfile).or_default();
+            let at = known.partition_point(|it| *it < reference);
+            known.insert(at, reference);
+        }
+    }
+
+    /// Whether a build names `path` as its Dockerfile.
+    pub fn names(&self, path: &str) -> bool {
+        self.by_dockerfile.contains_key(path)
+    }
+
+    /// The builds of a Dockerfile, in order of path and place.
+    pub fn builds_of(&self, path: &str) -> &[Reference] {
+        self.by_dockerfile.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The Dockerfiles that builds name.
+    pub fn dockerfiles(&self) -> Vec<String> {
+        self.by_dockerfile.keys().cloned().collect()
+    }
+}
+
+/// The Dockerfiles that a file's builds mean.
+fn references(path: &str, file: &File) -> Vec<(String, Reference)> {
+    let mut res = Vec::new();
+    let shared: Arc<str> = path.into();
+    for (index, described) in file.builds().into_iter().enumerate() {
+        let legs = described.legs();
+        let mut known: Vec<String> = Vec::new();
+        for (leg, values) in legs {
+            let Some(dockerfile) = place(described.build, path, values).dockerfile else { continue };
+            // Legs that build the same file say the same of it.
+            if !known.contains(&dockerfile) {
+                known.push(dockerfile.clone());
+                res.push((dockerfile, Reference { path: shared.clone(), build: index, leg }));
+            }
+        }
+    }
+    res
+}
+
+/// A build with the job it is a step of.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// The build.
+    pub build: &'a Build,
+    /// The workflow, its job, and the step of the build; nothing for bake and compose files.
+    pub step: Option<(&'a crate::workflow::Workflow, &'a crate::workflow::Job, &'a crate::workflow::BuildStep)>,
+}
+
+impl<'a> Described<'a> {
+    /// The legs in which it runs, with their numbers: one without values where there is no matrix,
+    /// or where its legs are not known.
+    pub fn legs(&self) -> Vec<(Option<usize>, Option<&'a Leg>)> {
+        match self.step.and_then(|(_, job, _)| job.matrix.as_ref()).and_then(|it| it.legs.as_ref()) {
+            Some(legs) if !legs.is_empty() => legs.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
+            _ => vec![(None, None)],
+        }
+    }
+}
+
+impl File {
+    /// The builds that it describes, in order.
+    pub fn builds(&self) -> Vec<Described<'_>> {
+        match &self.model {
+            Model::Workflow(workflow) => workflow
+                .model
+                .jobs
+                .iter()
+                .flat_map(|job| job.builds.iter().map(move |it| (job, it)))
+                .map(|(job, it)| Described { build: &it.build, step: Some((&workflow.model, job, it)) })
+                .collect(),
+            Model::Compose(compose) => compose.model.iter().map(|it| Described { build: &it.build, step: None }).collect(),
+            Model::Bake(bake) => bake.builds().into_iter().map(|build| Described { build, step: None }).collect(),
+            Model::Dockerfile(_) | Model::Other => Vec::new(),
+        }
+    }
+}
+
+/// The folder that the paths of a description start from: the root of the repository for a
+/// workflow, the file's own folder for anything else.
+pub fn base(path: &str) -> &str {
+    let folder = facts::parent(path);
+    let owner = facts::parent(folder);
+    if facts::name(folder) == "workflows" && facts::name(owner).starts_with('.') { facts::parent(owner) } else { folder }
+}
+
+/// Where the build of the file at `path` finds its files, in one leg of its job's matrix.
+pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
+    let none = Leg::new();
+    let known = |value: &Value| value.in_leg(leg.unwrap_or(&none));
+    let target = match &build.target {
+        None => Target::Last,
+        Some(value) if value.is_blank() => Target::Last,
+        Some(value) => known(value).map_or(Target::Unknown, Target::Named),
+    };
+    // Bake targets and compose services start from their own file.
+    let own_file = matches!(build.tool, Tool::BakeTarget | Tool::ComposeService);
+    let folder = build.folder.as_ref().map(|it| facts::join(base(path), it)).or_else(|| own_file.then(|| base(path).to_owned()));
+    let context = match (&build.context, &folder) {
+        (Context::Folder(value), Some(folder)) => known(value).map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it))),
+        (Context::Git(None), _) => Folder::Git(base(path).to_owned()),
+        (Context::Git(Some(value)), _) => known(value).map_or(Folder::Unknown, |it| Folder::Git(facts::join(base(path), &it))),
+        (Context::Folder(_), None) | (Context::Foreign(_), _) => Folder::Unknown,
+    };
+    // What bake and compose build is described in their own files.
+    let elsewhere = build.inline || matches!(build.tool, Tool::Bake | Tool::Compose);
+    let dockerfile = if elsewhere { None } else { dockerfile(build, &context, folder.as_deref(), &known) };
+    Place { dockerfile, context, target }
+}
+
+fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn Fn(&Value) -> Option<String>) -> Option<String> {
+    let in_context = |name: &str| match context {
+        Folder::Disk(folder) | Folder::Git(folder) => Some(facts::join(folder, name)),
+        Folder::Unknown => None,
+    };
+    let Some(value) = build.dockerfile.as_ref().filter(|it| !it.is_blank()) else { return in_context("Dockerfile") };
+    let name = known(value)?;
+    // Bake and compose look in the context; buildx looks in the folder it runs in, and in a cloned
+    // repository inside the context (domain.md F.1, F.3).
+    let relative_to_context = matches!(build.tool, Tool::BakeTarget | Tool::ComposeService) || matches!(context, Folder::Git(_));
+    if name.contains("://") || name == "-" {
+        None
+    } else if name.starts_with('/') {
+        // An absolute path of the runner is not one of this disk.
+        None
+    } else if relative_to_context {
+        in_context(&name)
+    } else {
+        folder.map(|it| facts::join(it, &name))
+    }
+}

@@ -1,0 +1,201 @@
+//! Cache locations: which builds of all loaded files write each, and which read it.
+//!
+//! A location is compared between builds, in each leg of their matrices. What cannot be compared
+//! is kept as well, so that a rule knows when a missing reader or writer may be there after all.
+
+use super::{Described, Reference};
+use crate::cache::{Backend, CacheEntry};
+use crate::file::{File, Model};
+use crate::value::{Leg, Part, Value};
+use crate::workflow::{Action, Job, Step, Workflow};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The side of a build that a location is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// `cache-to`
+    Export,
+    /// `cache-from`
+    Import,
+}
+
+/// A location as builds of different files see it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Location {
+    /// Known, but for expressions that are the same for all workflows of one commit.
+    At(String),
+    /// It may be any of this backend.
+    Somewhere(Backend),
+}
+
+/// Who writes and who reads each location. Kept current file by file.
+#[derive(Debug, Clone, Default)]
+pub struct Locations {
+    users: Arc<BTreeMap<(Side, Location), Vec<Reference>>>,
+    /// Files of which a part is described elsewhere, where it may write and read anything.
+    open: Arc<BTreeSet<Arc<str>>>,
+}
+
+impl Locations {
+    /// The builds that use a location, in order of path and place.
+    pub fn users(&self, side: Side, location: &Location) -> &[Reference] {
+        self.users.get(&(side, location.clone())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Files that call what is described elsewhere, and may build images with a cache of its own.
+    pub fn open(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.open.iter()
+    }
+
+    pub(super) fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) {
+        let shared: Arc<str> = path.into();
+        let is_open = new.is_some_and(is_open);
+        if is_open != self.open.contains(&shared) {
+            let open = Arc::make_mut(&mut self.open);
+            if is_open {
+                open.insert(shared.clone())
+            } else {
+                open.remove(&shared)
+            };
+        }
+        let (old, new) = (old.map_or_else(Vec::new, |it| uses(&shared, it)), new.map_or_else(Vec::new, |it| uses(&shared, it)));
+        // Most edits leave the caches where they are.
+        if old == new {
+            return;
+        }
+        let users = Arc::make_mut(&mut self.users);
+        for (key, reference) in old {
+            if let Some(known) = users.get_mut(&key) {
+                known.retain(|it| *it != reference);
+                if known.is_empty() {
+                    users.remove(&key);
+                }
+            }
+        }
+        for (key, reference) in new {
+            let known = users.entry(key).or_default();
+            let at = known.partition_point(|it| *it < reference);
+            known.insert(at, reference);
+        }
+    }
+}
+
+fn uses(path: &Arc<str>, file: &File) -> Vec<((Side, Location), Reference)> {
+    let mut res = Vec::new();
+    for (index, described) in file.builds().into_iter().enumerate() {
+        for (leg, values) in described.legs() {
+            for (side, location) in described.uses(path, values) {
+                let known = ((side, location), Reference { path: path.clone(), build: index, leg });
+                if !res.contains(&known) {
+                    res.push(known);
+                }
+            }
+        }
+    }
+    res
+}
+
+impl Described<'_> {
+    /// The locations that the build uses in one leg.
+    fn uses(&self, path: &str, leg: Option<&Leg>) -> Vec<(Side, Location)> {
+        let of = |side: Side, entries: &[CacheEntry]| entries.iter().map(|it| (side, self.location(it, path, leg))).collect::<Vec<_>>();
+        let mut res = of(Side::Export, &self.build.exports);
+        res.extend(of(Side::Import, &self.build.imports));
+        if self.build.arguments.iter().any(|it| it.name == INLINE) {
+            res.push((Side::Export, Location::Somewhere(Backend::Registry)));
+        }
+        if self.build.opaque {
+            res.extend([(Side::Export, Location::Somewhere(Backend::Unknown)), (Side::Import, Location::Somewhere(Backend::Unknown))]);
+        }
+        res
+    }
+
+    /// Where an entry of the build leads in one leg, comparable with the entries of other builds.
+    /// `path` is that of its file.
+    pub fn location(&self, entry: &CacheEntry, path: &str, leg: Option<&Leg>) -> Location {
+        // What is inline is found under the image's own names.
+        if entry.backend == Backend::Inline {
+            return Location::Somewhere(Backend::Registry);
+        }
+        let settled = self.settled(entry, path, leg).and_then(|it| it.location());
+        settled.map_or(Location::Somewhere(entry.backend), Location::At)
+    }
+
+    /// The entry with values that can be compared; `None` where there is one that cannot.
+    fn settled(&self, entry: &CacheEntry, path: &str, leg: Option<&Leg>) -> Option<CacheEntry> {
+        let mut res = entry.clone();
+        for attribute in &mut res.attributes {
+            attribute.value = Value::literal(self.comparable(&attribute.value, path, leg)?, attribute.value.span);
+        }
+        Some(res)
+    }
+
+    fn comparable(&self, value: &Value, path: &str, leg: Option<&Leg>) -> Option<String> {
+        let mut res = String::new();
+        for part in &value.parts {
+            match part {
+                Part::Text(text) => res.push_str(text),
+                Part::Expression { known: Some(text), .. } => res.push_str(text),
+                Part::Expression { source, .. } => match source.strip_prefix("matrix.") {
+                    Some(key) => res.push_str(leg?.get(key)?),
+                    None => res.push_str(&self.named(source, path).or_else(|| is_common(source).then(|| format!("${{{{ {source} }}}}")))?),
+                },
+            }
+        }
+        Some(res)
+    }
+
+    /// What an expression is that names the workflow or the job.
+    fn named(&self, source: &str, path: &str) -> Option<String> {
+        let (workflow, job, _) = self.step?;
+        match source {
+            "github.workflow" => match &workflow.name {
+                Some(name) => name.known(),
+                None => Some(path.to_owned()),
+            },
+            "github.job" => Some(job.id.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The build argument that was the first spelling of `type=inline`.
+const INLINE: &str = "BUILDKIT_INLINE_CACHE";
+
+/// Whether an expression has one value in all workflows that run on one commit of one branch.
+fn is_common(source: &str) -> bool {
+    const COMMON: &[&str] = &[
+        "github.actor",
+        "github.base_ref",
+        "github.event.repository.name",
+        "github.head_ref",
+        "github.ref",
+        "github.ref_name",
+        "github.repository",
+        "github.repository_id",
+        "github.repository_owner",
+        "github.sha",
+    ];
+    COMMON.contains(&source) || ["vars.", "secrets."].iter().any(|it| source.starts_with(it) && source[it.len()..].bytes().all(is_name))
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether a job of the file does what is described in another repository or in an action of this
+/// one, and its name does not say that no image is built.
+fn is_open(file: &File) -> bool {
+    let Model::Workflow(workflow) = &file.model else { return false };
+    let workflow: &Workflow = &workflow.model;
+    workflow.broken || workflow.jobs.iter().any(is_open_job)
+}
+
+fn is_open_job(job: &Job) -> bool {
+    const WORDS: &[&str] = &["docker", "build", "image", "container", "cache", "publish", "release", "push", "deploy"];
+    let may_build = |it: &Action| WORDS.iter().any(|word| it.name.to_ascii_lowercase().contains(word));
+    let calls = job.call.as_ref().is_some_and(|it| !it.action.is_local());
+    let acts = |it: &Step| it.action.as_ref().is_some_and(|it| it.is_local() && may_build(it));
+    calls || job.steps.iter().any(acts)
+}

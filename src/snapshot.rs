@@ -1,0 +1,315 @@
+//! The state of all files: a host that changes, and snapshots of it that never do.
+//!
+//! A file that is open in the editor stands in front of the one on disk, so that unsaved edits count
+//! wherever the text is asked for. The two are kept apart: a keystroke copies the list of the open
+//! files only, however many files the workspace has.
+
+use crate::facts::{self, Facts, Text, Tree};
+use crate::file::{File, Kind};
+use crate::links;
+use crate::text::Document;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+type Files = Arc<BTreeMap<Arc<str>, Arc<File>>>;
+
+/// One consistent state of all files. Cheap to clone, safe to send, never changes.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    open: Files,
+    disk: Files,
+    /// What is known of the disk.
+    pub facts: Facts,
+    /// What builds say of Dockerfiles.
+    pub links: Arc<links::Index>,
+    roots: Arc<[String]>,
+}
+
+impl Snapshot {
+    /// The file at `path`, as the editor has it, else as it is on disk; `None` where it was not
+    /// loaded.
+    pub fn file(&self, path: &str) -> Option<&Arc<File>> {
+        self.open.get(path).or_else(|| self.disk.get(path))
+    }
+
+    /// The path and the file at `path`, as the editor has it, else as it is on disk.
+    pub fn entry(&self, path: &str) -> Option<(&Arc<str>, &Arc<File>)> {
+        self.open.get_key_value(path).or_else(|| self.disk.get_key_value(path))
+    }
+
+    /// All loaded files, in no particular order.
+    pub fn files(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<File>)> {
+        self.open.iter().chain(self.disk.iter().filter(|(path, _)| !self.open.contains_key(*path)))
+    }
+
+    /// The files that are open in the editor, by path.
+    pub fn open(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<File>)> {
+        self.open.iter()
+    }
+
+    /// The text of a file, unsaved edits included; `None` where it is not known yet.
+    pub fn text(&self, path: &str) -> Option<Text> {
+        match self.file(path) {
+            Some(file) => Some(Text::Known(file.text().clone())),
+            None => self.facts.text(path).cloned(),
+        }
+    }
+
+    /// Folders of repositories and of the workspace, outer ones first.
+    pub fn roots(&self) -> &[String] {
+        &self.roots
+    }
+
+    /// The innermost root that `path` lies in; the folder of a file that lies in none.
+    pub fn root<'a>(&'a self, path: &'a str) -> &'a str {
+        self.root_of_folder(facts::parent(path))
+    }
+
+    /// The innermost root that a folder lies in; the folder itself where it lies in none.
+    pub fn root_of_folder<'a>(&'a self, folder: &'a str) -> &'a str {
+        self.roots.iter().rev().find(|it| facts::is_below(folder, it)).map_or(folder, String::as_str)
+    }
+
+    /// The same state, where what is asked of the disk and not known is listed apart.
+    pub fn apart(&self) -> Snapshot {
+        Snapshot { facts: self.facts.apart(), ..self.clone() }
+    }
+}
+
+/// The owner of the current state. Not shared; hands out snapshots.
+#[derive(Debug, Default)]
+pub struct Host {
+    current: Snapshot,
+    stale: BTreeSet<String>,
+    /// How many are reading the disk, and what changed there since the first of them began.
+    readers: usize,
+    changed: Vec<String>,
+}
+
+/// The most changes that are told apart while somebody reads.
+const MOST_CHANGES: usize = 1000;
+
+impl Host {
+    /// A host that starts from a state, to try something out.
+    pub fn of(snapshot: &Snapshot) -> Host {
+        Host { current: snapshot.apart(), ..Host::default() }
+    }
+
+    /// The state as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.current.clone()
+    }
+
+    /// Somebody reads the disk from now on; the mark is for [`Host::end_reading`].
+    pub fn begin_reading(&mut self) -> usize {
+        self.readers += 1;
+        self.changed.len()
+    }
+
+    /// The files and folders that changed since `mark`: what was read of them may be out of date.
+    pub fn end_reading(&mut self, mark: usize) -> Vec<String> {
+        self.readers = self.readers.saturating_sub(1);
+        let since = self.changed.get(mark..).unwrap_or_default().to_vec();
+        if self.readers == 0 {
+            self.changed.clear();
+        }
+        since
+    }
+
+    /// The file is to be read again.
+    pub fn set_stale(&mut self, path: &str) {
+        self.stale.insert(path.to_owned());
+    }
+
+    fn note_change(&mut self, path: &str) {
+        match self.changed.len() {
+            _ if self.readers == 0 => {}
+            // Everything lies below the root.
+            MOST_CHANGES.. => self.changed.iter_mut().for_each(|it| *it = "/".to_owned()),
+            _ => self.changed.push(path.to_owned()),
+        }
+    }
+
+    /// Replaces the roots.
+    pub fn set_roots(&mut self, roots: impl IntoIterator<Item = String>) {
+        let sorted: BTreeSet<String> = roots.into_iter().collect();
+        self.current.roots = sorted.into_iter().collect();
+    }
+
+    /// Adds a root; `false` if it is one already.
+    pub fn add_root(&mut self, root: &str) -> bool {
+        let known = self.current.roots.iter().any(|it| it == root);
+        if !known {
+            self.set_roots(self.current.roots.iter().cloned().chain([root.to_owned()]).collect::<Vec<_>>());
+        }
+        !known
+    }
+
+    /// Sets a file. One with a version is the editor's, any other the disk's.
+    pub fn set(&mut self, path: &str, file: File) {
+        let of_editor = file.version.is_some();
+        self.replace(path, of_editor, Some(Arc::new(file)));
+    }
+
+    /// Changes the text of an open file. `false` if it is not open.
+    pub fn edit(&mut self, path: &str, version: i32, change: impl FnOnce(&mut Document)) -> bool {
+        let Some(file) = self.current.open.get(path) else { return false };
+        let (kind, mut document) = (file.kind, file.document.clone());
+        change(&mut document);
+        self.set(path, File::with(kind, document, Some(version)));
+        true
+    }
+
+    /// The editor gives a file back. What the disk has is to be read again.
+    pub fn close(&mut self, path: &str) {
+        self.replace(path, true, None);
+        self.disk_changed(path);
+    }
+
+    /// A file is gone from the disk.
+    pub fn remove(&mut self, path: &str) {
+        self.replace(path, false, None);
+    }
+
+    fn replace(&mut self, path: &str, of_editor: bool, file: Option<Arc<File>>) {
+        let old = self.current.file(path).cloned();
+        let files = Arc::make_mut(if of_editor { &mut self.current.open } else { &mut self.current.disk });
+        match file {
+            Some(file) => drop(files.insert(path.into(), file)),
+            None => drop(files.remove(path)),
+        }
+        let new = self.current.file(path).cloned();
+        if old.is_some() || new.is_some() {
+            Arc::make_mut(&mut self.current.links).replace(path, old.as_deref(), new.as_deref());
+        }
+    }
+
+    /// Learns the text of a file on disk. A file of ours is made of it too. Says whether one was
+    /// made or went away, so that files that were checked before may have other findings.
+    pub fn learn_text(&mut self, path: &str, text: Text) -> bool {
+        let kind = if self.current.links.names(path) { Kind::Dockerfile } else { Kind::of(path) };
+        let loaded = self.current.disk.contains_key(path);
+        let changed = match &text {
+            Text::Known(it) if kind.is_checked() || loaded => {
+                self.set(path, File::new(kind, path, it, None));
+                true
+            }
+            Text::Missing | Text::Unreadable if loaded => {
+                self.remove(path);
+                true
+            }
+            _ => false,
+        };
+        self.current.facts.set_text(path, text);
+        changed
+    }
+
+    /// Learns the files below a folder.
+    pub fn learn_tree(&mut self, folder: &str, tree: Tree) {
+        self.current.facts.set_tree(folder, tree);
+    }
+
+    /// Something happened to `path`, a file or a folder, on disk. Says whether it can matter.
+    pub fn disk_changed(&mut self, path: &str) -> bool {
+        self.note_change(path);
+        let known = self.current.facts.forget(path);
+        let below = self.current.disk.range::<str, _>((Bound::Included(path), Bound::Unbounded)).map(|(it, _)| &**it).take_while(|it| it.starts_with(path));
+        let mut ours: Vec<String> = below.filter(|it| facts::is_below(it, path)).map(str::to_owned).collect();
+        if ours.is_empty() && (Kind::of(path).is_checked() || self.current.links.names(path)) {
+            ours.push(path.to_owned());
+        }
+        let matters = known || !ours.is_empty();
+        self.stale.extend(ours);
+        matters
+    }
+
+    /// The folder is no part of the workspace any more.
+    pub fn drop_below(&mut self, folder: &str) {
+        let gone: Vec<Arc<str>> = self.current.disk.keys().filter(|it| facts::is_below(it, folder)).cloned().collect();
+        gone.iter().for_each(|it| self.remove(it));
+        self.current.facts.forget(folder);
+    }
+
+    /// Nothing that is known of the disk can be relied on.
+    pub fn disk_unknown(&mut self) {
+        self.note_change("/");
+        self.current.facts.clear();
+        self.stale.extend(self.current.disk.keys().map(|it| it.to_string()));
+    }
+
+    /// Takes the paths of the files that have to be read again.
+    pub fn take_stale(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.stale).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::Edit;
+
+    #[test]
+    fn the_editor_stands_in_front_of_the_disk() {
+        let mut host = Host::default();
+        host.learn_text("/Dockerfile", Text::Known("FROM a\n".into()));
+        host.set("/Dockerfile", File::new(Kind::Dockerfile, "/Dockerfile", "FROM b\n", Some(1)));
+        host.learn_text("/Dockerfile", Text::Known("FROM c\n".into()));
+        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM b\n".into())));
+        assert_eq!(host.snapshot().files().count(), 1);
+        host.close("/Dockerfile");
+        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM c\n".into())));
+        assert_eq!(host.take_stale(), ["/Dockerfile"]);
+        host.learn_text("/Dockerfile", Text::Missing);
+        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Missing));
+    }
+
+    #[test]
+    fn a_snapshot_does_not_change() {
+        let mut host = Host::default();
+        host.set("/Dockerfile", File::new(Kind::Dockerfile, "/Dockerfile", "FROM a\n", Some(1)));
+        let before = host.snapshot();
+        assert!(host.edit("/Dockerfile", 2, |it| it.edit(&Edit::insert(6, "b"))));
+        assert!(!host.edit("/other", 2, |_| {}));
+        assert_eq!(before.text("/Dockerfile"), Some(Text::Known("FROM a\n".into())));
+        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM ab\n".into())));
+    }
+
+    #[test]
+    fn a_change_on_disk_matters_only_where_it_was_asked_about() {
+        let mut host = Host::default();
+        assert!(!host.disk_changed("/src/main.c"));
+        host.learn_tree("/src", Tree::default());
+        assert!(host.disk_changed("/src/main.c"));
+        assert!(host.disk_changed("/x/.github/workflows/new.yml"));
+        assert_eq!(host.take_stale(), ["/x/.github/workflows/new.yml"]);
+    }
+
+    #[test]
+    fn whoever_reads_is_told_what_changed_meanwhile() {
+        let mut host = Host::default();
+        host.disk_changed("/before");
+        let first = host.begin_reading();
+        host.disk_changed("/a");
+        let second = host.begin_reading();
+        host.disk_unknown();
+        assert_eq!(host.end_reading(first), ["/a", "/"]);
+        assert_eq!(host.end_reading(second), ["/"]);
+        assert_eq!(host.begin_reading(), 0);
+        for number in 0..2 * MOST_CHANGES {
+            host.disk_changed(&format!("/{number}"));
+        }
+        assert!(host.end_reading(0).contains(&"/".to_owned()));
+    }
+
+    #[test]
+    fn the_innermost_root_holds_a_file() {
+        let mut host = Host::default();
+        host.set_roots(["/w".into(), "/w/sub".into()]);
+        assert!(!host.add_root("/w"));
+        let snapshot = host.snapshot();
+        assert_eq!(snapshot.root("/w/sub/x/Dockerfile"), "/w/sub");
+        assert_eq!(snapshot.root("/w/submarine"), "/w");
+        assert_eq!(snapshot.root("/else/Dockerfile"), "/else");
+    }
+}
