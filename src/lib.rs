@@ -21,3 +21,5 @@ pub mod links;
 pub mod snapshot;
 pub mod diagnostic;
 pub mod config;
+pub mod view;
+pub mod rules;

@@ -1,0 +1,237 @@
+use super::{Check, Findings, declare_rule};
+use crate::cache::{Backend, CacheEntry};
+use crate::diagnostic::{Fix, Level};
+use crate::links::locations::Side;
+use crate::view::{StepView, WorkflowView};
+use crate::workflow::repair::CacheEdit;
+
+declare_rule! {
+    /// A build exports its cache to one place and imports it from another.
+    ///
+    /// Each option is valid, but together they never meet: what is exported is not read again, and
+    /// what is imported is not there.
+    ///
+    /// ```yaml,bad
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha,mode=max,scope=api
+    /// ```
+    ///
+    /// ```yaml,fixed
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           cache-from: type=gha,scope=api
+    ///           cache-to: type=gha,mode=max,scope=api
+    /// ```
+    ///
+    /// One import that matches is enough: another one, of the main branch for example, is fine. So
+    /// is an import of what another build of the repository exports, as long as somebody reads what
+    /// this one exports. Where expressions may make both places the same nothing is reported, and
+    /// nothing where a later step moves the folder of a local cache.
+    ///
+    /// ## Fix safety
+    ///
+    /// Only a cache option changes.
+    pub(crate) static CACHE_LOCATION_MISMATCH = {
+        name: "cache-location-mismatch",
+        level: Level::Error,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    if view.workflow.broken {
+        return;
+    }
+    for build in view.judged().filter(|it| !it.build.opaque && !it.build.no_cache && it.may_write_cache()) {
+        let (imports, exports) = (&build.build.imports, &build.build.exports);
+        let meets = imports.iter().any(|import| exports.iter().any(|export| import.may_meet(export)));
+        let is_plain = |it: &CacheEntry| it.location().is_some() || it.backend == Backend::Inline;
+        let (Some(import), Some(export)) = (imports.first(), exports.first()) else { continue };
+        if meets || !imports.iter().chain(exports).all(|it| is_plain(it) && !it.is_joined()) || is_moved(build, exports) {
+            continue;
+        }
+        let found = imports.iter().any(|it| is_used(view, build, Side::Export, it));
+        let read = exports.iter().any(|it| is_used(view, build, Side::Import, it));
+        // A build may start from what another one left, and leave something for a third one.
+        if found && read {
+            continue;
+        }
+        let message = format!("{} is imported, but {} is exported, so that the two never meet", import.describe(), export.describe());
+        let level = if found || read { Level::Warning } else { Level::Error };
+        let finding = findings.report(import.span, message).level(level).note(export.span, "the export goes here");
+        finding.maybe_fix(fix(view, import, export));
+    }
+}
+
+/// Whether another build of the repository uses the place, or may do so.
+fn is_used(view: &WorkflowView<'_>, build: &StepView<'_>, side: Side, entry: &CacheEntry) -> bool {
+    let known = build.locations(entry, &view.path).iter().any(|it| view.users(side, it).iter().any(|it| it.index != build.index || *it.path != view.path));
+    known || view.may_use(side, entry.backend) || (entry.backend == Backend::Registry && side == Side::Export)
+}
+
+/// Whether another step has to do with the folder that is exported, as those that move it to where
+/// it is imported from.
+fn is_moved(build: &StepView<'_>, exports: &[CacheEntry]) -> bool {
+    let folders = exports.iter().filter(|it| it.backend == Backend::Local).filter_map(|it| it.attribute("dest")).map(|it| it.pattern());
+    folders.into_iter().any(|folder| {
+        build.job.steps.iter().enumerate().filter(|(index, _)| *index != build.step.step).any(|(_, step)| {
+            let in_script = step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(folder.as_str()));
+            let in_input = step.inputs.iter().any(|it| it.value.pattern().contains(folder.as_str()));
+            in_script || in_input || step.action.as_ref().is_some_and(|it| it.is_local())
+        })
+    })
+}
+
+/// Imports from where the export goes.
+fn fix(view: &WorkflowView<'_>, import: &CacheEntry, export: &CacheEntry) -> Option<Fix> {
+    if import.backend != export.backend {
+        return None;
+    }
+    let edit = align(view, import, export)?;
+    Some(Fix::cache_options(format!("Import {}", export.describe()), view.path.clone(), edit))
+}
+
+fn align(view: &WorkflowView<'_>, import: &CacheEntry, export: &CacheEntry) -> Option<CacheEdit> {
+    let name = import.key_name()?;
+    match export.key() {
+        Some(key) => view.edits().set_attributes(import, &[(name, view.written(&key.value))]),
+        // Without one the export goes to the default.
+        None => view.edits().remove_attribute(import, name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CACHE_LOCATION_MISMATCH as RULE;
+    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked, steps};
+
+    fn found(text: &str, import: &str, export: &str, level: &str, message: &str) -> String {
+        let text = marked(text, import, &format!("{level}: {message}, so that the two never meet"));
+        marked(&text, export, "note: the export goes here")
+    }
+
+    #[test]
+    fn the_import_follows_the_export() {
+        let cases = [
+            (
+                "cache-to: type=gha,scope=x\ncache-from: type=gha,scope=y",
+                "type=gha,scope=y",
+                "type=gha,scope=x",
+                "the scope `y` is imported, but the scope `x` is exported",
+                "cache-to: type=gha,scope=x\ncache-from: type=gha,scope=x",
+            ),
+            (
+                "cache-to: type=gha,mode=max\ncache-from: 'type=gha,scope=y'",
+                "type=gha,scope=y",
+                "type=gha,mode=max",
+                "the scope `y` is imported, but the scope `buildkit` is exported",
+                "cache-to: type=gha,mode=max\ncache-from: 'type=gha'",
+            ),
+            (
+                "cache-from: |\n  type=gha,scope=app\ncache-to: |\n  type=gha,mode=max,scope=app-${{ github.ref_name }}",
+                "type=gha,scope=app",
+                "type=gha,mode=max,scope=app-${{ github.ref_name }}",
+                "the scope `app` is imported, but the scope `app-${{ github.ref_name }}` is exported",
+                "cache-from: |\n  type=gha,scope=app-${{ github.ref_name }}\ncache-to: |\n  type=gha,mode=max,scope=app-${{ github.ref_name }}",
+            ),
+        ];
+        for (before, import, export, message, after) in cases {
+            check_fix(&RULE, &found(&build_step(before), import, export, "error", message), &build_step(after));
+        }
+    }
+
+    #[test]
+    fn other_backends_never_meet() {
+        let text = build_step("cache-from: type=gha\ncache-to: type=inline");
+        check_without_fix(&RULE, &found(&text, "type=gha", "type=inline", "error", "the scope `buildkit` is imported, but the image itself is exported"));
+        let text = build_step("cache-from: type=gha\ncache-to: type=registry,ref=org/app:cache");
+        check(
+            &RULE,
+            &found(
+                &text,
+                "type=gha",
+                "type=registry,ref=org/app:cache",
+                "error",
+                "the scope `buildkit` is imported, but the reference `org/app:cache` is exported",
+            ),
+        );
+    }
+
+    #[test]
+    fn an_export_that_nobody_reads_is_a_warning_where_the_import_works() {
+        let text = build_step("cache-from: type=gha,scope=main\ncache-to: type=gha,mode=max,scope=app");
+        let other = build_step("cache-from: type=gha,scope=main\ncache-to: type=gha,scope=main").replace("ci.yml", "main.yml");
+        check(
+            &RULE,
+            &format!(
+                "{}{other}",
+                found(&text, "type=gha,scope=main", "type=gha,mode=max,scope=app", "warning", "the scope `main` is imported, but the scope `app` is exported")
+            ),
+        );
+    }
+
+    #[test]
+    fn one_import_that_matches_is_enough() {
+        for with in [
+            "cache-from: type=gha\ncache-to: type=gha,mode=max",
+            "cache-from: |\n  type=gha,scope=main\n  type=gha,scope=app\ncache-to: type=gha,scope=app",
+            "cache-from: type=gha,scope=buildkit\ncache-to: type=gha",
+            "cache-from: org/app:latest\ncache-to: type=inline",
+            "cache-from: type=registry,ref=docker.io/org/app:cache\ncache-to: type=registry,ref=org/app:cache",
+            "cache-from: type=gha\ncache-to: |\n  type=gha\n  type=registry,ref=org/app:cache",
+        ] {
+            check(&RULE, &build_step(with));
+        }
+    }
+
+    #[test]
+    fn expressions_may_make_both_the_same() {
+        for with in [
+            "cache-from: type=gha,scope=${{ github.base_ref }}\ncache-to: type=gha,scope=${{ github.ref_name }}",
+            "cache-from: type=gha,scope=app\ncache-to: type=gha,scope=${{ inputs.scope }}",
+            "cache-from: ${{ inputs.from }}\ncache-to: type=gha",
+            "cache-from: type=gha,${{ inputs.from }}\ncache-to: type=gha,scope=a",
+        ] {
+            check(&RULE, &build_step(with));
+        }
+    }
+
+    #[test]
+    fn builds_that_hand_caches_on_are_silent() {
+        let text = build_step("cache-from: type=gha,scope=main\ncache-to: type=gha,scope=next");
+        let main = build_step("cache-from: type=gha,scope=main\ncache-to: type=gha,scope=main").replace("ci.yml", "main.yml");
+        let next = build_step("cache-from: type=gha,scope=next").replace("ci.yml", "next.yml");
+        check(&RULE, &format!("{text}{main}{next}"));
+        check(
+            &RULE,
+            &build_step("cache-from: type=registry,ref=org/base:cache\ncache-to: type=gha,scope=a")
+                .replace("cache-to: type=gha,scope=a", "cache-to: ${{ inputs.to }}"),
+        );
+    }
+
+    #[test]
+    fn a_local_cache_is_moved_by_a_later_step() {
+        let build = "- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with:\n    cache-from: type=local,src=/tmp/cache\n    cache-to: type=local,dest=/tmp/cache-new\n";
+        check(&RULE, &steps(&format!("{build}- run: |\n    rm -rf /tmp/cache\n    mv /tmp/cache-new /tmp/cache")));
+        check(&RULE, &steps(&format!("- uses: actions/cache@v5\n  with: {{path: /tmp/cache-new, key: a}}\n{build}")));
+        let message = "the folder `/tmp/cache` is imported, but the folder `/tmp/cache-new` is exported";
+        check_without_fix(&RULE, &found(&steps(build), "type=local,src=/tmp/cache", "type=local,dest=/tmp/cache-new", "error", message));
+    }
+}

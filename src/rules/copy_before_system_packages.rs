@@ -1,0 +1,160 @@
+use super::copy_before_install::{first_volatile_copy, list, what_is_copied};
+use super::{Check, Findings, declare_rule};
+use crate::diagnostic::Level;
+use crate::ecosystem::Action;
+use crate::effects::{Conflict, Place};
+use crate::view::DockerfileView;
+use std::collections::BTreeMap;
+
+declare_rule! {
+    /// System packages are installed after the sources are copied.
+    ///
+    /// The list of packages has nothing to do with the sources, and yet any change to a copied
+    /// file downloads and unpacks all of them again: the copy stands above the install in the
+    /// chain of cache keys.
+    ///
+    /// ```dockerfile,bad
+    /// FROM debian:12.9-slim
+    /// COPY src /app
+    /// RUN apt-get update && apt-get install -y curl
+    /// ```
+    ///
+    /// ```dockerfile,fixed
+    /// FROM debian:12.9-slim
+    /// RUN apt-get update && apt-get install -y curl
+    /// COPY src /app
+    /// ```
+    ///
+    /// A copy that may bring package sources, keys or configuration is left where it is.
+    ///
+    /// ```dockerfile,good
+    /// FROM debian:12.9-slim
+    /// COPY rootfs /
+    /// RUN apt-get update && apt-get install -y curl
+    /// ```
+    ///
+    /// ## Fix safety
+    ///
+    /// The install is moved only if every command of it is known, it names no file that the copy
+    /// brings, and the copy goes to a folder where packages put nothing, such as `/app` or
+    /// `/usr/src/app`.
+    pub(crate) static COPY_BEFORE_SYSTEM_PACKAGES = {
+        name: "copy-before-system-packages",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Dockerfile(check),
+    }
+}
+
+fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    let mut causes: BTreeMap<usize, Vec<(usize, usize, usize)>> = BTreeMap::new();
+    for plan in view.plans() {
+        for (index, step) in plan.own() {
+            // With any other command in it, the RUN may well need the sources.
+            if step.obstacle.is_some() || !step.installs.iter().any(|it| it.action == Action::InstallSystem) {
+                continue;
+            }
+            let Some(copy) = first_volatile_copy(plan, index) else { continue };
+            let brings = plan.steps[copy..index].iter().any(|it| {
+                it.instruction.keyword != "RUN"
+                    && !knows_no_destination(&it.effects.writes)
+                    && it
+                        .effects
+                        .conflicts(&step.effects)
+                        .iter()
+                        .any(|it| matches!(it.place(), Place::File(_) | Place::Tree { .. }) && !matches!(it, Conflict::Needs(Place::Env(_))))
+            });
+            if !brings {
+                causes.entry(plan.steps[copy].instruction.span.start).or_default().push((plan.stage, index, copy));
+            }
+        }
+    }
+    for victims in causes.into_values() {
+        report(view, &victims, findings);
+    }
+}
+
+/// Whether a copy goes somewhere that is not known, which is then most often a folder of its own.
+fn knows_no_destination(writes: &[Place]) -> bool {
+    matches!(writes, [Place::Tree { root, holes }] if root == "/" && holes.is_empty())
+}
+
+fn report(view: &DockerfileView<'_>, victims: &[(usize, usize, usize)], findings: &mut Findings<'_>) {
+    let plan_of = |stage: usize| view.plans().find(move |it| it.stage == stage);
+    let Some(plan) = victims.first().and_then(|it| plan_of(it.0)) else { return };
+    let copy = plan.steps[victims[0].2].instruction;
+    let commands: Vec<String> = victims
+        .iter()
+        .filter_map(|(stage, index, _)| {
+            plan_of(*stage)?.steps[*index].installs.iter().find(|it| it.action == Action::InstallSystem).map(|it| it.display.clone())
+        })
+        .collect();
+    let mut names: Vec<&str> = commands.iter().map(String::as_str).collect();
+    names.dedup();
+    let mut finding = findings.report(copy.span, format!("any change to {} runs {} again, which needs none of it", what_is_copied(&copy.kind), list(&names)));
+    let mut fix = None;
+    let mut refused = None;
+    for ((stage, index, copy), command) in victims.iter().zip(&commands) {
+        if let Some(plan) = plan_of(*stage) {
+            finding = finding.note(plan.steps[*index].instruction.span, format!("`{command}` runs again"));
+        }
+        match view.prove(*stage, |it| it.hoist(&view.source, *index, *copy)) {
+            Ok(proven) => fix = fix.or(Some(proven)),
+            Err(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    match (fix, refused) {
+        (Some(proven), _) => drop(finding.fix(view.reordering("Install the system packages first", proven))),
+        (None, Some(refusal)) => drop(finding.refused(&refusal)),
+        (None, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::COPY_BEFORE_SYSTEM_PACKAGES as RULE;
+    use crate::rules::testing::{check, check_fix};
+
+    #[test]
+    fn a_copy_to_the_root_may_bring_package_sources() {
+        check(&RULE, "FROM debian:12.9\nCOPY rootfs/ /\nRUN apt-get update && apt-get install -y curl\n");
+        check(&RULE, "FROM debian:12.9\nCOPY etc/ /etc/\nRUN apt-get update && apt-get install -y curl\n");
+    }
+
+    #[test]
+    fn a_script_is_no_source() {
+        check(&RULE, "FROM debian:12.9\nCOPY entrypoint.sh /\nRUN apt-get update && apt-get install -y curl\n");
+    }
+
+    #[test]
+    fn other_commands_may_need_the_sources() {
+        check(&RULE, "FROM debian:12.9\nCOPY . /app\nRUN apt-get update && apt-get install -y gcc && make -C /app\n");
+    }
+
+    #[test]
+    fn packages_move_above_the_sources() {
+        check_fix(
+            &RULE,
+            "
+FROM alpine:3.20
+WORKDIR /app
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `apk add` again, which needs none of it
+
+# Tools.
+RUN apk add --no-cache git
+^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apk add` runs again
+RUN make
+",
+            "
+FROM alpine:3.20
+WORKDIR /app
+# Tools.
+RUN apk add --no-cache git
+COPY . .
+
+RUN make
+",
+        );
+    }
+}

@@ -1,0 +1,307 @@
+use super::{Check, Findings, declare_rule};
+use crate::cache::{Backend, CacheEntry};
+use crate::diagnostic::{Fix, Level};
+use crate::links::locations::Location;
+use crate::view::{StepView, WorkflowView};
+use crate::volatility::Axis;
+use crate::workflow::Matrix;
+use crate::workflow::matrix::Key;
+use std::collections::BTreeMap;
+
+declare_rule! {
+    /// The legs of a matrix build different images and export to one cache.
+    ///
+    /// A location holds the cache of one build: what is exported replaces what was there. The legs
+    /// finish in any order, the last one wins, and in the next run all the others start empty. Put
+    /// what the legs differ in into the scope.
+    ///
+    /// ```yaml,bad
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     strategy:
+    ///       matrix:
+    ///         arch: [amd64, arm64]
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           platforms: linux/${{ matrix.arch }}
+    ///           cache-from: type=gha,scope=app
+    ///           cache-to: type=gha,mode=max,scope=app
+    /// ```
+    ///
+    /// ```yaml,fixed
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     strategy:
+    ///       matrix:
+    ///         arch: [amd64, arm64]
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           platforms: linux/${{ matrix.arch }}
+    ///           cache-from: type=gha,scope=app-${{ matrix.arch }}
+    ///           cache-to: type=gha,mode=max,scope=app-${{ matrix.arch }}
+    /// ```
+    ///
+    /// Keys of the matrix that change nothing of the build, such as names and tags of the result,
+    /// do not count. One build for several platforms needs one scope only.
+    ///
+    /// ## Fix safety
+    ///
+    /// Only cache options change. There is no fix where another build imports the cache.
+    pub(crate) static MATRIX_BLIND_CACHE_SCOPE = {
+        name: "matrix-blind-cache-scope",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    for build in view.judged().filter(|it| !it.build.opaque) {
+        let Some(matrix) = build.job.matrix.as_ref().filter(|it| it.is_plural()) else { continue };
+        // A condition on the matrix may leave one leg only.
+        if build.conditions().iter().any(|it| it.contains("matrix.") || it.contains("strategy.")) {
+            continue;
+        }
+        for entry in build.build.exports.iter().filter(|it| is_shared_place(it) && !depends_on_leg(view, build, it)) {
+            let Some(key) = blind_to(view, build, matrix, entry) else { continue };
+            let span = entry.key().map_or(entry.span, |it| it.span);
+            let message = format!("the legs of the matrix export to {}, where each replaces the cache of the others", entry.describe());
+            let note = format!("`{}` makes them build different images", key.name);
+            findings.report(span, message).note(key.span, note).maybe_fix(fix(view, build, entry));
+        }
+    }
+}
+
+/// Whether all legs see one place: a folder is another one on each runner.
+fn is_shared_place(entry: &CacheEntry) -> bool {
+    matches!(entry.backend, Backend::Gha | Backend::Registry | Backend::S3 | Backend::Azblob) && !entry.is_joined()
+}
+
+/// Whether the expression around the entry asks for the leg, so that not every leg exports.
+fn depends_on_leg(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> bool {
+    let Some(step) = build.job.steps.get(build.step.step).filter(|_| entry.conditional) else { return false };
+    let around = step.inputs.iter().find(|it| it.span.contains(entry.span)).map_or(step.span, |it| it.span);
+    around.of(&view.source).contains("matrix.")
+}
+
+/// A key of the matrix that the build depends on, and that the place does not.
+fn blind_to<'a>(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &'a Matrix, entry: &CacheEntry) -> Option<&'a Key> {
+    match &matrix.legs {
+        Some(_) => blind_legs(view, build, matrix, entry),
+        None => blind_expression(build, matrix, entry),
+    }
+}
+
+/// Legs that build different things and have one place.
+fn blind_legs<'a>(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &'a Matrix, entry: &CacheEntry) -> Option<&'a Key> {
+    let mut built: BTreeMap<Location, Vec<String>> = BTreeMap::new();
+    for leg in build.uses(&view.path) {
+        let location = build.described.location(entry, &view.path, leg.leg);
+        // A place that cannot be told may be another one in each leg.
+        if matches!(location, Location::Somewhere(_)) {
+            return None;
+        }
+        let product = view.product(&leg);
+        let known = built.entry(location).or_default();
+        if !known.contains(&product) {
+            known.push(product);
+        }
+    }
+    if built.values().all(|it| it.len() < 2) {
+        return None;
+    }
+    let affecting = build.job.affecting_keys(build.step);
+    let varies = |it: &&Key| matrix.values(&it.name).is_some_and(|it| it.len() > 1) || nested_varies(matrix, &it.name);
+    // The first that is no part of the place; else the first at all.
+    let in_place = entry.key().map(|it| it.value.pattern()).unwrap_or_default();
+    let keys = || matrix.keys.iter().filter(|it| affecting.iter().any(|key| first(key) == it.name)).filter(varies);
+    keys().find(|it| !in_place.contains(&format!("matrix.{}", it.name))).or_else(|| keys().next())
+}
+
+fn nested_varies(matrix: &Matrix, name: &str) -> bool {
+    let legs = matrix.legs.as_deref().unwrap_or_default();
+    let below = format!("{name}.");
+    let of = |it: &crate::value::Leg| it.iter().filter(|(key, _)| key.starts_with(&below)).map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>();
+    legs.first().is_some_and(|first| legs.iter().any(|it| of(it) != of(first)))
+}
+
+fn first(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
+}
+
+/// Legs that an expression makes: the place has nothing of the matrix in it, and nothing unknown.
+fn blind_expression<'a>(build: &StepView<'_>, matrix: &'a Matrix, entry: &CacheEntry) -> Option<&'a Key> {
+    let variance = entry.key().map(|it| it.value.variance()).unwrap_or_default();
+    if variance.iter().any(|it| matches!(it, Axis::Matrix(_) | Axis::Unknown)) {
+        return None;
+    }
+    // The runner alone says little: several images build the same.
+    let affecting = build.job.affecting_keys(build.step);
+    let of_runner: Vec<String> =
+        build.job.runner.iter().flat_map(|it| &it.labels).flat_map(|it| it.variance().iter().filter_map(matrix_key).collect::<Vec<_>>()).collect();
+    let key = affecting.iter().find(|it| !of_runner.contains(it))?;
+    matrix.keys.iter().find(|it| it.name == first(key))
+}
+
+fn matrix_key(axis: &Axis) -> Option<String> {
+    match axis {
+        Axis::Matrix(key) => Some(key.clone()),
+        _ => None,
+    }
+}
+
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Option<Fix> {
+    let scope = entry.key().map(|it| it.value.pattern()).unwrap_or_default();
+    let suffix = build.job.scope_suffix(build.step, &scope).filter(|it| !it.is_empty())?;
+    if view.is_read_elsewhere(&build.locations(entry, &view.path), &[build]) {
+        return None;
+    }
+    let to = match (entry.key(), entry.backend) {
+        (Some(key), Backend::Gha) => format!("{}{suffix}", view.written(&key.value)),
+        (None, Backend::Gha) => view.workflow.scope_name(build.job, build.step),
+        // A tag takes no slash, and a name without a tag would be another image.
+        (Some(key), Backend::Registry) if has_tag(&key.value.pattern()) && is_tag(build, &suffix) => format!("{}{suffix}", view.written(&key.value)),
+        _ => return None,
+    };
+    let edit = view.move_cache(build, &entry.location()?, &to)?;
+    Some(Fix::cache_options(format!("Tell the legs apart: `{to}`"), view.path.clone(), edit))
+}
+
+fn has_tag(reference: &str) -> bool {
+    reference.rsplit('/').next().is_some_and(|it| it.contains(':'))
+}
+
+/// Whether the keys of a suffix have values that can stand in a tag.
+fn is_tag(build: &StepView<'_>, suffix: &str) -> bool {
+    let Some(legs) = build.job.matrix.as_ref().and_then(|it| it.legs.as_ref()) else { return false };
+    let used = |key: &str| suffix.contains(&format!("matrix.{key} "));
+    legs.iter().flatten().filter(|(key, _)| used(key)).all(|(_, value)| value.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MATRIX_BLIND_CACHE_SCOPE as RULE;
+    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked};
+
+    fn workflow(matrix: &str, with: &str) -> String {
+        build_step(with).replace("    steps:", &format!("    strategy: {{matrix: {matrix}}}\n    steps:"))
+    }
+
+    fn found(text: &str, place: &str, described: &str, key: &str) -> String {
+        let text = marked(text, place, &format!("warning: the legs of the matrix export to {described}, where each replaces the cache of the others"));
+        marked(&text, key, &format!("note: `{key}` makes them build different images"))
+    }
+
+    #[test]
+    fn the_key_is_added_on_both_sides() {
+        let cases = [
+            ("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}", "arch", "app-${{ matrix.arch }}"),
+            ("{service: [api, web]}", "context: ./${{ matrix.service }}", "service", "app-${{ matrix.service }}"),
+            ("{v: [20, 22]}", "build-args: NODE=${{ matrix.v }}", "v", "app-${{ matrix.v }}"),
+            ("{target: [a, b]}", "target: ${{ matrix.target }}", "target", "app-${{ matrix.target }}"),
+            (
+                "{include: [{platform: linux/amd64, arch: amd64}, {platform: linux/arm64, arch: arm64}]}",
+                "platforms: ${{ matrix.platform }}",
+                "platform",
+                "app-${{ matrix.arch }}",
+            ),
+        ];
+        for (matrix, with, key, scope) in cases {
+            let text = |it: &str| workflow(matrix, &format!("{with}\ncache-from: type=gha,scope={it}\ncache-to: type=gha,mode=max,scope={it}"));
+            let before = text("app").replace("mode=max,scope=app", "mode=max,SCOPE=app");
+            check_fix(&RULE, &found(&before, "SCOPE=app", "the scope `app`", key), &text(scope).replace("mode=max,scope=", "mode=max,SCOPE="));
+        }
+    }
+
+    #[test]
+    fn the_default_scope_gets_a_name() {
+        let text = workflow("{arch: [amd64, arm64]}", "tags: org/app:${{ matrix.arch }}\nplatforms: linux/${{ matrix.arch }}\ncache-to: type=gha");
+        check_fix(&RULE, &found(&text, "type=gha", "the scope `buildkit`", "arch"), &text.replace("type=gha", "type=gha,scope=app-${{ matrix.arch }}"));
+    }
+
+    #[test]
+    fn a_key_that_is_there_is_not_enough_if_another_one_matters() {
+        let text = workflow(
+            "{os: [a, b], arch: [amd64, arm64]}",
+            "file: ${{ matrix.os }}.Dockerfile\nplatforms: linux/${{ matrix.arch }}\ncache-to: type=gha,scope=${{ matrix.os }}",
+        );
+        check(&RULE, &found(&text, "scope=${{ matrix.os }}", "the scope `${{ matrix.os }}`", "arch"));
+    }
+
+    #[test]
+    fn references_take_the_key_into_the_tag() {
+        let text = workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=registry,ref=org/app:cache");
+        check_fix(&RULE, &found(&text, "ref=org/app:cache", "the reference `org/app:cache`", "arch"), &text.replace(":cache", ":cache-${{ matrix.arch }}"));
+        let slash = workflow("{platform: [linux/amd64, linux/arm64]}", "platforms: ${{ matrix.platform }}\ncache-to: type=registry,ref=org/app:cache");
+        check_without_fix(&RULE, &found(&slash, "ref=org/app:cache", "the reference `org/app:cache`", "platform"));
+    }
+
+    #[test]
+    fn a_matrix_from_an_expression_is_taken_for_several_legs() {
+        let text = workflow("{image: '${{ fromJSON(needs.list.outputs.images) }}'}", "context: ${{ matrix.image }}\ncache-to: type=gha,scope=app");
+        check(&RULE, &found(&text, "scope=app", "the scope `app`", "image"));
+        check(
+            &RULE,
+            &workflow("{image: '${{ fromJSON(needs.list.outputs.images) }}'}", "context: ${{ matrix.image }}\ncache-to: type=gha,scope=${{ matrix.image }}"),
+        );
+    }
+
+    #[test]
+    fn runners_matter_by_their_architecture() {
+        let on = |labels: &str| {
+            workflow(&format!("{{machine: {labels}}}"), "cache-to: type=gha,scope=app")
+                .replace("    runs-on: ubuntu-latest\n", "")
+                .replace("    steps:", "    runs-on: ${{ matrix.machine }}\n    steps:")
+        };
+        check(&RULE, &found(&on("[ubuntu-24.04, ubuntu-24.04-arm]"), "scope=app", "the scope `app`", "machine"));
+        check(&RULE, &on("[ubuntu-22.04, ubuntu-24.04]"));
+    }
+
+    #[test]
+    fn legs_that_build_the_same_are_silent() {
+        for (matrix, with) in [
+            ("{tag: [a, b]}", "tags: 'org/app:${{ matrix.tag }}'\ncache-to: type=gha,scope=app"),
+            ("{arch: [amd64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=gha,scope=app"),
+            ("{v: [1, 2]}", "labels: v=${{ matrix.v }}\ncache-to: type=gha,scope=app"),
+            ("{v: [1, 2]}", "platforms: linux/amd64,linux/arm64\ncache-to: type=gha,scope=app"),
+        ] {
+            check(&RULE, &workflow(matrix, with));
+        }
+        let undeclared = workflow("{v: [1, 2]}", "build-args: V=${{ matrix.v }}\ncache-to: type=gha,scope=app");
+        check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\nRUN x\n{undeclared}"));
+    }
+
+    #[test]
+    fn scopes_that_vary_or_may_vary_are_silent() {
+        for scope in ["app-${{ matrix.arch }}", "${{ env.PLATFORM_PAIR }}", "${{ steps.name.outputs.scope }}", "${{ inputs.scope }}-${{ strategy.job-index }}"]
+        {
+            check(&RULE, &workflow("{arch: [amd64, arm64]}", &format!("platforms: linux/${{{{ matrix.arch }}}}\ncache-to: type=gha,scope={scope}")));
+        }
+        check(&RULE, &workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=local,dest=/tmp/cache"));
+        check(&RULE, &workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: ${{ matrix.cache }}"));
+        check(&RULE, &workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=inline"));
+    }
+
+    #[test]
+    fn a_step_for_one_leg_is_silent() {
+        let text = workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=gha,scope=app");
+        check(&RULE, &text.replace("- uses: docker/build", "- if: matrix.arch == 'amd64'\n        uses: docker/build"));
+    }
+
+    #[test]
+    fn a_cache_that_others_import_is_not_moved() {
+        let text = workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=gha,scope=app");
+        let other = build_step("cache-from: type=gha,scope=app").replace("ci.yml", "other.yml");
+        check_without_fix(&RULE, &format!("{}{other}", found(&text, "scope=app", "the scope `app`", "arch")));
+    }
+}

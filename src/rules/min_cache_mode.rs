@@ -1,0 +1,232 @@
+use super::{Check, Findings, declare_rule};
+use crate::cache::{Backend, CacheEntry};
+use crate::diagnostic::{Fix, Level};
+use crate::dockerfile::{Base, Dockerfile, Kind, Stage};
+use crate::links::Target;
+use crate::view::{StepView, WorkflowView};
+
+declare_rule! {
+    /// Only the final stage of a Dockerfile with several stages is cached.
+    ///
+    /// `cache-to` exports the layers of the resulting image unless it says `mode=max`. Stages that
+    /// the image only copies from are then missing: as soon as anything changes, everything that
+    /// they fetch and compile is done again.
+    ///
+    /// ```yaml,bad
+    /// #- Dockerfile
+    /// FROM golang:1.25.3 AS builder
+    /// WORKDIR /src
+    /// COPY go.mod go.sum ./
+    /// RUN go mod download
+    /// COPY . .
+    /// RUN go build -o /app
+    ///
+    /// FROM scratch
+    /// COPY --from=builder /app /app
+    /// #- .github/workflows/ci.yml
+    /// on:
+    ///   push:
+    ///     branches: [main]
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: .
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha
+    /// ```
+    ///
+    /// ```yaml,fixed
+    /// #- .github/workflows/ci.yml
+    /// on:
+    ///   push:
+    ///     branches: [main]
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: .
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha,mode=max
+    /// ```
+    ///
+    /// A Dockerfile whose other stages run nothing loses nothing, and is not reported; nor is
+    /// `mode=min` that somebody wrote down. All stages take more room: GitHub keeps 10 GB for a
+    /// repository, and takes 200 uploads a minute. A cache in a registry has no such bounds.
+    ///
+    /// ## Fix safety
+    ///
+    /// Only a cache option changes.
+    pub(crate) static MIN_CACHE_MODE = {
+        name: "min-cache-mode",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    for build in view.judged() {
+        let exports: Vec<&CacheEntry> = build.build.exports.iter().filter(|it| has_no_mode(it)).collect();
+        // Another export that has all stages makes up for it.
+        let whole = build.build.exports.iter().any(|it| it.opaque || it.mode().is_none_or(|it| it != "min") && it.backend != Backend::Inline);
+        if exports.is_empty() || whole {
+            continue;
+        }
+        let Some((path, stage)) = lost_stage(view, build) else { continue };
+        let label = stage.label();
+        for entry in exports {
+            let message = format!("without `mode=max` the layers of stage `{label}` are not cached");
+            let note = "the image only copies from this stage";
+            let edit = view.edits().set_attributes(entry, &[("mode", "max")]);
+            let fix = edit.map(|it| Fix::cache_options("Export the layers of all stages", view.path.clone(), it));
+            findings.report(entry.span, message).note_in(path.as_str().into(), stage.from.span, note).maybe_fix(fix);
+        }
+    }
+}
+
+fn has_no_mode(entry: &CacheEntry) -> bool {
+    let can = matches!(entry.backend, Backend::Gha | Backend::Registry | Backend::Local | Backend::S3 | Backend::Azblob);
+    can && !entry.opaque && !entry.is_joined() && entry.attribute("mode").is_none()
+}
+
+/// A stage that runs something and that no layer of the image comes from, with its Dockerfile.
+fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, &'a Stage)> {
+    build.places.iter().find_map(|place| {
+        let path = place.dockerfile.as_ref()?;
+        let dockerfile = view.dockerfile(path)?;
+        let target = match &place.target {
+            Target::Last => None,
+            Target::Named(name) => Some(name.as_str()),
+            Target::Unknown => return None,
+        };
+        let image = image_stages(dockerfile, target);
+        let lost = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
+        let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_)));
+        Some((path.clone(), lost.filter(runs).max_by_key(|it| it.index)?))
+    })
+}
+
+/// The target and the stages it starts from: their layers are the image's.
+fn image_stages(dockerfile: &Dockerfile, target: Option<&str>) -> Vec<usize> {
+    let mut res = Vec::new();
+    let mut stage = target.map_or_else(|| dockerfile.stages.last(), |it| dockerfile.stage(it));
+    while let Some(found) = stage {
+        res.push(found.index);
+        stage = match found.base {
+            // Only earlier stages are named, so that this ends.
+            Base::Stage(base) => dockerfile.stages.get(base),
+            _ => None,
+        };
+    }
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIN_CACHE_MODE as RULE;
+    use crate::rules::testing::{build_step, check, check_fix, marked, steps};
+
+    const STAGES: &str = "#- Dockerfile\nFROM golang:1.25.3 AS builder\nRUN go build\nFROM scratch\nCOPY --from=builder /app /app\n";
+    const MESSAGE: &str = "warning: without `mode=max` the layers of stage `builder` are not cached";
+
+    /// A workflow beside a Dockerfile of two stages, with a finding at `entry`.
+    fn found(workflow: &str, entry: &str) -> String {
+        let dockerfile = marked(STAGES, "FROM golang:1.25.3 AS builder", "note: the image only copies from this stage");
+        dockerfile + &marked(workflow, entry, MESSAGE)
+    }
+
+    fn quiet(dockerfile: &str, with: &str) {
+        check(&RULE, &format!("#- Dockerfile\n{dockerfile}{}", build_step(with)));
+    }
+
+    #[test]
+    fn the_mode_is_added_in_every_style() {
+        let cases = [
+            ("cache-to: type=gha", "type=gha", "cache-to: type=gha,mode=max"),
+            ("cache-to: \"type=gha,scope=a\" # why", "type=gha,scope=a", "cache-to: \"type=gha,scope=a,mode=max\" # why"),
+            (
+                "cache-to: |\n  type=registry,ref=org/app:cache\n  type=inline",
+                "type=registry,ref=org/app:cache",
+                "cache-to: |\n  type=registry,ref=org/app:cache,mode=max\n  type=inline",
+            ),
+            (
+                "cache-to: ${{ github.event_name != 'pull_request' && 'type=gha' || '' }}",
+                "type=gha",
+                "cache-to: ${{ github.event_name != 'pull_request' && 'type=gha,mode=max' || '' }}",
+            ),
+            ("cache-to: org/app:cache", "org/app:cache", "cache-to: type=registry,ref=org/app:cache,mode=max"),
+        ];
+        for (before, entry, after) in cases {
+            check_fix(&RULE, &found(&build_step(before), entry), &build_step(after));
+        }
+    }
+
+    #[test]
+    fn a_step_may_be_written_in_one_line() {
+        let text = "- uses: docker/setup-buildx-action@v4\n- {uses: docker/build-push-action@v7, with: {cache-to: 'type=gha'}}";
+        check_fix(&RULE, &found(&steps(text), "type=gha"), &steps(text).replace("type=gha", "type=gha,mode=max"));
+    }
+
+    #[test]
+    fn lines_may_end_with_carriage_returns() {
+        let text = build_step("cache-to: type=gha").replace('\n', "\r\n").replacen("\r\n", "\n", 1);
+        check_fix(&RULE, &found(&text, "type=gha"), &text.replace("type=gha", "type=gha,mode=max"));
+    }
+
+    #[test]
+    fn flags_of_a_command_are_options_too() {
+        let text = steps("- uses: docker/setup-buildx-action@v4\n- run: docker buildx build --cache-to type=registry,ref=org/app:cache .");
+        check_fix(&RULE, &found(&text, "type=registry,ref=org/app:cache"), &text.replace(":cache", ":cache,mode=max"));
+    }
+
+    #[test]
+    fn the_target_decides_which_stages_are_built() {
+        quiet("FROM a:1.0 AS builder\nRUN x\nFROM b:1.0 AS test\nRUN y\nFROM c:1.0\nCOPY --from=builder /x /x\n", "target: builder\ncache-to: type=gha");
+        quiet("FROM a:1.0 AS base\nRUN x\nFROM base\nRUN y\n", "cache-to: type=gha");
+        quiet("FROM a:1.0 AS unused\nRUN x\nFROM b:1.0\nRUN y\n", "cache-to: type=gha");
+        quiet("FROM a:1.0 AS files\nCOPY x /x\nFROM b:1.0\nCOPY --from=files /x /x\nRUN y\n", "cache-to: type=gha");
+        quiet("FROM a:1.0\nRUN x\n", "cache-to: type=gha");
+    }
+
+    #[test]
+    fn other_modes_and_backends_are_silent() {
+        let stages = STAGES.trim_start_matches("#- Dockerfile\n");
+        for entry in
+            ["type=gha,mode=max", "type=gha,mode=min", "type=gha,mode=${{ inputs.mode }}", "type=inline", "${{ inputs.cache }}", "type=gha,type=inline", ""]
+        {
+            quiet(stages, &format!("cache-to: {entry}"));
+        }
+        quiet(stages, "cache-to: |\n  type=gha\n  type=registry,ref=org/app:cache,mode=max");
+    }
+
+    #[test]
+    fn a_dockerfile_that_cannot_be_told_is_silent() {
+        let stages = STAGES.trim_start_matches("#- Dockerfile\n");
+        for with in [
+            "file: missing.Dockerfile",
+            "file: ${{ inputs.file }}",
+            "target: ${{ inputs.target }}",
+            "call: check",
+            "context: https://github.com/other/repository.git",
+        ] {
+            quiet(stages, &format!("cache-to: type=gha\n{with}"));
+        }
+    }
+
+    #[test]
+    fn builders_that_keep_their_layers_are_silent() {
+        let text = build_step("cache-to: type=gha");
+        let remote = text.replace("setup-buildx-action@v4\n", "setup-buildx-action@v4\n        with: {driver: remote, endpoint: 'tcp://a:1'}\n");
+        check(&RULE, &format!("{STAGES}{remote}"));
+        check(&RULE, &format!("{STAGES}{}", text.replace("docker/build-push-action", "depot/build-push-action")));
+    }
+}

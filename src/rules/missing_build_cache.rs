@@ -1,0 +1,311 @@
+use super::{Check, Findings, declare_rule};
+use crate::build::Tool;
+use crate::diagnostic::{FileEdits, Fix, Level};
+use crate::dockerfile::{Dockerfile, Kind};
+use crate::edit::EditSet;
+use crate::facts::{self, Text};
+use crate::links::Target;
+use crate::links::locations::{Location, Side};
+use crate::view::{StepView, WorkflowView};
+use crate::workflow::{Builder, Event, RunnerKind, Trigger};
+
+declare_rule! {
+    /// A build in a workflow has no cache.
+    ///
+    /// A hosted runner is a new machine for every job, and its builder starts empty. Without
+    /// `cache-from` and `cache-to` every layer is built again in every run, whatever changed.
+    ///
+    /// ```yaml,bad
+    /// #- Dockerfile
+    /// FROM node:22.11
+    /// COPY package.json package-lock.json ./
+    /// RUN npm ci
+    /// #- .github/workflows/ci.yml
+    /// on:
+    ///   push:
+    ///     branches: [main]
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: .
+    ///           push: true
+    ///           tags: org/app:latest
+    /// ```
+    ///
+    /// ```yaml,fixed
+    /// #- .github/workflows/ci.yml
+    /// on:
+    ///   push:
+    ///     branches: [main]
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: .
+    ///           push: true
+    ///           tags: org/app:latest
+    ///           cache-from: type=gha,scope=app
+    ///           cache-to: type=gha,mode=max,scope=app,ignore-error=true
+    /// ```
+    ///
+    /// An information only where the build is rare or its part is not known: `docker build` in a
+    /// script, a workflow that is called or started by hand, a Dockerfile that cannot be told. Not
+    /// reported are builds of releases and tags, which had better not use a cache that others can
+    /// write; builders that keep their layers, runners of one's own; `no-cache`; a `cache-mode`
+    /// that forbids it; and Dockerfiles that run nothing. The cache of GitHub holds 10 GB for a
+    /// repository: images that are larger, or many branches, do better with a cache in a registry.
+    ///
+    /// ## Fix safety
+    ///
+    /// Only cache options are added. Where no step sets up Buildx, whose absence keeps the cache
+    /// from working, that step is added as well; this is unsafe, as later steps may expect the
+    /// image in Docker. Layers that hold secrets would be in the cache.
+    pub(crate) static MISSING_BUILD_CACHE = {
+        name: "missing-build-cache",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    if view.workflow.broken || !view.is_on_github() {
+        return;
+    }
+    for build in view.judged().filter(|it| has_no_cache(it)) {
+        let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfile(view, build)];
+        let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
+        let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
+        finding.level(level).maybe_fix(fix(view, build));
+    }
+}
+
+fn has_no_cache(build: &StepView<'_>) -> bool {
+    let options = build.build;
+    let inline = options.arguments.iter().any(|it| it.name == "BUILDKIT_INLINE_CACHE");
+    let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline;
+    none && build.may_write_cache() && matches!(options.tool, Tool::BuildPushAction | Tool::Command) && !has_cache_of_its_own(build)
+}
+
+/// Whether a step before or after it keeps layers or images in another way.
+fn has_cache_of_its_own(build: &StepView<'_>) -> bool {
+    const WORDS: &[&str] = &["docker-layer-caching", "docker-cache", "buildkit-cache-dance", "docker-image-cache"];
+    build.job.steps.iter().any(|step| {
+        let by_action = step.action.as_ref().is_some_and(|it| WORDS.iter().any(|word| it.name.to_ascii_lowercase().contains(word)));
+        let by_folder =
+            step.is_folder_cache() && step.input("path").is_some_and(|it| it.passage.text().contains("docker") || it.passage.text().contains("buildx"));
+        by_action || by_folder || step.has_command(&["docker", "load"])
+    })
+}
+
+/// How much it matters, by what starts it.
+fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
+    let name = facts::name(&view.path);
+    let is_release = |it: &String| ["refs/tags", "release", "ref_type", "tag"].iter().any(|word| it.contains(word));
+    if build.conditions().iter().any(is_release) || build.job.container.is_some() {
+        return None;
+    }
+    let often = |it: &Trigger| match it.event {
+        Event::Push => !it.is_tags_only(),
+        Event::PullRequest | Event::MergeGroup => true,
+        _ => false,
+    };
+    let by_hand = |it: &Trigger| matches!(it.event, Event::WorkflowDispatch | Event::WorkflowCall);
+    // A workflow that publishes may leave the cache out on purpose: others could have written it.
+    let publishes = ["release", "publish", "deploy"].iter().any(|it| name.contains(it));
+    if view.workflow.triggers.iter().any(often) {
+        Some(if publishes { Level::Info } else { Level::Warning })
+    } else {
+        let releases = view.workflow.triggers.iter().any(|it| it.event == Event::Release || it.is_tags_only());
+        (view.workflow.triggers.iter().any(by_hand) && !publishes && !releases).then_some(Level::Info)
+    }
+}
+
+/// How much it matters, by who builds; nothing where the layers may be kept.
+fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
+    if build.job.runner.as_ref().is_none_or(|it| it.kind != RunnerKind::Hosted) {
+        return None;
+    }
+    match (build.build.tool, build.builder()) {
+        (_, Builder::Unknown | Builder::Persistent(_)) => None,
+        // `docker build` uses Docker's own builder whatever Buildx is set up to use.
+        (Tool::Command, Builder::Container(_)) if build.build.name.contains("buildx") => Some(Level::Warning),
+        (Tool::Command, _) => Some(Level::Info),
+        _ => Some(Level::Warning),
+    }
+}
+
+/// How much it matters, by what is built; nothing where nothing is run, or where that is not known
+/// yet.
+fn level_of_dockerfile(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
+    let known: Option<Vec<_>> = build.places.iter().map(|it| it.dockerfile.as_ref().map(|path| (path, &it.target))).collect();
+    let Some(known) = known.filter(|it| !it.is_empty()) else { return Some(Level::Info) };
+    let mut runs = false;
+    for (path, target) in known {
+        match (view.dockerfile(path), view.snapshot.text(path)) {
+            (Some(dockerfile), _) => runs |= runs_something(dockerfile, target),
+            (None, Some(Text::Unreadable)) => return Some(Level::Info),
+            (None, _) => return None,
+        }
+    }
+    runs.then_some(Level::Warning)
+}
+
+fn runs_something(dockerfile: &Dockerfile, target: &Target) -> bool {
+    let stages = match target {
+        Target::Last => dockerfile.reachable(None),
+        Target::Named(name) => dockerfile.reachable(Some(name)),
+        Target::Unknown => (0..dockerfile.stages.len()).collect(),
+    };
+    let stages = stages.into_iter().filter_map(|it| dockerfile.stages.get(it));
+    stages.flat_map(|it| &it.instructions).any(|it| matches!(it.kind, Kind::Run(_)))
+}
+
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
+    let step = build.job.steps.get(build.step.step)?;
+    // In a script the cache of GitHub is out of reach.
+    if build.build.tool != Tool::BuildPushAction {
+        return None;
+    }
+    let scope = free_scope(view, build);
+    let import = format!("type=gha,scope={scope}");
+    let export = format!("type=gha,mode=max,scope={scope},ignore-error=true");
+    let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
+    if build.builder() != Builder::Docker {
+        return Some(Fix::cache_options(format!("Cache the layers in the scope `{scope}`"), view.path.clone(), edit));
+    }
+    let set_up = view.insert_step(build, "docker/setup-buildx-action@v4")?;
+    let edits = EditSet::new(edit.into_edits().iter().cloned().chain([set_up]).collect()).ok()?;
+    let title = format!("Set up Buildx and cache the layers in the scope `{scope}`");
+    Some(Fix::unproven(title, vec![FileEdits { path: view.path.clone(), edits, create: false }]))
+}
+
+/// The name of the image as a scope, told apart from what another workflow may have under it.
+fn free_scope(view: &WorkflowView<'_>, build: &StepView<'_>) -> String {
+    let scope = view.workflow.scope_name(build.job, build.step);
+    let taken = view.users(Side::Export, &Location::At(format!("gha:{scope}")));
+    let file = facts::name(&view.path).split('.').next().unwrap_or_default();
+    if taken.is_empty() { scope } else { format!("{scope}-{file}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MISSING_BUILD_CACHE as RULE;
+    use crate::rules::testing::{build_step, check, check_fix, check_unsafe_fix, check_without_fix, marked, steps};
+
+    const DOCKERFILE: &str = "#- Dockerfile\nFROM a:1.0\nRUN x\n";
+    const ACTION: &str = "docker/build-push-action@v7";
+
+    fn found(workflow: &str, at: &str, level: &str) -> String {
+        format!("{DOCKERFILE}{}", marked(workflow, at, &format!("{level}: nothing of this build is cached, so that every run builds all layers again")))
+    }
+
+    fn quiet(workflow: &str) {
+        check(&RULE, &format!("{DOCKERFILE}{workflow}"));
+    }
+
+    #[test]
+    fn both_options_are_added() {
+        let text = build_step("tags: org/app:1");
+        let after = build_step("tags: org/app:1\ncache-from: type=gha,scope=app\ncache-to: type=gha,mode=max,scope=app,ignore-error=true");
+        check_fix(&RULE, &found(&text, ACTION, "warning"), &after);
+    }
+
+    #[test]
+    fn without_buildx_it_is_set_up_as_well() {
+        let text = steps("- uses: actions/checkout@v6\n# Builds.\n- name: Build\n  uses: docker/build-push-action@v7\n  with:\n    context: .");
+        let after = steps(
+            "- uses: actions/checkout@v6\n- uses: docker/setup-buildx-action@v4\n# Builds.\n- name: Build\n  uses: docker/build-push-action@v7\n  with:\n    context: .\n    cache-from: type=gha,scope=build\n    cache-to: type=gha,mode=max,scope=build,ignore-error=true",
+        );
+        check_unsafe_fix(&RULE, &found(&text, ACTION, "warning"), &after);
+    }
+
+    #[test]
+    fn each_of_two_builds_gets_a_scope_of_its_own() {
+        let both = "- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with: {tags: org/api}\n- uses: docker/build-push-action@v6\n  with: {tags: org/web}";
+        let fixture = found(&steps(both), ACTION, "warning");
+        let fixture = marked(&fixture, "docker/build-push-action@v6", "warning: nothing of this build is cached, so that every run builds all layers again");
+        let options = |scope: &str| format!(", cache-from: 'type=gha,scope={scope}', cache-to: 'type=gha,mode=max,scope={scope},ignore-error=true'}}");
+        let after = steps(both).replace("org/api}", &format!("org/api{}", options("api"))).replace("org/web}", &format!("org/web{}", options("web")));
+        check_fix(&RULE, &fixture, &after);
+    }
+
+    #[test]
+    fn commands_are_an_information_unless_buildx_runs_them() {
+        check_without_fix(&RULE, &found(&steps("- run: docker build ."), "docker build", "info"));
+        check(&RULE, &found(&steps("- uses: docker/setup-buildx-action@v4\n- run: docker build ."), "docker build", "info"));
+        check(&RULE, &found(&steps("- uses: docker/setup-buildx-action@v4\n- run: docker buildx build --push ."), "docker buildx build", "warning"));
+    }
+
+    #[test]
+    fn rare_builds_are_an_information_or_silent() {
+        let on = |events: &str| build_step("push: true").replace("on: push", events);
+        check(&RULE, &found(&on("on: workflow_dispatch"), ACTION, "info"));
+        check(&RULE, &found(&on("on: workflow_call"), ACTION, "info"));
+        check(&RULE, &found(&on("on: pull_request"), ACTION, "warning"));
+        check(&RULE, &found(&on("on: [push, release]"), ACTION, "warning"));
+        for events in
+            ["on: release", "on: {push: {tags: ['v*']}}", "on: schedule", "on: pull_request_target", "on: issue_comment", "on: [release, workflow_dispatch]"]
+        {
+            quiet(&on(events));
+        }
+        quiet(&build_step("push: true").replace("- uses: docker/build", "- if: startsWith(github.ref, 'refs/tags/')\n        uses: docker/build"));
+        let file = |name: &str| build_step("push: true").replace("ci.yml", name);
+        check(&RULE, &found(&file("publish-image.yml"), ACTION, "info"));
+    }
+
+    #[test]
+    fn a_dockerfile_that_cannot_be_told_is_an_information() {
+        check(&RULE, &found(&build_step("file: ${{ inputs.file }}"), ACTION, "info"));
+    }
+
+    #[test]
+    fn a_dockerfile_that_runs_nothing_is_silent() {
+        check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\nCOPY x /x\n{}", build_step("push: true")));
+        check(&RULE, &format!("#- Dockerfile\nFROM a:1.0 AS tools\nRUN x\nFROM b:1.0 AS final\nCOPY x /x\n{}", build_step("target: final")));
+        check(&RULE, &build_step("push: true"));
+    }
+
+    #[test]
+    fn what_has_a_cache_or_wants_none_is_silent() {
+        for with in [
+            "cache-from: type=gha",
+            "cache-to: type=gha",
+            "cache-to: ${{ inputs.cache }}",
+            "no-cache: true",
+            "call: check",
+            "build-args: BUILDKIT_INLINE_CACHE=1",
+            "build-args: ${{ inputs.args }}",
+        ] {
+            quiet(&build_step(with));
+        }
+        quiet(&steps("- uses: actions/cache@v5\n  with: {path: /tmp/docker.tar, key: a}\n- run: docker build ."));
+        quiet(&build_step("push: true").replace("jobs:", "cache-mode: none\njobs:"));
+        quiet(&steps("- uses: docker/bake-action@v7"));
+    }
+
+    #[test]
+    fn other_builders_and_runners_are_silent() {
+        let text = build_step("push: true");
+        for (from, to) in [
+            ("runs-on: ubuntu-latest", "runs-on: self-hosted"),
+            ("runs-on: ubuntu-latest", "runs-on: depot-ubuntu-24.04"),
+            ("runs-on: ubuntu-latest", "runs-on: ${{ inputs.runner }}"),
+            ("runs-on: ubuntu-latest", "runs-on: ubuntu-latest\n    container: node:22"),
+            ("docker/build-push-action", "useblacksmith/build-push-action"),
+            ("docker/setup-buildx-action@v4", "./.github/actions/setup"),
+            (".github/workflows", ".forgejo/workflows"),
+        ] {
+            quiet(&text.replace(from, to));
+        }
+    }
+}

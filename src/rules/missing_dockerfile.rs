@@ -1,0 +1,297 @@
+use super::{Check, Findings, declare_rule};
+use crate::build::{Context, Tool};
+use crate::diagnostic::{FileEdits, Fix, Level};
+use crate::edit::{Edit, EditSet, Span};
+use crate::facts::{self, Entry, Text};
+use crate::file::Kind;
+use crate::links::Folder;
+use crate::value::Value;
+use crate::view::{StepView, WorkflowView, display};
+use crate::workflow::{Event, Step};
+
+declare_rule! {
+    /// The Dockerfile of a build step does not exist.
+    ///
+    /// The build fails before it begins. Where the path starts depends on the context: with a
+    /// folder as `context` the input `file` starts at the root of the repository, not at the
+    /// context; with the repository itself as context it starts there.
+    ///
+    /// ```yaml,bad
+    /// #- api/Dockerfile
+    /// FROM scratch
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: ./api
+    ///           file: Dockerfile
+    /// ```
+    ///
+    /// ```yaml,good
+    /// #- api/Dockerfile
+    /// FROM scratch
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: ./api
+    ///           file: api/Dockerfile
+    /// ```
+    ///
+    /// Not reported are builds whose Dockerfile may be made or fetched by a step before, workflows
+    /// that other repositories can call, other repositories and branches, and submodules.
+    ///
+    /// ## Fix safety
+    ///
+    /// Unsafe: another file is built. Offered where the repository has one Dockerfile that can be
+    /// meant.
+    pub(crate) static MISSING_DOCKERFILE = {
+        name: "missing-dockerfile",
+        level: Level::Error,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    // Called from elsewhere, it runs in another repository.
+    if view.workflow.broken || view.workflow.trigger(&Event::WorkflowCall).is_some() {
+        return;
+    }
+    for build in view.builds.iter().filter(|it| is_docker(it)) {
+        let Some(path) = missing(view, build) else { continue };
+        let name = display(view.snapshot, &path);
+        let span = place_of(build);
+        let candidate = candidate(view, build, &path);
+        let mut finding = findings.report(span, format!("`{name}` does not exist"));
+        if let (Some(value), Context::Folder(folder), Some(meant)) = (&build.build.dockerfile, &build.build.context, &candidate)
+            && in_context(build, value).as_ref() == Some(meant)
+        {
+            finding = finding.note(folder.span, "the path of the Dockerfile starts where the build does, not in this context");
+        }
+        finding.maybe_fix(candidate.and_then(|it| fix(view, build, &it)));
+    }
+}
+
+/// Whether it is built by what looks for a `Dockerfile`; Podman and its like look for others too.
+fn is_docker(build: &StepView<'_>) -> bool {
+    let tool = match build.build.tool {
+        Tool::BuildPushAction => true,
+        Tool::Command => build.build.name.starts_with("docker"),
+        _ => false,
+    };
+    tool && !build.build.dry && !build.build.opaque
+}
+
+/// The value that leads to the file.
+fn place_of(build: &StepView<'_>) -> Span {
+    let named = build.build.dockerfile.as_ref().filter(|it| !it.is_blank());
+    let context = match &build.build.context {
+        Context::Folder(value) | Context::Git(Some(value)) if !value.span.is_empty() => Some(value),
+        _ => None,
+    };
+    named.or(context).map_or(build.build.span, |it| it.span)
+}
+
+/// The Dockerfile that is not there in some leg, if all is known of all legs.
+fn missing(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
+    let is_path = |it: &Folder| matches!(it, Folder::Disk(_));
+    if build.places.iter().any(|it| is_path(&it.context)) && !is_plain_checkout(build) {
+        return None;
+    }
+    let mut res = None;
+    for place in &build.places {
+        let path = place.dockerfile.as_ref()?;
+        let default = build.build.dockerfile.as_ref().is_none_or(Value::is_blank);
+        // What looks for a default takes one in lower case too.
+        let lower = default.then(|| facts::join(facts::parent(path), "dockerfile"));
+        match (view.snapshot.text(path)?, lower.map(|it| view.snapshot.text(&it))) {
+            (Text::Missing, None | Some(Some(Text::Missing))) if is_listed(view, path)? => res = res.or_else(|| Some(path.clone())),
+            (_, Some(None)) => return None,
+            _ => {}
+        }
+    }
+    res
+}
+
+/// Whether what stands below the root of the repository is known, so that what is not there is
+/// missing: there is more than workflows, and no submodule on the way.
+fn is_listed(view: &WorkflowView<'_>, path: &str) -> Option<bool> {
+    let root = view.snapshot.root(&view.path);
+    let tree = view.snapshot.facts.tree(root)?;
+    let is_repository = tree.entries.keys().any(|it| !it.starts_with(".github") && !it.starts_with(".git/") && it != ".git");
+    let modules = view.snapshot.text(&facts::join(root, ".gitmodules"))?;
+    let relative = facts::relative(path, root);
+    let in_module = match (&modules, relative) {
+        (Text::Known(text), Some(relative)) => {
+            let paths = text.lines().filter_map(|it| it.trim().strip_prefix("path")).filter_map(|it| it.trim_start().strip_prefix('='));
+            paths.map(str::trim).any(|it| relative.strip_prefix(it).is_some_and(|it| it.starts_with('/')))
+        }
+        _ => false,
+    };
+    // A link may lead anywhere.
+    let linked = relative.is_some_and(|it| it.match_indices('/').any(|(at, _)| matches!(tree.entries.get(&it[..at]), Some(Entry::Link | Entry::Unlisted))));
+    Some(is_repository && relative.is_some() && !in_module && !linked)
+}
+
+/// Whether the workspace is this repository at the commit, and nothing has been added to it.
+fn is_plain_checkout(build: &StepView<'_>) -> bool {
+    let before = build.job.before(build.step.step);
+    let plain = |it: &Step| {
+        let given = |name: &str| it.input(name).is_some_and(|it| !it.value.is_blank() && !it.value.pattern().starts_with("${{ github."));
+        it.runs("actions/checkout") && !given("ref") && !given("repository")
+    };
+    let is_checkout = |it: &Step| it.is_checkout();
+    let own_script = build.job.steps.get(build.step.step).is_some_and(|it| it.run.as_ref().is_some_and(|it| it.script.commands.len() > 1));
+    before.iter().any(plain) && !before.iter().any(|it| (is_checkout(it) && !plain(it)) || it.may_make_files()) && !own_script
+}
+
+/// The path that the value means when it starts at the context.
+fn in_context(build: &StepView<'_>, value: &Value) -> Option<String> {
+    match &build.places.first()?.context {
+        Folder::Disk(folder) => Some(facts::join(folder, &value.known()?)),
+        _ => None,
+    }
+}
+
+/// The one Dockerfile that can be meant: the path from the context, else the only one of the
+/// repository with that name.
+fn candidate(view: &WorkflowView<'_>, build: &StepView<'_>, missing: &str) -> Option<String> {
+    let root = view.snapshot.root(&view.path);
+    let tree = view.snapshot.facts.tree(root)?;
+    let exists = |path: &str| facts::relative(path, root).is_some_and(|it| tree.entries.get(it) == Some(&Entry::File));
+    if let Some(path) = build.build.dockerfile.as_ref().and_then(|it| in_context(build, it)).filter(|it| exists(it)) {
+        return Some(path);
+    }
+    let files = tree.entries.iter().filter(|(_, it)| **it == Entry::File).map(|(path, _)| path);
+    let mut named = files.filter(|it| Kind::of(it) == Kind::Dockerfile && facts::name(it).eq_ignore_ascii_case(facts::name(missing)));
+    let only = named.next()?;
+    (named.next().is_none() && !tree.truncated).then(|| facts::join(root, only))
+}
+
+/// Puts the path of another file in the place of the one that is named.
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, path: &str) -> Option<Fix> {
+    let value = build.build.dockerfile.as_ref().filter(|it| !it.is_blank())?;
+    let step = build.job.steps.get(build.step.step).filter(|it| !it.shared)?;
+    // The path starts where a cloned context does, else where the build is started.
+    let start = match &build.places.first()?.context {
+        Folder::Git(folder) => folder.clone(),
+        _ => facts::join(crate::links::base(&view.path), build.build.folder.as_deref()?),
+    };
+    let relative = facts::relative(path, &start).filter(|it| it.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./".contains(&it)))?;
+    // A checkout below the workspace has another path there.
+    let moved = build.job.before(build.step.step).iter().any(|it| it.is_checkout() && it.input("path").is_some());
+    if step.run.is_some() || moved || value.known().as_deref() != Some(view.written(value)) {
+        return None;
+    }
+    let edits = EditSet::new(vec![Edit::replace(value.span, relative)]).ok()?;
+    Some(Fix::unproven(format!("Build `{relative}`"), vec![FileEdits { path: view.path.clone(), edits, create: false }]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MISSING_DOCKERFILE as RULE;
+    use crate::rules::testing::{check, check_unsafe_fix, check_without_fix, marked, steps};
+
+    const API: &str = "#- api/Dockerfile\nFROM scratch\n";
+
+    fn job(with: &str) -> String {
+        let with: String = with.lines().map(|it| format!("    {it}\n")).collect();
+        steps(&format!("- uses: actions/checkout@v6\n- uses: docker/build-push-action@v7\n  with:\n{with}"))
+    }
+
+    #[test]
+    fn the_path_does_not_start_at_the_context() {
+        let text = job("context: ./api\nfile: Dockerfile");
+        let fixture = marked(
+            &marked(&text, "Dockerfile", "error: `Dockerfile` does not exist"),
+            "./api",
+            "note: the path of the Dockerfile starts where the build does, not in this context",
+        );
+        check_unsafe_fix(&RULE, &format!("{API}{fixture}"), &job("context: ./api\nfile: api/Dockerfile"));
+    }
+
+    #[test]
+    fn the_only_file_of_that_name_is_meant() {
+        let text = job("context: .\nfile: ./docker/Dockerfile");
+        check_unsafe_fix(
+            &RULE,
+            &format!("{API}{}", marked(&text, "./docker/Dockerfile", "error: `docker/Dockerfile` does not exist")),
+            &job("context: .\nfile: api/Dockerfile"),
+        );
+        let several = "#- api/Dockerfile\nFROM scratch\n#- web/Dockerfile\nFROM scratch\n";
+        check_without_fix(&RULE, &format!("{several}{}", marked(&text, "./docker/Dockerfile", "error: `docker/Dockerfile` does not exist")));
+    }
+
+    #[test]
+    fn a_cloned_context_has_its_files_below_it() {
+        let text = job("file: docker/Dockerfile");
+        check_unsafe_fix(
+            &RULE,
+            &format!("{API}{}", marked(&text, "docker/Dockerfile", "error: `docker/Dockerfile` does not exist")),
+            &job("file: api/Dockerfile"),
+        );
+        check(&RULE, &format!("{API}{}", job("context: '{{defaultContext}}:api'\nfile: Dockerfile")));
+    }
+
+    #[test]
+    fn the_default_may_be_missing() {
+        check_without_fix(&RULE, &format!("{API}{}", marked(&job("context: ./web"), "./web", "error: `web/Dockerfile` does not exist")));
+        check_without_fix(&RULE, &format!("{API}{}", marked(&job("push: true"), "docker/build-push-action@v7", "error: `Dockerfile` does not exist")));
+        check(&RULE, &format!("#- web/dockerfile\nFROM scratch\n{}", job("context: ./web")));
+    }
+
+    #[test]
+    fn commands_are_asked_too() {
+        let text = steps("- uses: actions/checkout@v6\n- run: docker build -f docker/Dockerfile .");
+        check_without_fix(&RULE, &format!("{API}{}", marked(&text, "docker/Dockerfile", "error: `docker/Dockerfile` does not exist")));
+        check(&RULE, &format!("{API}{}", steps("- uses: actions/checkout@v6\n- run: podman build .")));
+        check(&RULE, &format!("{API}{}", steps("- uses: actions/checkout@v6\n- run: |\n    cp api/Dockerfile .\n    docker build .")));
+    }
+
+    #[test]
+    fn every_leg_is_looked_at() {
+        let text = |legs: &str| {
+            job("context: .\nfile: ${{ matrix.app }}/Dockerfile").replace("    steps:", &format!("    strategy: {{matrix: {{app: {legs}}}}}\n    steps:"))
+        };
+        check(&RULE, &format!("{API}{}", text("[api]")));
+        check(&RULE, &format!("{API}{}", marked(&text("[api, web]"), "${{ matrix.app }}/Dockerfile", "error: `web/Dockerfile` does not exist")));
+        check(&RULE, &format!("{API}{}", text("'${{ fromJSON(x) }}'")));
+    }
+
+    #[test]
+    fn files_that_a_step_may_make_or_fetch_are_silent() {
+        let text = job("context: .\nfile: generated/Dockerfile");
+        for step in ["run: ./generate.sh", "uses: actions/download-artifact@v5", "uses: ./.github/actions/generate"] {
+            check(&RULE, &format!("{API}{}", text.replace("- uses: docker/build", &format!("- {step}\n      - uses: docker/build"))));
+        }
+        check(&RULE, &format!("{API}{}", text.replace("actions/checkout@v6", "actions/checkout@v6\n        with: {repository: other/repository}")));
+        check(&RULE, &format!("{API}{}", text.replace("actions/checkout@v6", "actions/checkout@v6\n        with: {ref: other}")));
+        check(&RULE, &format!("{API}{}", text.replace("actions/checkout@v6", "docker/login-action@v4")));
+    }
+
+    #[test]
+    fn other_repositories_are_silent() {
+        check(&RULE, &format!("{API}{}", job("context: https://github.com/other/repository.git")));
+        check(&RULE, &format!("{API}{}", job("push: true").replace("on: push", "on: workflow_call")));
+        check(&RULE, &format!("{API}#- .gitmodules\n[submodule \"web\"]\n  path = web\n  url = https://example.com/web\n{}", job("context: web")));
+        check(&RULE, &job("context: web"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_silent() {
+        for with in ["file: ${{ inputs.file }}", "context: ${{ inputs.context }}", "call: check", "build-args: ${{ inputs.args }}"] {
+            check(&RULE, &format!("{API}{}", job(with)));
+        }
+    }
+}

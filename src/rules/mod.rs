@@ -1,0 +1,280 @@
+//! The rules: what is wrong, where, why, and what to do.
+//!
+//! A rule is a function in a table. It looks at a view of one file, which has all that is known of
+//! it and of the files it refers to, and reports to [`Findings`].
+
+mod suppress;
+
+mod cache_export_without_buildx;
+mod cache_export_without_import;
+mod cache_import_without_export;
+mod cache_location_mismatch;
+mod comment_in_block_scalar;
+mod compose_file_as_dockerfile;
+mod copy_before_install;
+mod copy_before_system_packages;
+mod floating_base_image;
+mod matrix_blind_cache_scope;
+mod min_cache_mode;
+mod missing_build_cache;
+mod missing_dockerfile;
+mod missing_ignore_file;
+mod per_run_cache_scope;
+mod retired_cache_api;
+mod shared_cache_scope;
+mod split_index_update;
+mod volatile_arg_before_run;
+mod volatile_env_before_run;
+mod workflow_named_cache_scope;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::config::Config;
+use crate::diagnostic::{Diagnostic, FileSpan, Fix, Level, Note};
+use crate::dockerfile::moves::Refusal;
+use crate::edit::Span;
+use crate::snapshot::Snapshot;
+use crate::view::{DockerfileView, View, WorkflowView};
+use std::sync::Arc;
+
+/// A rule.
+pub struct Rule {
+    /// In kebab case, after the bad pattern.
+    pub name: &'static str,
+    /// Its level, unless configuration or a finding says another.
+    pub level: Level,
+    /// Its page, in Markdown.
+    pub doc: &'static str,
+    /// Whether it offers fixes.
+    pub fixes: bool,
+    /// What it looks at.
+    pub check: Check,
+}
+
+/// What a rule looks at. The runner matches on it, so that a new kind cannot be forgotten.
+pub enum Check {
+    /// A Dockerfile with its stages, contexts and the builds of it.
+    Dockerfile(fn(&DockerfileView<'_>, &mut Findings<'_>)),
+    /// A workflow with its builds and the Dockerfiles of them.
+    Workflow(fn(&WorkflowView<'_>, &mut Findings<'_>)),
+    /// A Dockerfile, and a workflow whose part in it shows there.
+    Both(fn(&DockerfileView<'_>, &mut Findings<'_>), fn(&WorkflowView<'_>, &mut Findings<'_>)),
+    /// Nothing: what it is about is found by the runner itself.
+    Runner,
+}
+
+/// Declares a rule; its doc comment is its page.
+macro_rules! declare_rule {
+    ($(#[doc = $doc:literal])* $visibility:vis static $id:ident = { name: $name:literal, level: $level:expr, fixes: $fixes:literal, check: $check:expr $(,)? }) => {
+        $(#[doc = $doc])*
+        $visibility static $id: $crate::rules::Rule = $crate::rules::Rule {
+            name: $name,
+            level: $level,
+            doc: concat!($($doc, "\n"),*),
+            fixes: $fixes,
+            check: $check,
+        };
+    };
+}
+pub(crate) use declare_rule;
+
+/// Every rule there is, in the order of the documentation.
+pub static ALL: &[&Rule] = &[
+    &copy_before_install::COPY_BEFORE_INSTALL,
+    &copy_before_system_packages::COPY_BEFORE_SYSTEM_PACKAGES,
+    &volatile_arg_before_run::VOLATILE_ARG_BEFORE_RUN,
+    &volatile_env_before_run::VOLATILE_ENV_BEFORE_RUN,
+    &split_index_update::SPLIT_INDEX_UPDATE,
+    &floating_base_image::FLOATING_BASE_IMAGE,
+    &missing_ignore_file::MISSING_IGNORE_FILE,
+    &missing_build_cache::MISSING_BUILD_CACHE,
+    &cache_export_without_import::CACHE_EXPORT_WITHOUT_IMPORT,
+    &cache_import_without_export::CACHE_IMPORT_WITHOUT_EXPORT,
+    &cache_location_mismatch::CACHE_LOCATION_MISMATCH,
+    &shared_cache_scope::SHARED_CACHE_SCOPE,
+    &matrix_blind_cache_scope::MATRIX_BLIND_CACHE_SCOPE,
+    &min_cache_mode::MIN_CACHE_MODE,
+    &cache_export_without_buildx::CACHE_EXPORT_WITHOUT_BUILDX,
+    &per_run_cache_scope::PER_RUN_CACHE_SCOPE,
+    &workflow_named_cache_scope::WORKFLOW_NAMED_CACHE_SCOPE,
+    &retired_cache_api::RETIRED_CACHE_API,
+    &compose_file_as_dockerfile::COMPOSE_FILE_AS_DOCKERFILE,
+    &missing_dockerfile::MISSING_DOCKERFILE,
+    &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
+    &suppress::UNUSED_SUPPRESSION,
+];
+
+/// The rule of that name.
+pub fn find(name: &str) -> Option<&'static Rule> {
+    ALL.iter().find(|it| it.name == name).copied()
+}
+
+impl Rule {
+    /// The first line of its page.
+    pub fn summary(&self) -> &'static str {
+        self.doc.trim().lines().next().unwrap_or("").trim_end_matches('.')
+    }
+
+    /// Its page, without the space that every line of a doc comment begins with, and with the
+    /// headings one level below the rule's name.
+    pub fn page(&self) -> String {
+        let lines = self.doc.lines().map(|it| it.strip_prefix(' ').unwrap_or(it));
+        lines.map(|it| if it.starts_with("## ") { format!("#{it}\n") } else { format!("{it}\n") }).collect()
+    }
+}
+
+/// The address of a rule's page.
+pub fn url(rule: &str) -> String {
+    format!("https://github.com/layerwise/layerwise/blob/main/docs/rules.md#{rule}")
+}
+
+/// The page of every rule, as `docs/rules.md` has them.
+pub fn documentation() -> String {
+    let mut res = String::from(
+        "# Rules\n\n<!-- Generated from src/rules: `UPDATE=1 cargo test --test tidy`. -->\n\n| rule | level | fix | finds |\n| --- | --- | --- | --- |\n",
+    );
+    for rule in ALL {
+        let fixes = if rule.fixes { "yes" } else { "" };
+        res.push_str(&format!("| [{0}](#{0}) | {1} | {fixes} | {2} |\n", rule.name, rule.level.word(), rule.summary()));
+    }
+    for rule in ALL {
+        res.push_str(&format!("\n## {}\n\n{}\n", rule.name, rule.page().trim()));
+    }
+    res
+}
+
+/// What the rules find in one file, in order of place and rule.
+pub fn run(snapshot: &Snapshot, path: &str, config: &Config) -> Vec<Diagnostic> {
+    let Some(view) = View::new(snapshot, path, config) else { return Vec::new() };
+    let mut found = Vec::new();
+    for rule in ALL.iter().filter(|it| config.level(it.name, it.level) != Level::Off) {
+        let mut findings = Findings { rule, config, path: view.path(), found: &mut found };
+        match (&rule.check, &view) {
+            (Check::Dockerfile(check) | Check::Both(check, _), View::Dockerfile(view)) => check(view, &mut findings),
+            (Check::Workflow(check) | Check::Both(_, check), View::Workflow(view)) => check(view, &mut findings),
+            (Check::Dockerfile(_) | Check::Workflow(_) | Check::Runner, _) => {}
+        }
+    }
+    let mut res = suppress::apply(&view, found, config);
+    res.sort_by(|a, b| (a.at.span, a.rule, &a.message).cmp(&(b.at.span, b.rule, &b.message)));
+    res
+}
+
+/// Where a rule reports to.
+pub struct Findings<'a> {
+    rule: &'static Rule,
+    config: &'a Config,
+    path: &'a Arc<str>,
+    found: &'a mut Vec<Diagnostic>,
+}
+
+/// A finding that is being put together. It is reported when it is dropped.
+pub struct Finding<'f, 'a> {
+    findings: &'f mut Findings<'a>,
+    diagnostic: Diagnostic,
+}
+
+impl<'a> Findings<'a> {
+    /// Reports at a place of the file that is looked at.
+    pub fn report<'f>(&'f mut self, span: Span, message: impl Into<String>) -> Finding<'f, 'a> {
+        let at = FileSpan { path: self.path.clone(), span };
+        let diagnostic = Diagnostic { rule: self.rule.name, level: self.rule.level, at, message: message.into(), notes: Vec::new(), fixes: Vec::new() };
+        Finding { findings: self, diagnostic }
+    }
+
+    /// What configuration says.
+    pub fn config(&self) -> &'a Config {
+        self.config
+    }
+}
+
+impl Finding<'_, '_> {
+    /// Another level than the rule's own; configuration still wins.
+    pub fn level(mut self, level: Level) -> Self {
+        self.diagnostic.level = level;
+        self
+    }
+
+    /// A second place in the same file.
+    pub fn note(self, span: Span, message: impl Into<String>) -> Self {
+        let path = self.findings.path.clone();
+        self.note_in(path, span, message)
+    }
+
+    /// A place in another file.
+    pub fn note_in(mut self, path: Arc<str>, span: Span, message: impl Into<String>) -> Self {
+        self.diagnostic.notes.push(Note { at: FileSpan { path, span }, message: message.into() });
+        self
+    }
+
+    /// A repair.
+    pub fn fix(mut self, fix: Fix) -> Self {
+        self.diagnostic.fixes.push(fix);
+        self
+    }
+
+    /// There is no repair: says what stands in the way, where it stands.
+    pub fn refused(self, refusal: &Refusal) -> Self {
+        self.obstacle(refusal, "no fix")
+    }
+
+    /// The repair could not be proven: says why, where that is.
+    pub fn unproven(self, refusal: &Refusal) -> Self {
+        self.obstacle(refusal, "no safe fix")
+    }
+
+    fn obstacle(self, refusal: &Refusal, what: &str) -> Self {
+        let message = format!("{what}: {}", refusal.reason);
+        match &refusal.file {
+            Some((path, span)) => self.note_in(path.as_str().into(), *span, message),
+            None => self.note(refusal.span, message),
+        }
+    }
+
+    /// A repair, if there is one.
+    pub fn maybe_fix(self, fix: Option<Fix>) -> Self {
+        match fix {
+            Some(fix) => self.fix(fix),
+            None => self,
+        }
+    }
+}
+
+impl Drop for Finding<'_, '_> {
+    fn drop(&mut self) {
+        self.diagnostic.level = self.findings.config.level(self.diagnostic.rule, self.diagnostic.level);
+        if self.diagnostic.level != Level::Off {
+            self.findings.found.push(self.diagnostic.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kebab_case_and_unique() {
+        for (index, rule) in ALL.iter().enumerate() {
+            assert!(rule.name.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'), "{}", rule.name);
+            assert!(ALL[..index].iter().all(|it| it.name != rule.name), "{}", rule.name);
+        }
+    }
+
+    #[test]
+    fn pages_begin_with_a_summary_and_give_an_example() {
+        for rule in ALL {
+            assert!(!rule.summary().is_empty(), "{}", rule.name);
+            assert!(rule.doc.contains(",bad\n"), "{} has no example", rule.name);
+        }
+    }
+
+    /// The examples of every page are what they say.
+    #[test]
+    fn examples_of_the_pages_hold() {
+        for rule in ALL {
+            testing::check_page(rule);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+use super::{Check, Findings, declare_rule};
+use crate::cache::{Attribute, Backend, CacheEntry};
+use crate::diagnostic::{Fix, Level};
+use crate::links::locations::{Location, Side};
+use crate::value::Part;
+use crate::view::{StepView, WorkflowView};
+use crate::volatility::Axis;
+
+declare_rule! {
+    /// A cache is exported to another place in every run.
+    ///
+    /// A scope with the commit or the number of the run in it is never asked for again: the next
+    /// run has another commit and another number. The builder starts empty in every run, and the
+    /// repository's room for caches fills up.
+    ///
+    /// ```yaml,bad
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           cache-from: type=gha,scope=app-${{ github.sha }}
+    ///           cache-to: type=gha,mode=max,scope=app-${{ github.sha }}
+    /// ```
+    ///
+    /// ```yaml,fixed
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           cache-from: type=gha,scope=app
+    ///           cache-to: type=gha,mode=max,scope=app
+    /// ```
+    ///
+    /// A second export to a place that stays is enough. So is a list of names in a bucket with one
+    /// that stays, and a place that another build of the same run imports from.
+    ///
+    /// ## Fix safety
+    ///
+    /// Only cache options change.
+    pub(crate) static PER_RUN_CACHE_SCOPE = {
+        name: "per-run-cache-scope",
+        level: Level::Error,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    for build in view.judged() {
+        let exports = &build.build.exports;
+        // Any other export may be the one that is asked for again.
+        let stays = |it: &CacheEntry| it.opaque || (it.backend != Backend::Inline && per_run(it).is_none());
+        if exports.iter().any(stays) {
+            continue;
+        }
+        for entry in exports {
+            let Some((key, axis)) = per_run(entry) else { continue };
+            if is_handed_on(view, build, entry) {
+                continue;
+            }
+            let changes = if axis == Axis::Commit { "with every commit" } else { "in every run" };
+            let message = format!("`{}` changes {changes}, so that what is exported is never imported again", key.name);
+            findings.report(key.span, message).maybe_fix(fix(view, build, entry, key));
+        }
+    }
+}
+
+/// The attribute that makes the place another one in every run, and what it changes with.
+fn per_run(entry: &CacheEntry) -> Option<(&Attribute, Axis)> {
+    let key = entry.key().filter(|_| !entry.opaque)?;
+    let variance = key.value.variance();
+    let axis = [Axis::Run, Axis::Commit].into_iter().find(|it| variance.has(it))?;
+    // A list of names is written to all of them.
+    let is_list = key.name == "name" && key.value.pattern().contains(';');
+    (!is_list).then_some((key, axis))
+}
+
+/// Whether another build reads it: a later job of the same run, or a workflow that follows.
+fn is_handed_on(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> bool {
+    let pattern = entry.location();
+    let same = |it: &&StepView<'_>| it.index != build.index && it.build.imports.iter().any(|it| it.opaque || it.location() == pattern);
+    let locations = build.locations(entry, &view.path);
+    let elsewhere = |it: &Location| view.users(Side::Import, it).iter().any(|it| *it.path != view.path);
+    view.builds.iter().any(|it| same(&it)) || locations.iter().any(elsewhere)
+}
+
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, key: &Attribute) -> Option<Fix> {
+    let kept = without_run(view, key);
+    let to = match (kept.as_str(), entry.backend) {
+        ("", Backend::Gha) => view.workflow.scope_name(build.job, build.step),
+        // Without a tag it would be the image itself.
+        (kept, Backend::Registry) if kept.ends_with(':') => format!("{kept}buildcache"),
+        (kept, _) => kept.to_owned(),
+    };
+    let broken = to.is_empty() || to.ends_with('/') || to.contains("//") || to.contains("/:");
+    if broken || taken(view, build, entry, &to) {
+        return None;
+    }
+    let edit = view.move_cache(build, &entry.location()?, &to)?;
+    Some(Fix::cache_options(format!("Use `{to}` in every run"), view.path.clone(), edit))
+}
+
+/// Whether somebody writes to the new place already.
+fn taken(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, to: &str) -> bool {
+    let mut moved = entry.clone();
+    let Some(name) = entry.key_name() else { return true };
+    for attribute in moved.attributes.iter_mut().filter(|it| it.name == name) {
+        attribute.value = crate::value::Value::literal(to, attribute.value.span);
+    }
+    build.locations(&moved, &view.path).iter().any(|it| !view.users(Side::Export, it).is_empty())
+}
+
+/// The value without what changes in every run, and without the separator that led to it.
+fn without_run(view: &WorkflowView<'_>, key: &Attribute) -> String {
+    const SEPARATORS: &[char] = &['-', '_', '.'];
+    let mut res = String::new();
+    let mut cut = false;
+    for part in &key.value.parts {
+        match part {
+            Part::Expression { known: None, variance, .. } if variance.is_per_commit() => {
+                res.truncate(res.trim_end_matches(SEPARATORS).len());
+                cut = true;
+            }
+            Part::Text(text) => {
+                let at_start = cut && (res.is_empty() || res.ends_with([':', '/']));
+                res.push_str(if at_start { text.trim_start_matches(SEPARATORS) } else { text });
+                cut = false;
+            }
+            Part::Expression { span, .. } => {
+                res.push_str(span.of(&view.source));
+                cut = false;
+            }
+        }
+    }
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PER_RUN_CACHE_SCOPE as RULE;
+    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked, steps};
+
+    const COMMIT: &str = "error: `scope` changes with every commit, so that what is exported is never imported again";
+
+    #[test]
+    fn what_changes_is_taken_out_on_both_sides() {
+        let cases = [
+            ("app-${{ github.sha }}", "app"),
+            ("${{ github.sha }}-app", "app"),
+            ("${{ github.ref_name }}-${{ github.sha }}", "${{ github.ref_name }}"),
+            ("a-${{ github.sha }}-b", "a-b"),
+            ("${{ github.sha }}", "image"),
+        ];
+        for (scope, expected) in cases {
+            let text = |it: &str| {
+                build_step(&format!("tags: org/image\ncache-to: type=gha,mode=max,scope={it}\ncache-from: |\n  type=gha,scope={it}\n  type=gha,scope=main"))
+            };
+            check_fix(&RULE, &marked(&text(scope), &format!("scope={scope}"), COMMIT), &text(expected));
+        }
+    }
+
+    #[test]
+    fn references_and_names_are_places_too() {
+        let text = |it: &str| build_step(&format!("cache-to: 'type=registry,mode=max,ref={it}'"));
+        let message = "error: `ref` changes with every commit, so that what is exported is never imported again";
+        let of = |it: &str| marked(&text(it), &format!("ref={it}"), message);
+        check_fix(&RULE, &of("org/app:cache-${{ github.sha }}"), &text("org/app:cache"));
+        check_fix(&RULE, &of("org/app:${{ github.sha }}"), &text("org/app:buildcache"));
+        check_without_fix(&RULE, &of("org/${{ github.sha }}/app"));
+        let bucket = build_step("cache-to: type=s3,bucket=b,region=r,name=${{ github.run_id }}");
+        check_without_fix(
+            &RULE,
+            &marked(&bucket, "name=${{ github.run_id }}", "error: `name` changes in every run, so that what is exported is never imported again"),
+        );
+    }
+
+    #[test]
+    fn a_second_export_that_stays_is_enough() {
+        check(&RULE, &build_step("cache-to: |\n  type=registry,ref=org/app:${{ github.sha }}\n  type=registry,ref=org/app:cache"));
+        check(&RULE, &build_step("cache-to: type=s3,bucket=b,region=r,name=${{ github.sha }};main"));
+        check(&RULE, &build_step("cache-to: |\n  type=gha,scope=${{ github.sha }}\n  ${{ inputs.more }}"));
+    }
+
+    #[test]
+    fn a_cache_for_a_later_job_is_silent() {
+        let text = build_step("cache-to: type=gha,scope=app-${{ github.sha }}");
+        let later = "  test:\n    needs: build\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/build-push-action@v7\n        with:\n          cache-from: type=gha,scope=app-${{ github.sha }}\n";
+        check(&RULE, &format!("{text}{later}"));
+        check(&RULE, &format!("{text}{}", build_step("cache-from: type=gha,scope=app-${{ github.sha }}").replace("ci.yml", "other.yml")));
+    }
+
+    #[test]
+    fn places_that_stay_for_a_while_are_silent() {
+        for scope in ["app", "${{ github.ref_name }}", "${{ github.workflow }}", "${{ matrix.arch }}", "${{ inputs.scope }}", "${{ hashFiles('go.sum') }}"] {
+            check(&RULE, &build_step(&format!("cache-to: type=gha,scope={scope}")));
+        }
+        check(&RULE, &build_step("tags: org/app:${{ github.sha }}\ncache-to: type=inline"));
+        check(&RULE, &build_step("cache-to: type=local,dest=/tmp/cache-${{ github.sha }}"));
+        check(&RULE, &build_step("cache-from: |\n  type=gha,scope=${{ github.sha }}\n  type=gha\ncache-to: type=gha"));
+    }
+
+    #[test]
+    fn builders_that_keep_their_layers_are_silent() {
+        check(&RULE, &steps("- uses: depot/build-push-action@v1\n  with:\n    cache-to: type=gha,scope=${{ github.sha }}"));
+    }
+}

@@ -1,0 +1,451 @@
+use super::{Check, Findings, declare_rule};
+use crate::bake::Target;
+use crate::build::{Build, Tool};
+use crate::cache::{Backend, CacheEntry};
+use crate::diagnostic::{Fix, Level};
+use crate::facts;
+use crate::file::Model;
+use crate::links;
+use crate::links::locations::{Location, Side};
+use crate::view::{Likeness, StepView, Use, WorkflowView};
+use crate::workflow::repair::CacheEdit;
+use crate::workflow::{Event, Filter, Override, Trigger, Workflow};
+use std::sync::Arc;
+
+declare_rule! {
+    /// Builds of different images export to one cache.
+    ///
+    /// A location holds the cache of one build: what is exported replaces what was there. Of
+    /// builds that share one, which is easy without a `scope`, the last wins; the others start
+    /// empty in the next run.
+    ///
+    /// ```yaml,bad
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           file: api.Dockerfile
+    ///           push: true
+    ///           tags: org/api
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha,mode=max
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           file: web.Dockerfile
+    ///           push: true
+    ///           tags: org/web
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha,mode=max
+    /// ```
+    ///
+    /// ```yaml,fixed
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           file: api.Dockerfile
+    ///           push: true
+    ///           tags: org/api
+    ///           cache-from: type=gha,scope=api
+    ///           cache-to: type=gha,mode=max,scope=api
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           file: web.Dockerfile
+    ///           push: true
+    ///           tags: org/web
+    ///           cache-from: type=gha,scope=web
+    ///           cache-to: type=gha,mode=max,scope=web
+    /// ```
+    ///
+    /// Builds of one image share their cache rightly: to test it and to push it, for example. So
+    /// does one build for several platforms. The cache of GitHub is one for each branch and pull
+    /// request, so that builds that never run on the same one do not meet; a registry and a bucket
+    /// are one for all. Builds of which something is not known, or whose conditions ask for the
+    /// event or the branch, are not reported.
+    ///
+    /// ## Fix safety
+    ///
+    /// Only cache options change, on both sides. There is no fix where another build imports the
+    /// cache.
+    pub(crate) static SHARED_CACHE_SCOPE = {
+        name: "shared-cache-scope",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+/// No more notes than somebody reads.
+const MAX_NOTES: usize = 5;
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let mut seen: Vec<Location> = Vec::new();
+    for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
+        if build.build.tool == Tool::Bake {
+            check_bake(view, build, findings);
+            continue;
+        }
+        for entry in build.build.exports.iter().filter(|it| is_writer(it)) {
+            let fresh: Vec<Location> = build.locations(entry, &view.path).into_iter().filter(|it| !seen.contains(it)).collect();
+            let Some((location, others)) = fresh.into_iter().find_map(|it| rivals(view, build, entry, &it).map(|others| (it, others))) else { continue };
+            let span = entry.key().map_or(entry.span, |it| it.span);
+            let message = format!("another build exports to {} too, and each replaces the cache of the other", entry.describe());
+            let mut finding = findings.report(span, message);
+            for (path, entry) in others.iter().take(MAX_NOTES) {
+                finding = finding.note_in((*path).clone(), entry.span, "this build does");
+            }
+            finding.maybe_fix(fix(view, &location));
+            seen.push(location);
+        }
+    }
+}
+
+/// Whether it replaces what another job wrote. A folder is another one on each runner.
+fn is_writer(entry: &CacheEntry) -> bool {
+    let shared = matches!(entry.backend, Backend::Gha | Backend::Registry | Backend::S3 | Backend::Azblob);
+    shared && !entry.opaque && !entry.conditional && !entry.is_joined()
+}
+
+/// The exports of builds of other images to the same location, which can run where this one does.
+fn rivals<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, entry: &CacheEntry, location: &Location) -> Option<Vec<(&'a Arc<str>, &'a CacheEntry)>> {
+    if !matches!(location, Location::At(_)) {
+        return None;
+    }
+    let own: Vec<Use<'_>> = build.uses(&view.path).into_iter().filter(|it| it.described.location(entry, &view.path, it.leg) == *location).collect();
+    let mut res: Vec<(&Arc<str>, &CacheEntry)> = Vec::new();
+    for other in view.users(Side::Export, location) {
+        if *other.path == view.path && other.index == build.index {
+            continue;
+        }
+        let Some(export) = other.described.build.exports.iter().find(|it| is_writer(it) && other.described.location(it, other.path, other.leg) == *location)
+        else {
+            continue;
+        };
+        let differs = own.iter().any(|it| is_rival(view, it, &other, entry.backend));
+        if differs && !res.iter().any(|(path, it)| **path == *other.path && it.span == export.span) {
+            res.push((other.path, export));
+        }
+    }
+    (!res.is_empty()).then_some(res)
+}
+
+fn is_rival(view: &WorkflowView<'_>, own: &Use<'_>, other: &Use<'_>, backend: Backend) -> bool {
+    let (Some((workflow, job, _)), Some((other_workflow, other_job, _))) = (own.described.step, other.described.step) else { return false };
+    let (build, other_build) = (own.described.build, other.described.build);
+    if other_build.opaque || other_build.dry || view.likeness(own, other) != Likeness::Different {
+        return false;
+    }
+    let same_file = *own.path == *other.path;
+    // An image that is built to be tested, and then to be pushed.
+    let for_test = same_file
+        && job.id == other_job.id
+        && own.place().dockerfile == other.place().dockerfile
+        && (build.push == Some(false) || other_build.push == Some(false));
+    if for_test || may_exclude(&own.conditions(), &other.conditions()) {
+        return false;
+    }
+    same_file || backend != Backend::Gha || meet(workflow, other_workflow)
+}
+
+/// Whether the conditions may never hold on one branch: they ask for the event or the branch, and
+/// not for the same.
+fn may_exclude(a: &[String], b: &[String]) -> bool {
+    const WORDS: &[&str] = &["github.event", "github.ref", "github.head_ref", "github.base_ref", "inputs.", "matrix."];
+    let asks = |conditions: &[String]| conditions.iter().any(|it| WORDS.iter().any(|word| it.contains(word)));
+    a != b && (asks(a) || asks(b))
+}
+
+/// Whether two workflows are started on one branch or pull request, without anybody's doing.
+fn meet(a: &Workflow, b: &Workflow) -> bool {
+    a.triggers.iter().any(|a| b.triggers.iter().any(|b| triggers_meet(a, b)))
+}
+
+fn triggers_meet(a: &Trigger, b: &Trigger) -> bool {
+    match (&a.event, &b.event) {
+        (Event::Push, Event::Push) if a.is_tags_only() || b.is_tags_only() => a.tags.is_some() && b.tags.is_some() && overlap(a.tags.as_ref(), b.tags.as_ref()),
+        (Event::Push, Event::Push) | (Event::PullRequest, Event::PullRequest) | (Event::MergeGroup, Event::MergeGroup) => {
+            overlap(a.branches.as_ref(), b.branches.as_ref())
+        }
+        (Event::Schedule, Event::Schedule) => true,
+        _ => false,
+    }
+}
+
+/// Whether a name may fit both lists of patterns; no list fits all.
+fn overlap(a: Option<&Filter>, b: Option<&Filter>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return true };
+    let names = |it: &Filter| it.patterns.iter().map(|it| it.pattern()).collect::<Vec<_>>();
+    let is_open = |it: &String| it.contains(['*', '?', '+', '[', '!']);
+    let (a, b) = (names(a), names(b));
+    a.iter().any(|it| is_open(it) || b.contains(it)) || b.iter().any(is_open)
+}
+
+/// Gives each image of the file that uses the location a scope of its own.
+fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
+    let at = |build: &StepView<'_>, entry: &CacheEntry| entry.backend == Backend::Gha && build.locations(entry, &view.path).contains(location);
+    let users: Vec<&StepView<'_>> = view.builds.iter().filter(|build| build.build.exports.iter().chain(&build.build.imports).any(|it| at(build, it))).collect();
+    // A build that only imports would have to be told which of them it means.
+    let only_imports = users.iter().any(|build| !build.build.exports.iter().any(|it| at(build, it)));
+    if only_imports || foreign_reader(view, location, &users) {
+        return None;
+    }
+    let mut edit: Option<CacheEdit> = None;
+    for build in users {
+        let to = view.workflow.scope_name(build.job, build.step);
+        let entries = build.build.exports.iter().chain(&build.build.imports).filter(|it| at(build, it));
+        let mut froms: Vec<String> = entries.filter_map(CacheEntry::location).collect();
+        froms.dedup();
+        // Two that are written in different ways would be edited twice.
+        let [from] = froms.as_slice() else { return None };
+        if *from == format!("gha:{to}") {
+            continue;
+        }
+        let moved = view.move_cache(build, from, &to)?;
+        edit = Some(match edit {
+            Some(known) => known.and(moved)?,
+            None => moved,
+        });
+    }
+    Some(Fix::cache_options("Give each image a scope of its own", view.path.clone(), edit?))
+}
+
+/// Whether another file imports the location and does not export to it as well, as the builds do
+/// that it is shared with.
+fn foreign_reader(view: &WorkflowView<'_>, location: &Location, own: &[&StepView<'_>]) -> bool {
+    let writes = |it: &Use<'_>| it.described.build.exports.iter().any(|entry| it.described.location(entry, it.path, it.leg) == *location);
+    let is_own = |it: &Use<'_>| *it.path == view.path && own.iter().any(|own| own.index == it.index);
+    view.users(Side::Import, location).iter().any(|it| !is_own(it) && !writes(it))
+}
+
+/// Targets of one call of bake that export to one location.
+fn check_bake(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
+    let Some((path, targets)) = selected(view, build) else { return };
+    for (index, target) in targets.iter().enumerate() {
+        let Some((entry, location)) = effective(build, target).find_map(|it| Some((it, it.location().filter(|_| is_writer(it))?))) else { continue };
+        let shares = |other: &&&Target| {
+            differ(&target.build, &other.build) && effective(build, other).any(|it| is_writer(it) && it.location().as_deref() == Some(&location))
+        };
+        // Reported once, for the first of them.
+        if targets[..index].iter().any(|it| shares(&it)) {
+            return;
+        }
+        let Some(other) = targets[index + 1..].iter().find(shares) else { continue };
+        let own = build.build.exports.iter().find(|it| it.span == entry.span);
+        let span = own.map_or(build.build.span, |it| it.span);
+        let message = format!("the targets `{}` and `{}` export to {}, and each replaces the cache of the other", target.name, other.name, entry.describe());
+        let mut finding = findings.report(span, message);
+        if own.is_none() {
+            finding = finding.note_in(path.as_str().into(), entry.span, "the option is here");
+        }
+        drop(finding);
+        return;
+    }
+}
+
+/// The bake file of a step, if it is one that is known, and the targets that are built.
+fn selected<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, Vec<&'a Target>)> {
+    let [file] = build.step.files.as_slice() else { return None };
+    let folder = facts::join(links::base(&view.path), build.build.folder.as_deref()?);
+    let path = facts::join(&folder, &file.known()?);
+    let names: Vec<String> = build.step.targets.iter().map(|it| it.known()).collect::<Option<_>>()?;
+    let Model::Bake(bake) = &view.snapshot.file(&path)?.model else { return None };
+    Some((path, bake.select(&names)))
+}
+
+/// The exports of a target in a call of bake: lines of `set` take the place of its own.
+fn effective<'b>(build: &'b StepView<'_>, target: &'b Target) -> impl Iterator<Item = &'b CacheEntry> {
+    let is_meant = |it: &&Override| it.key == "cache-to" && it.is_for(&target.name);
+    let overrides: Vec<&Override> = build.step.overrides.iter().filter(is_meant).collect();
+    let replaced = overrides.iter().any(|it| !it.append);
+    let own = target.build.exports.iter().filter(move |_| !replaced);
+    let set = build.build.exports.iter().filter(move |entry| overrides.iter().any(|it| it.span.contains(entry.span)));
+    own.chain(set)
+}
+
+/// Whether two targets build different things for certain.
+fn differ(a: &Build, b: &Build) -> bool {
+    let text = |it: &Option<crate::value::Value>, default: &str| it.as_ref().map_or_else(|| Some(default.to_owned()), |it| it.known());
+    let folder = |it: &Build| match &it.context {
+        crate::build::Context::Folder(value) => value.known().map(|it| facts::join("/", &it)),
+        _ => None,
+    };
+    let differs = |a: Option<String>, b: Option<String>| matches!((a, b), (Some(a), Some(b)) if a != b);
+    differs(folder(a), folder(b))
+        || differs(text(&a.dockerfile, "Dockerfile"), text(&b.dockerfile, "Dockerfile"))
+        || differs(text(&a.target, ""), text(&b.target, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SHARED_CACHE_SCOPE as RULE;
+    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked, steps};
+
+    /// One job with two builds.
+    fn two(first: &str, second: &str) -> String {
+        let step = |with: &str| format!("- uses: docker/build-push-action@v7\n  with: {{{with}}}");
+        steps(&format!("- uses: docker/setup-buildx-action@v4\n{}\n{}", step(first), step(second)))
+    }
+
+    /// Marks the first `part` as shared, and the second as the other side.
+    fn found(text: &str, part: &str, entry: &str, described: &str) -> String {
+        let text = marked(text, part, &format!("warning: another build exports to {described} too, and each replaces the cache of the other"));
+        let at = text.rfind(entry).unwrap();
+        let line = text[..at].rfind('\n').unwrap() + 1;
+        format!("{}{}", &text[..line], marked(&text[line..], entry, "note: this build does"))
+    }
+
+    #[test]
+    fn each_image_gets_a_scope() {
+        let text = two(
+            "file: a.Dockerfile, tags: org/a, cache-from: 'type=gha', cache-to: 'type=gha,mode=max'",
+            "file: b.Dockerfile, tags: org/b, cache-from: 'type=gha', cache-to: 'type=gha,mode=max'",
+        );
+        let after = two(
+            "file: a.Dockerfile, tags: org/a, cache-from: 'type=gha,scope=a', cache-to: 'type=gha,mode=max,scope=a'",
+            "file: b.Dockerfile, tags: org/b, cache-from: 'type=gha,scope=b', cache-to: 'type=gha,mode=max,scope=b'",
+        );
+        check_fix(&RULE, &found(&text, "type=gha,mode=max", "type=gha,mode=max", "the scope `buildkit`"), &after);
+    }
+
+    #[test]
+    fn contexts_and_targets_make_images_too() {
+        for (first, second) in [("context: ./a", "context: ./b"), ("target: a", "target: b"), ("platforms: linux/amd64", "platforms: linux/arm64")] {
+            let text = two(&format!("{first}, push: true, cache-to: 'type=gha,scope=x'"), &format!("{second}, push: true, cache-to: 'type=gha,scope=x'"));
+            check(&RULE, &found(&text, "scope=x", "type=gha,scope=x", "the scope `x`"));
+        }
+    }
+
+    #[test]
+    fn a_build_argument_that_chooses_the_base_makes_an_image() {
+        let text = two("build-args: V=1, push: true, cache-to: 'type=gha'", "build-args: V=2, push: true, cache-to: 'type=gha'");
+        check(&RULE, &format!("#- Dockerfile\nARG V\nFROM a:$V\n{}", found(&text, "type=gha", "type=gha", "the scope `buildkit`")));
+        check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\nARG V\nRUN $V\n{text}"));
+    }
+
+    fn other_file(with: &str, on: &str) -> String {
+        build_step(with).replace("ci.yml", "other.yml").replace("on: push", on)
+    }
+
+    #[test]
+    fn builds_of_other_workflows_count_where_both_run() {
+        let text = build_step("file: a.Dockerfile\ntags: org/a\ncache-to: type=gha,mode=max");
+        let (at, described) = ("type=gha,mode=max", "the scope `buildkit`");
+        for on in ["on: push", "on: [push, pull_request]", "on: {push: {branches: ['**']}}"] {
+            let other = other_file("file: b.Dockerfile\ntags: org/b\ncache-to: 'type=gha'", on);
+            let marks = |text: &str, at: &str| {
+                marked(text, at, &format!("warning: another build exports to {described} too, and each replaces the cache of the other"))
+            };
+            let both = marks(&marked(&text, at, "note: this build does"), at);
+            let both = both + &marks(&marked(&other, "type=gha", "note: this build does"), "type=gha");
+            check(&RULE, &both);
+        }
+        for on in ["on: pull_request", "on: release", "on: {push: {tags: ['v*']}}", "on: workflow_dispatch", "on: workflow_call"] {
+            check(&RULE, &format!("{text}{}", other_file("file: b.Dockerfile\ncache-to: 'type=gha'", on)));
+        }
+    }
+
+    #[test]
+    fn branches_keep_workflows_apart() {
+        let text = build_step("file: a.Dockerfile\ncache-to: type=gha").replace("on: push", "on: {push: {branches: [main]}}");
+        check(&RULE, &format!("{text}{}", other_file("file: b.Dockerfile\ncache-to: type=gha", "on: {push: {branches: [stable]}}")));
+    }
+
+    #[test]
+    fn a_registry_is_one_for_all() {
+        let text = build_step("file: a.Dockerfile\ncache-to: type=registry,ref=org/cache:x");
+        let other = other_file("file: b.Dockerfile\ncache-to: 'type=registry,ref=docker.io/org/cache:x'", "on: release");
+        let message = |place: &str| format!("warning: another build exports to the reference `{place}` too, and each replaces the cache of the other");
+        let text = marked(&marked(&text, "type=registry,ref=org/cache:x", "note: this build does"), "ref=org/cache:x", &message("org/cache:x"));
+        let other = marked(
+            &marked(&other, "type=registry,ref=docker.io/org/cache:x", "note: this build does"),
+            "ref=docker.io/org/cache:x",
+            &message("docker.io/org/cache:x"),
+        );
+        check_without_fix(&RULE, &format!("{text}{other}"));
+    }
+
+    #[test]
+    fn a_leg_of_a_matrix_may_share_with_another_job() {
+        let matrix = build_step("file: ${{ matrix.image }}.Dockerfile\ncache-to: type=gha,scope=${{ matrix.image }}")
+            .replace("    steps:", "    strategy: {matrix: {image: [a, b]}}\n    steps:");
+        let other = "  more:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/setup-buildx-action@v4\n      - uses: docker/build-push-action@v7\n        with: {file: c.Dockerfile, cache-to: 'type=gha,scope=b'}\n";
+        let text = format!("{matrix}{other}");
+        check(&RULE, &found(&text, "scope=${{ matrix.image }}", "type=gha,scope=b", "the scope `${{ matrix.image }}`"));
+    }
+
+    #[test]
+    fn one_image_shares_its_cache_rightly() {
+        let options = "tags: org/a, cache-from: 'type=gha', cache-to: 'type=gha'";
+        check(&RULE, &two(&format!("load: true, {options}"), &format!("push: true, {options}")));
+        check(&RULE, &two(&format!("target: test, load: true, {options}"), &format!("push: true, {options}")));
+        check(&RULE, &two(&format!("platforms: linux/amd64, load: true, {options}"), &format!("platforms: 'linux/amd64,linux/arm64', push: true, {options}")));
+        check(
+            &RULE,
+            &format!("{}{}", build_step("file: a.Dockerfile\ncache-to: type=gha"), other_file("file: ./a.Dockerfile\ncache-to: type=gha", "on: push")),
+        );
+    }
+
+    #[test]
+    fn scopes_of_their_own_are_silent() {
+        check(&RULE, &two("file: a.Dockerfile, cache-to: 'type=gha,scope=a'", "file: b.Dockerfile, cache-to: 'type=gha,scope=b'"));
+        check(&RULE, &two("file: a.Dockerfile, cache-to: 'type=gha'", "file: b.Dockerfile, cache-from: 'type=gha'"));
+        check(&RULE, &two("file: a.Dockerfile, cache-to: 'type=inline'", "file: b.Dockerfile, cache-to: 'type=inline'"));
+        check(&RULE, &two("file: a.Dockerfile, cache-to: 'type=local,dest=/a'", "file: b.Dockerfile, cache-to: 'type=local,dest=/a'"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_silent() {
+        check(&RULE, &two("file: '${{ inputs.file }}', push: true, cache-to: 'type=gha'", "file: b.Dockerfile, push: true, cache-to: 'type=gha'"));
+        check(&RULE, &two("file: a.Dockerfile, cache-to: '${{ inputs.cache }}'", "file: b.Dockerfile, cache-to: 'type=gha'"));
+        check(&RULE, &two("file: a.Dockerfile, cache-to: 'type=gha,scope=${{ inputs.scope }}'", "file: b.Dockerfile, cache-to: 'type=gha'"));
+        let conditions = two("file: a.Dockerfile, cache-to: 'type=gha'", "file: b.Dockerfile, cache-to: 'type=gha'");
+        check(&RULE, &conditions.replacen("- uses: docker/build", "- if: github.event_name == 'push'\n        uses: docker/build", 1));
+    }
+
+    #[test]
+    fn builders_that_keep_their_layers_are_silent() {
+        let text = two("file: a.Dockerfile, cache-to: 'type=gha'", "file: b.Dockerfile, cache-to: 'type=gha'");
+        check(&RULE, &text.replace("docker/build-push-action", "depot/build-push-action"));
+    }
+
+    #[test]
+    fn a_cache_that_others_import_is_not_moved() {
+        let text = two("file: a.Dockerfile, cache-to: 'type=gha'", "file: b.Dockerfile, cache-to: 'type=gha'");
+        let reader = other_file("cache-from: type=gha", "on: push");
+        check_without_fix(&RULE, &format!("{}{reader}", found(&text, "type=gha", "type=gha", "the scope `buildkit`")));
+    }
+
+    const BAKE: &str = "#- docker-bake.hcl\ngroup \"default\" {\n  targets = [\"api\", \"web\"]\n}\ntarget \"_cache\" {\n  cache-to = [\"type=gha,mode=max\"]\n}\ntarget \"api\" {\n  inherits = [\"_cache\"]\n  context = \"api\"\n}\ntarget \"web\" {\n  inherits = [\"_cache\"]\n  context = \"web\"\n}\n";
+
+    fn bake(with: &str) -> String {
+        steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with:\n    files: docker-bake.hcl\n{with}"))
+    }
+
+    const TARGETS: &str = "warning: the targets `api` and `web` export to the scope `buildkit`, and each replaces the cache of the other";
+
+    #[test]
+    fn targets_of_a_bake_file_share_what_they_inherit() {
+        let file = marked(BAKE, "type=gha,mode=max", "note: the option is here");
+        check_without_fix(&RULE, &format!("{file}{}", marked(&bake(""), "docker/bake-action@v7", TARGETS)));
+        check(&RULE, &format!("{BAKE}{}", bake("    targets: api")));
+        check(&RULE, &format!("{BAKE}{}", bake("    set: |\n      api.cache-to=type=gha,scope=api\n")));
+        check(&RULE, &format!("{BAKE}{}", bake("    targets: ${{ matrix.target }}")));
+    }
+
+    #[test]
+    fn a_line_of_set_is_for_all_targets_that_it_fits() {
+        let text = bake("    set: |\n      *.cache-to=type=gha\n");
+        check(&RULE, &format!("{BAKE}{}", marked(&text, "type=gha", TARGETS)));
+        check(&RULE, &format!("{BAKE}{}", bake("    set: |\n      api.cache-to=type=gha,scope=a\n      web.cache-to=type=gha,scope=b\n")));
+    }
+}

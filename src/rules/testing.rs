@@ -1,0 +1,307 @@
+//! The harness of the rules' tests: a workspace in one text, with the expected findings as marks.
+//!
+//! `#- path` begins a file; a text without it is `Dockerfile`. A line of `^` marks what is reported
+//! on the line above it: `^^^^ warning: message`, notes as `^^^^ note: message`. Marks are taken out
+//! before anything is parsed, so that they cannot change what is analysed. A finding over several
+//! lines is marked on its first.
+
+use super::{ALL, Rule, run};
+use crate::config::Config;
+use crate::diagnostic::{Diagnostic, Fix, Safety};
+use crate::edit::Span;
+use crate::facts::{self, Entry, Text, Tree, Want};
+use crate::snapshot::{Host, Snapshot};
+use crate::text::Document;
+use std::collections::BTreeMap;
+
+const ROOT: &str = "/w";
+
+type Files = BTreeMap<String, String>;
+
+/// What a mark says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark {
+    path: String,
+    line: usize,
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+/// Files and marks of a fixture.
+fn parse(fixture: &str) -> (Files, Vec<Mark>) {
+    let fixture = fixture.strip_prefix('\n').unwrap_or(fixture);
+    let mut files = Files::new();
+    let mut marks = Vec::new();
+    let mut path = format!("{ROOT}/Dockerfile");
+    for line in fixture.split_inclusive('\n') {
+        if let Some(name) = line.strip_prefix("#- ") {
+            path = facts::join(ROOT, name.trim());
+            files.insert(path.clone(), String::new());
+            continue;
+        }
+        let text = files.entry(path.clone()).or_default();
+        let trimmed = line.trim_start_matches([' ', '\t']);
+        let carets = trimmed.len() - trimmed.trim_start_matches('^').len();
+        let message = trimmed[carets..].trim();
+        if carets > 0 && ["warning: ", "error: ", "info: ", "hint: ", "note: "].iter().any(|it| message.starts_with(it)) {
+            let start = line.len() - trimmed.len();
+            marks.push(Mark { path: path.clone(), line: text.matches('\n').count(), start, end: start + carets, text: message.to_owned() });
+        } else {
+            text.push_str(line);
+        }
+    }
+    (files, marks)
+}
+
+fn snapshot(files: &Files) -> Snapshot {
+    let mut host = Host::default();
+    host.set_roots([ROOT.to_owned()]);
+    for (path, text) in files {
+        host.learn_text(path, Text::Known(text.as_str().into()));
+    }
+    settle(&mut host, files);
+    host.snapshot()
+}
+
+/// Gives the rules what they ask of the disk, until they ask for nothing more.
+fn settle(host: &mut Host, files: &Files) {
+    for _ in 0..16 {
+        let snapshot = host.snapshot();
+        for path in files.keys() {
+            run(&snapshot, path, &Config::default());
+        }
+        let wanted = snapshot.facts.take_wanted();
+        if wanted.is_empty() {
+            return;
+        }
+        for want in wanted {
+            match want {
+                Want::Text(path) => {
+                    let text = files.get(&path).map_or(Text::Missing, |it| Text::Known(it.as_str().into()));
+                    host.learn_text(&path, text);
+                }
+                Want::Tree(folder) => host.learn_tree(&folder, tree(files, &folder)),
+            }
+        }
+    }
+    panic!("the rules ask for ever more files");
+}
+
+fn tree(files: &Files, folder: &str) -> Tree {
+    let mut res = Tree { exists: folder == ROOT, ..Tree::default() };
+    for path in files.keys() {
+        let Some(relative) = facts::relative(path, folder).filter(|it| !it.is_empty()) else { continue };
+        res.exists = true;
+        res.entries.insert(relative.to_owned(), Entry::File);
+        res.entries.extend(relative.match_indices('/').map(|(at, _)| (relative[..at].to_owned(), Entry::Folder)));
+    }
+    res
+}
+
+fn all(files: &Files) -> Vec<Diagnostic> {
+    let snapshot = snapshot(files);
+    files.keys().flat_map(|path| run(&snapshot, path, &Config::default())).collect()
+}
+
+fn of<'d>(found: &'d [Diagnostic], rule: &Rule) -> Vec<&'d Diagnostic> {
+    found.iter().filter(|it| it.rule == rule.name).collect()
+}
+
+fn mark(files: &Files, path: &str, span: Span, text: String) -> Mark {
+    let source = files.get(path).map_or("", String::as_str);
+    let line_start = source[..span.start].rfind('\n').map_or(0, |it| it + 1);
+    let line_end = source[span.start..].find('\n').map_or(source.len(), |it| span.start + it);
+    Mark {
+        path: path.to_owned(),
+        line: source[..span.start].matches('\n').count() + 1,
+        start: span.start - line_start,
+        end: span.end.min(line_end) - line_start,
+        text,
+    }
+}
+
+/// Demands exactly the marked findings of `rule`. Findings of other rules are not looked at.
+#[track_caller]
+pub(crate) fn check(rule: &Rule, fixture: &str) {
+    let (files, mut expected) = parse(fixture);
+    let found = all(&files);
+    let mut actual = Vec::new();
+    for it in of(&found, rule) {
+        actual.push(mark(&files, &it.at.path, it.at.span, format!("{}: {}", it.level.word(), it.message)));
+        actual.extend(it.notes.iter().map(|it| mark(&files, &it.at.path, it.at.span, format!("note: {}", it.message))));
+    }
+    expected.sort();
+    actual.sort();
+    assert_eq!(show(&expected), show(&actual), "\n(left: marked, right: found)\n{fixture}");
+    for diagnostic in of(&found, rule) {
+        for fix in &diagnostic.fixes {
+            check_one_fix(&files, &found, diagnostic, fix);
+        }
+    }
+}
+
+fn show(marks: &[Mark]) -> Vec<String> {
+    marks.iter().map(|it| format!("{}:{}:{}-{} {}", it.path, it.line, it.start + 1, it.end + 1, it.text)).collect()
+}
+
+/// [`check`], and demands that the safe fixes of `rule`, applied until none is left, make `after`
+/// of the first file that they change.
+#[track_caller]
+pub(crate) fn check_fix(rule: &Rule, before: &str, after: &str) {
+    check(rule, before);
+    let (files, _) = parse(before);
+    let mut fixed = files.clone();
+    for _ in 0..10 {
+        let found = all(&fixed);
+        let next = of(&found, rule).into_iter().flat_map(|it| &it.fixes).find(|it| it.safety() == Safety::Safe).cloned();
+        let Some(fix) = next else { break };
+        fixed = apply(&fixed, &fix);
+    }
+    compare(&files, &fixed, after);
+}
+
+/// [`check`], and demands that the first fix of the first finding of `rule` is unsafe and makes `after`.
+#[track_caller]
+pub(crate) fn check_unsafe_fix(rule: &Rule, before: &str, after: &str) {
+    check(rule, before);
+    let (files, _) = parse(before);
+    let found = all(&files);
+    let fix = of(&found, rule).first().and_then(|it| it.fixes.first()).expect("a fix").clone();
+    assert_eq!(fix.safety(), Safety::Unsafe);
+    compare(&files, &apply(&files, &fix), after);
+}
+
+/// [`check`], and demands that no finding of `rule` has a fix.
+#[track_caller]
+pub(crate) fn check_without_fix(rule: &Rule, fixture: &str) {
+    check(rule, fixture);
+    let (files, _) = parse(fixture);
+    assert!(of(&all(&files), rule).iter().all(|it| it.fixes.is_empty()), "a fix that was not expected");
+}
+
+/// A workflow file `ci.yml` whose one job has these steps.
+pub(crate) fn steps(steps: &str) -> String {
+    let indented: String = steps.lines().map(|it| format!("      {it}\n")).collect();
+    format!("#- .github/workflows/ci.yml\non: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    steps:\n{indented}")
+}
+
+/// A workflow file `ci.yml` that builds with these inputs, in BuildKit's own container.
+pub(crate) fn build_step(with: &str) -> String {
+    let indented: String = with.lines().map(|it| format!("    {it}\n")).collect();
+    steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with:\n{indented}"))
+}
+
+/// The fixture with a mark below the first line that has `part`.
+pub(crate) fn marked(fixture: &str, part: &str, text: &str) -> String {
+    let at = fixture.find(part).unwrap_or_else(|| panic!("{part:?} is not in the fixture"));
+    let line_start = fixture[..at].rfind('\n').map_or(0, |it| it + 1);
+    let line_end = fixture[at..].find('\n').map_or(fixture.len(), |it| at + it + 1);
+    let (before, after) = fixture.split_at(line_end);
+    format!("{before}{}{} {text}\n{after}", " ".repeat(at - line_start), "^".repeat(part.len()))
+}
+
+#[track_caller]
+fn compare(files: &Files, fixed: &Files, after: &str) {
+    let after = after.strip_prefix('\n').unwrap_or(after);
+    let (expected, _) = parse(after);
+    let changed: Files = fixed.iter().filter(|(path, text)| files.get(*path) != Some(*text)).map(|(path, text)| (path.clone(), text.clone())).collect();
+    if after.starts_with("#- ") {
+        assert_eq!(expected, changed, "\n(left: expected, right: fixed)");
+    } else {
+        let (_, text) = changed.iter().next().expect("a changed file");
+        assert_eq!(after, text, "\n(left: expected, right: fixed)");
+        assert_eq!(changed.len(), 1);
+    }
+}
+
+fn apply(files: &Files, fix: &Fix) -> Files {
+    let mut res = files.clone();
+    for edits in fix.files() {
+        let path = edits.path.to_string();
+        assert_eq!(edits.create, !files.contains_key(&path), "a file is created if it is not there");
+        let text = edits.edits.apply(files.get(&path).map_or("", String::as_str));
+        res.insert(path, text);
+    }
+    res
+}
+
+/// What holds for every fix in the repository (design.md B.8).
+#[track_caller]
+fn check_one_fix(files: &Files, found: &[Diagnostic], diagnostic: &Diagnostic, fix: &Fix) {
+    let fixed = apply(files, fix);
+    assert!(fix.title().starts_with(char::is_uppercase) && !fix.title().ends_with('.'), "{:?} is no title", fix.title());
+    for edits in fix.files() {
+        let snapshot = snapshot(files);
+        let Some(file) = snapshot.file(&edits.path) else { continue };
+        let Some(tree) = file.document.tree() else { continue };
+        let mut document = file.document.clone();
+        document.apply(&edits.edits);
+        let fresh = Document::new(document.language(), &fixed[&*edits.path]);
+        let sexp = |it: &Document| it.tree().map(|it| it.root_node().to_sexp());
+        assert_eq!(sexp(&document), sexp(&fresh), "incremental and fresh parse differ after {:?}", fix.title());
+        let errors = fresh.tree().is_some_and(|it| it.root_node().has_error());
+        assert!(!errors || tree.root_node().has_error(), "{:?} breaks the syntax:\n{}", fix.title(), fixed[&*edits.path]);
+    }
+    let after = all(&fixed);
+    let still = of(&after, rule_of(diagnostic)).iter().filter(|it| it.message == diagnostic.message && it.at.path == diagnostic.at.path).count();
+    let before = of(found, rule_of(diagnostic)).iter().filter(|it| it.message == diagnostic.message && it.at.path == diagnostic.at.path).count();
+    assert!(still < before, "{:?} leaves the finding {:?}:\n{}", fix.title(), diagnostic.message, fixed.values().cloned().collect::<String>());
+    for it in &after {
+        let known = found.iter().any(|old| old.rule == it.rule && old.at.path == it.at.path);
+        assert!(known, "{:?} brings a new finding: {} {:?}", fix.title(), it.rule, it.message);
+    }
+}
+
+fn rule_of(diagnostic: &Diagnostic) -> &'static Rule {
+    ALL.iter().find(|it| it.name == diagnostic.rule).expect("a rule of the table")
+}
+
+/// The examples of a page: `bad` has a finding of the rule, `good` has none, and the safe fix of
+/// the last `bad` makes `fixed`.
+pub(crate) fn check_page(rule: &Rule) {
+    let mut last: Option<Files> = None;
+    for (kind, text) in examples(rule.doc) {
+        let (files, _) = parse(&text);
+        let found = all(&files);
+        let count = of(&found, rule).len();
+        match kind.as_str() {
+            "bad" => {
+                assert!(count > 0, "{}: an example that is bad has no finding:\n{text}", rule.name);
+                last = Some(files);
+            }
+            "good" => assert_eq!(count, 0, "{}: an example that is good has a finding:\n{text}", rule.name),
+            "fixed" => {
+                let before = last.take().expect("a bad example before the fixed one");
+                let mut fixed = before.clone();
+                for _ in 0..10 {
+                    let found = all(&fixed);
+                    let Some(fix) = of(&found, rule).into_iter().flat_map(|it| &it.fixes).find(|it| it.safety() == Safety::Safe).cloned() else { break };
+                    fixed = apply(&fixed, &fix);
+                }
+                compare(&before, &fixed, &text);
+                assert_eq!(of(&all(&fixed), rule).len(), 0, "{}: the fixed example has a finding", rule.name);
+            }
+            other => panic!("{}: {other:?} is no kind of example", rule.name),
+        }
+    }
+}
+
+/// The code blocks of a page whose language ends in `,bad`, `,good` or `,fixed`.
+fn examples(doc: &str) -> Vec<(String, String)> {
+    let mut res = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in doc.lines() {
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(_), Some(_)) => res.extend(open.take().filter(|(kind, _)| !kind.is_empty())),
+            (None, Some(info)) => open = Some((info.split_once(',').map_or("", |it| it.1).to_owned(), String::new())),
+            (Some((_, text)), None) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    res
+}

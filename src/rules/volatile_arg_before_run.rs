@@ -1,0 +1,342 @@
+use super::{Check, Findings, declare_rule};
+use crate::diagnostic::{Fix, Level};
+use crate::dockerfile::context::Passed;
+use crate::dockerfile::key::{ArgumentVolatility, argument_volatility};
+use crate::dockerfile::moves::{Move, Refusal};
+use crate::dockerfile::plan::{Plan, Step, has_word};
+use crate::dockerfile::{Kind, Variable};
+use crate::edit::Span;
+use crate::effects::Place;
+use crate::facts;
+use crate::view::{DockerfileView, View, WorkflowView};
+use crate::volatility::{Cost, Volatility};
+
+declare_rule! {
+    /// A build argument that changes on every commit stands above instructions that do not use it.
+    ///
+    /// A build argument with a value is a part of the environment of every later `RUN`, and so of
+    /// its cache key, whether the command reads it or not. A commit hash or a date at the top of a
+    /// stage makes all of them run again each time. Declare it directly above its first use.
+    ///
+    /// ```dockerfile,bad
+    /// #- .dockerignore
+    /// node_modules
+    /// #- package.json
+    /// {"name": "app"}
+    /// #- package-lock.json
+    /// {"lockfileVersion": 3}
+    /// #- Dockerfile
+    /// FROM node:22.11-slim
+    /// ARG GIT_SHA
+    /// WORKDIR /app
+    /// COPY package.json package-lock.json ./
+    /// RUN npm ci
+    /// RUN echo $GIT_SHA > version
+    /// ```
+    ///
+    /// ```dockerfile,fixed
+    /// FROM node:22.11-slim
+    /// WORKDIR /app
+    /// COPY package.json package-lock.json ./
+    /// RUN npm ci
+    /// ARG GIT_SHA
+    /// RUN echo $GIT_SHA > version
+    /// ```
+    ///
+    /// The values that workflows pass decide, where they are known: an argument is volatile if a
+    /// workflow passes `${{ github.sha }}`, the date or the number of the run, whatever its name,
+    /// and is not if every workflow passes a fixed value. Otherwise its name decides.
+    ///
+    /// ```dockerfile,good
+    /// FROM debian:12.9-slim
+    /// ARG NODE_VERSION=22.11.0
+    /// RUN apt-get update && apt-get install -y curl
+    /// RUN curl -fsSLO https://nodejs.org/dist/v$NODE_VERSION/SHASUMS256.txt
+    /// ```
+    ///
+    /// ## Fix safety
+    ///
+    /// The argument moves down, with the `ENV` and `LABEL` lines that are made of it, only past
+    /// commands that are known not to read it. The history of the image, and so its id, changes
+    /// once; its files and configuration stay the same.
+    pub(crate) static VOLATILE_ARG_BEFORE_RUN = {
+        name: "volatile-arg-before-run",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Both(check, check_workflow),
+    }
+}
+
+fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    for plan in view.plans() {
+        for (index, step) in plan.own() {
+            let Kind::Arg(variables) = &step.instruction.kind else { continue };
+            for variable in variables {
+                let Some(cause) = volatile_argument(plan, index, variable) else { continue };
+                let victims = Victims::of(plan, index, &variable.name);
+                // A name alone says little once an ENV takes the value: that is the place to report.
+                let taken = cause.is_none() && victims.taken_by.is_some();
+                if victims.steps.is_empty() || taken {
+                    continue;
+                }
+                let message =
+                    format!("every new value of `{}` runs {} again, which {} not use it", variable.name, victims.commands(plan), victims.do_or_does());
+                let mut finding = findings.report(variable.span, message);
+                if let Some(passed) = cause {
+                    finding = finding.note_in(passed.path.clone(), passed.span, format!("`{}` is another on {}", passed.text, axes(passed)));
+                }
+                finding = finding.note(plan.steps[victims.steps[0]].instruction.span, format!("{} runs again", command(&plan.steps[victims.steps[0]])));
+                drop(match fix(view, plan, index, &victims) {
+                    Ok(fix) => finding.fix(fix),
+                    Err(refusal) => finding.refused(&refusal),
+                });
+            }
+        }
+    }
+}
+
+/// The same finding where the value comes from.
+fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let mut reported: Vec<Span> = Vec::new();
+    for step in &view.builds {
+        let volatile: Vec<_> = step.build.arguments.iter().filter(|it| it.value.as_ref().is_some_and(|it| it.variance().is_per_commit())).collect();
+        if volatile.is_empty() || step.build.dry {
+            continue;
+        }
+        let Some(path) = step.dockerfile() else { continue };
+        if view.dockerfile(path).is_none() {
+            continue;
+        }
+        let Some(View::Dockerfile(dockerfile)) = View::new(view.snapshot, path, findings.config()) else { continue };
+        for argument in volatile {
+            let Some((plan, index, variable, victims)) = declaration(&dockerfile, &argument.name, view, argument.span) else { continue };
+            if reported.contains(&argument.span) {
+                continue;
+            }
+            reported.push(argument.span);
+            let message = format!(
+                "every new value of `{}` runs {} of `{}` again, which {} not use it",
+                argument.name,
+                victims.commands(plan),
+                relative_name(view, path),
+                victims.do_or_does()
+            );
+            let finding = findings.report(argument.span, message).note_in(dockerfile.path.clone(), variable, "the argument is declared here");
+            drop(match fix(&dockerfile, plan, index, &victims) {
+                Ok(fix) => finding.fix(fix),
+                Err(refusal) => finding.note_in(dockerfile.path.clone(), refusal.span, format!("no fix: {}", refusal.reason)),
+            });
+        }
+    }
+}
+
+/// The first declaration of an argument that makes commands run again, where this workflow passes it.
+fn declaration<'v, 'a>(dockerfile: &'v DockerfileView<'a>, name: &str, view: &WorkflowView<'_>, at: Span) -> Option<(&'v Plan<'a>, usize, Span, Victims)> {
+    dockerfile.plans().find_map(|plan| {
+        plan.own().find_map(|(index, step)| {
+            let Kind::Arg(variables) = &step.instruction.kind else { return None };
+            let variable = variables.iter().find(|it| it.name == name)?;
+            let passed = dockerfile.context().passed(name).any(|it| it.path == view.path && it.span == at);
+            let victims = Victims::of(plan, index, name);
+            (passed && !victims.steps.is_empty()).then_some((plan, index, variable.span, victims))
+        })
+    })
+}
+
+fn relative_name<'p>(view: &WorkflowView<'_>, path: &'p str) -> &'p str {
+    facts::relative(path, crate::links::base(&view.path)).unwrap_or_else(|| facts::name(path))
+}
+
+/// Whether an argument is volatile: `Some` with the build that says so, or with nothing where its
+/// name does.
+fn volatile_argument<'p>(plan: &'p Plan<'_>, index: usize, variable: &Variable) -> Option<Option<&'p Passed>> {
+    let name = &variable.name;
+    // An argument that a base stage declared already is in the key all the same.
+    let inherited = plan.steps[..index].iter().any(|it| matches!(&it.instruction.kind, Kind::Arg(variables) if variables.iter().any(|it| it.name == *name)));
+    if inherited {
+        return None;
+    }
+    match argument_volatility(&plan.context, name, plan.dockerfile.default_of(variable).as_deref()) {
+        ArgumentVolatility::Quiet => None,
+        ArgumentVolatility::Passed(passed) => Some(Some(passed)),
+        ArgumentVolatility::Named => Some(None),
+    }
+}
+
+fn axes(passed: &Passed) -> &'static str {
+    if passed.variance.has(&crate::volatility::Axis::Commit) { "every commit" } else { "every run" }
+}
+
+fn fix(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, victims: &Victims) -> Result<Fix, Refusal> {
+    let proven = sink_as_far_as_proven(view, plan, index, victims)?;
+    Ok(view.reordering("Declare it below what does not use it", proven))
+}
+
+/// Sinks to above the first use, or else past as many of the victims as can be proven.
+pub(super) fn sink_as_far_as_proven(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, victims: &Victims) -> Result<Move, Refusal> {
+    let mut refused = None;
+    let first = victims.steps[0];
+    for below in (first + 1..=victims.end).rev() {
+        let after_victim = victims.steps.contains(&(below - 1));
+        if below != victims.end && !after_victim {
+            continue;
+        }
+        match view.prove(plan.stage, |it| it.sink(&view.source, index, below)) {
+            Ok(proven) => return Ok(proven),
+            Err(refusal) => refused = Some(refusal),
+        }
+    }
+    Err(refused.unwrap_or_else(|| Refusal::at(plan.steps[first].instruction.span, "nothing stands between the two")))
+}
+
+/// The commands that a variable makes run again for nothing.
+pub(super) struct Victims {
+    /// Their places in the plan.
+    pub(super) steps: Vec<usize>,
+    /// The first instruction that cannot do without the variable, or the end of the stage's
+    /// building instructions.
+    pub(super) end: usize,
+    /// The first ENV above all victims that takes the value.
+    pub(super) taken_by: Option<usize>,
+}
+
+impl Victims {
+    /// The commands below `index` that do not use `name`, nor a variable that is made of it, up to
+    /// the first instruction that does.
+    pub(super) fn of(plan: &Plan<'_>, index: usize, name: &str) -> Victims {
+        let mut names = vec![name.to_owned()];
+        let mut res = Victims { steps: Vec::new(), end: index + 1, taken_by: None };
+        for (later, step) in plan.steps.iter().enumerate().skip(index + 1).filter(|(_, it)| it.stage == plan.steps[index].stage) {
+            let expands = step.instruction.expansions.iter().any(|it| names.contains(&it.name));
+            match &step.instruction.kind {
+                Kind::Env(variables) | Kind::Arg(variables) if expands => {
+                    names.extend(variables.iter().map(|it| it.name.clone()));
+                    let is_env = matches!(step.instruction.kind, Kind::Env(_));
+                    if is_env && res.steps.is_empty() && res.taken_by.is_none() {
+                        res.taken_by = Some(later);
+                    }
+                    continue;
+                }
+                Kind::Env(_) | Kind::Arg(_) | Kind::Label(_) | Kind::Config { .. } => continue,
+                _ if expands => {
+                    res.end = later;
+                    return res;
+                }
+                Kind::Run(_) => {
+                    if uses(step, &names) {
+                        res.end = later;
+                        return res;
+                    }
+                    // What runs again on every change of the sources loses nothing more.
+                    if step.cost >= Cost::Download && plan.volatility_above(later) < Volatility::Often && cannot_use(plan, later) {
+                        res.steps.push(later);
+                    }
+                }
+                _ => {}
+            }
+            res.end = later + 1;
+        }
+        res
+    }
+
+    /// The first command and how many more, for a message.
+    pub(super) fn commands(&self, plan: &Plan<'_>) -> String {
+        let first = command(&plan.steps[self.steps[0]]);
+        match self.steps.len() {
+            1 => first,
+            n => format!("{first} and {} more", n - 1),
+        }
+    }
+
+    /// The verb that goes with [`Victims::commands`].
+    pub(super) fn do_or_does(&self) -> &'static str {
+        if self.steps.len() == 1 { "does" } else { "do" }
+    }
+}
+
+/// What a RUN is called in a message.
+pub(super) fn command(step: &Step<'_>) -> String {
+    if let Some(install) = step.installs.iter().max_by_key(|it| it.cost) {
+        return format!("`{}`", install.display);
+    }
+    let Kind::Run(run) = &step.instruction.kind else { return format!("`{}`", step.instruction.keyword) };
+    let line = run.command.text.trim().lines().next().unwrap_or("").trim_end_matches('\\').trim();
+    let short: String = line.chars().take(40).collect();
+    if short.len() < line.len() { format!("`{short}…`") } else { format!("`{short}`") }
+}
+
+/// Whether a RUN uses one of the variables, as far as can be seen: known commands by what they
+/// read, others by their text.
+fn uses(step: &Step<'_>, names: &[String]) -> bool {
+    let Kind::Run(run) = &step.instruction.kind else { return false };
+    let reads = step.effects.reads.iter().any(|it| matches!(it, Place::Env(name) if names.contains(name)));
+    let in_mounts =
+        run.mounts.iter().any(|mount| mount.fields.iter().filter_map(|it| it.value.as_ref()).any(|value| names.iter().any(|it| has_word(&value.text, it))));
+    reads || in_mounts || names.iter().any(|it| has_word(&run.command.text, it))
+}
+
+/// Whether a RUN that does not name a variable can be told not to use it: all its commands are
+/// known, or there is nothing of the project in the image yet that could read it.
+fn cannot_use(plan: &Plan<'_>, index: usize) -> bool {
+    let step = &plan.steps[index];
+    let files_before = plan.steps[..index].iter().any(|it| matches!(&it.instruction.kind, Kind::Copy(copy) if copy.from_context()));
+    let Kind::Run(run) = &step.instruction.kind else { return false };
+    let bound = run.mounts.iter().any(|it| it.kind() == "bind");
+    !step.effects.reads.contains(&Place::Anything) || (!files_before && !bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::VOLATILE_ARG_BEFORE_RUN as RULE;
+    use crate::rules::testing::{check, check_fix};
+
+    #[test]
+    fn labels_go_along() {
+        check_fix(
+            &RULE,
+            r#"
+FROM alpine:3.20
+# The commit.
+ARG VCS_REF=unknown
+    ^^^^^^^^^^^^^^^ warning: every new value of `VCS_REF` runs `apk add` again, which does not use it
+LABEL org.opencontainers.image.revision=$VCS_REF
+RUN apk add --no-cache git
+^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apk add` runs again
+CMD ["git"]
+"#,
+            r#"
+FROM alpine:3.20
+RUN apk add --no-cache git
+# The commit.
+ARG VCS_REF=unknown
+LABEL org.opencontainers.image.revision=$VCS_REF
+CMD ["git"]
+"#,
+        );
+    }
+
+    #[test]
+    fn an_argument_that_is_used_at_once_is_silent() {
+        check(&RULE, "FROM alpine:3.20\nARG GIT_SHA\nRUN echo $GIT_SHA > /v\nRUN apk add --no-cache git\n");
+    }
+
+    #[test]
+    fn what_follows_the_sources_runs_again_anyway() {
+        check(&RULE, "FROM alpine:3.20\nARG GIT_SHA\nCOPY . /src\nRUN apk add --no-cache git\nRUN echo $GIT_SHA\n");
+    }
+
+    #[test]
+    fn a_script_of_the_project_may_read_it() {
+        check(&RULE, "FROM alpine:3.20\nARG GIT_SHA\nCOPY build.sh /\nRUN /build.sh\n");
+    }
+
+    #[test]
+    fn a_deliberate_cache_buster_is_silent() {
+        check(&RULE, "FROM alpine:3.20\nARG CACHEBUST=1\nRUN apk add --no-cache git\n");
+    }
+
+    #[test]
+    fn a_global_argument_that_no_stage_declares_is_silent() {
+        check(&RULE, "ARG GIT_SHA\nFROM alpine:3.20\nRUN apk add --no-cache git\n");
+    }
+}

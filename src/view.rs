@@ -1,0 +1,428 @@
+//! What a rule looks at: one file with all that is known of it and of the files it refers to,
+//! taken from one snapshot.
+
+mod caching;
+
+pub use caching::{Likeness, Use, display};
+
+use crate::build::Build;
+use crate::config::Config;
+use crate::diagnostic::{FileEdits, Fix};
+use crate::dockerfile::context::{Context, Ignore, Passed};
+use crate::dockerfile::ignore;
+use crate::dockerfile::moves::{Move, Refusal};
+use crate::dockerfile::plan::Plan;
+use crate::dockerfile::{Base, Dockerfile, Kind, clean_source, is_glob, is_remote};
+use crate::edit::{EditSet, Span};
+use crate::facts::{self, Text};
+use crate::file::{File, Model};
+use crate::links::{self, Described, Folder, Place, Target};
+use crate::snapshot::Snapshot;
+use crate::syntax::yaml;
+use crate::workflow::{BuildStep, Job, Workflow};
+use std::sync::Arc;
+
+/// Longer chains of stages than any real file has are not planned.
+const MAX_STEPS: usize = 50_000;
+
+/// A file as rules see it.
+pub enum View<'a> {
+    /// A Dockerfile.
+    Dockerfile(DockerfileView<'a>),
+    /// A workflow.
+    Workflow(WorkflowView<'a>),
+}
+
+/// A Dockerfile with its stages, contexts and the builds of it.
+pub struct DockerfileView<'a> {
+    /// Its absolute path.
+    pub path: Arc<str>,
+    /// Its text.
+    pub source: Arc<str>,
+    /// Its model.
+    pub dockerfile: &'a Dockerfile,
+    /// The builds that mean it, one for each leg that differs.
+    pub callers: Vec<Caller<'a>>,
+    /// What it is, or may be, built with: the most likely first. Never empty.
+    pub contexts: Vec<Arc<Context<'a>>>,
+    /// Each stage as the first context builds it; `None` for those that no build reaches.
+    plans: Vec<Option<Plan<'a>>>,
+}
+
+/// A build of a Dockerfile, and the file that describes it.
+#[derive(Clone)]
+pub struct Caller<'a> {
+    /// The file that describes the build.
+    pub path: &'a Arc<str>,
+    /// The build.
+    pub build: Described<'a>,
+    /// Where it finds its files.
+    pub place: Place,
+}
+
+/// A workflow with its builds.
+pub struct WorkflowView<'a> {
+    /// Its absolute path.
+    pub path: Arc<str>,
+    /// Its text.
+    pub source: Arc<str>,
+    /// Its syntax.
+    pub yaml: &'a yaml::Source,
+    /// Its model.
+    pub workflow: &'a Workflow,
+    /// Its builds, in order.
+    pub builds: Vec<StepView<'a>>,
+    /// All that is known.
+    pub snapshot: &'a Snapshot,
+}
+
+/// A build of a workflow with its places: one for each leg, or one where there is no matrix.
+pub struct StepView<'a> {
+    /// Its number among the builds of the file.
+    pub index: usize,
+    /// The build as the index of all builds knows it.
+    pub described: Described<'a>,
+    /// The job.
+    pub job: &'a Job,
+    /// The build as a step.
+    pub step: &'a BuildStep,
+    /// The build.
+    pub build: &'a Build,
+    /// Where it finds its files in each leg, without repetition.
+    pub places: Vec<Place>,
+}
+
+impl<'a> View<'a> {
+    /// The view of a loaded file; `None` for files that no rule looks at.
+    pub fn new(snapshot: &'a Snapshot, path: &str, config: &Config) -> Option<View<'a>> {
+        let file = snapshot.file(path)?;
+        let path: Arc<str> = path.into();
+        match &file.model {
+            Model::Dockerfile(dockerfile) => Some(View::Dockerfile(DockerfileView::new(snapshot, path, file, dockerfile, config))),
+            Model::Workflow(workflow) => Some(View::Workflow(WorkflowView::new(snapshot, path, file, &workflow.syntax, &workflow.model))),
+            Model::Compose(_) | Model::Bake(_) | Model::Other => None,
+        }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Arc<str> {
+        match self {
+            View::Dockerfile(view) => &view.path,
+            View::Workflow(view) => &view.path,
+        }
+    }
+
+    /// The file's text.
+    pub fn source(&self) -> &str {
+        match self {
+            View::Dockerfile(view) => &view.source,
+            View::Workflow(view) => &view.source,
+        }
+    }
+
+    /// The file's comments.
+    pub fn comments(&self) -> &[Span] {
+        match self {
+            View::Dockerfile(view) => &view.dockerfile.comments,
+            View::Workflow(view) => &view.yaml.comments,
+        }
+    }
+
+    /// What a comment that ends at `offset` stands directly above: the next instruction, or the
+    /// next node of YAML with all below it. Only comment lines may come between.
+    pub fn covered(&self, offset: usize) -> Option<Span> {
+        match self {
+            View::Dockerfile(view) => {
+                let froms = view.dockerfile.stages.iter().map(|it| &it.from);
+                let all = view.dockerfile.globals.iter().chain(froms).chain(view.dockerfile.instructions().map(|(_, it)| it));
+                all.filter(|it| it.owned.start <= offset && offset <= it.span.start).map(|it| it.span).min()
+            }
+            View::Workflow(view) => {
+                let node = view.yaml.root.as_ref().and_then(|it| first_below(it, offset))?;
+                let between = view.source.get(offset..node.start)?;
+                let (_, between) = between.split_once('\n')?;
+                let (comments, last) = between.rsplit_once('\n').unwrap_or(("", between));
+                let all_comments = comments.is_empty() || comments.lines().all(|it| it.trim_start().starts_with('#'));
+                (all_comments && last.trim_matches([' ', '-', '\t']).is_empty()).then_some(node)
+            }
+        }
+    }
+}
+
+/// The outermost pair or item that begins first at or behind `offset`.
+fn first_below(node: &yaml::Node, offset: usize) -> Option<Span> {
+    let mut best: Option<Span> = None;
+    let mut open = vec![node];
+    while let Some(node) = open.pop() {
+        let parts: Vec<(Span, &yaml::Node)> = match &node.kind {
+            yaml::Kind::Mapping(mapping) => mapping.entries.iter().map(|it| (it.span, &it.value)).collect(),
+            yaml::Kind::Sequence(sequence) => sequence.items.iter().map(|it| (it.span, it)).collect(),
+            _ => continue,
+        };
+        for (span, value) in parts {
+            if span.start >= offset {
+                // Of parts that begin at one place the outermost is seen first.
+                if best.is_none_or(|it| span.start < it.start || (span.start == it.start && span.end > it.end)) {
+                    best = Some(span);
+                }
+            } else if span.end >= offset {
+                open.push(value);
+            }
+        }
+    }
+    best
+}
+
+impl<'a> DockerfileView<'a> {
+    fn new(snapshot: &'a Snapshot, path: Arc<str>, file: &'a File, dockerfile: &'a Dockerfile, config: &Config) -> DockerfileView<'a> {
+        let callers = callers(snapshot, &path);
+        let contexts: Vec<Arc<Context<'a>>> = contexts(snapshot, &path, dockerfile, &callers, config).into_iter().map(Arc::new).collect();
+        let mut view = DockerfileView { path, source: file.text().clone(), dockerfile, callers, contexts, plans: Vec::new() };
+        let reachable = view.reachable();
+        let mut steps = 0;
+        view.plans = (0..dockerfile.stages.len())
+            .map(|stage| {
+                steps += dockerfile.chain(stage).len();
+                (reachable.contains(&stage) && steps <= MAX_STEPS).then(|| Plan::new(dockerfile, view.contexts[0].clone(), stage))
+            })
+            .collect();
+        view
+    }
+
+    /// The stages that a build reaches: from the targets of the known builds and the last stage.
+    /// A file whose builds are not known is also built by naming a stage, so that each stage that
+    /// nobody starts from counts.
+    fn reachable(&self) -> Vec<usize> {
+        let mut targets: Vec<Option<&str>> = vec![None];
+        let mut all = self.callers.is_empty();
+        for caller in &self.callers {
+            match &caller.place.target {
+                Target::Last => {}
+                Target::Named(name) => targets.push(Some(name)),
+                Target::Unknown => all = true,
+            }
+        }
+        if all {
+            return (0..self.dockerfile.stages.len()).collect();
+        }
+        let mut res: Vec<usize> = targets.into_iter().flat_map(|it| self.dockerfile.reachable(it)).collect();
+        res.sort_unstable();
+        res.dedup();
+        res
+    }
+
+    /// The stages that are built, each with the stages it starts from.
+    pub fn plans(&self) -> impl Iterator<Item = &Plan<'a>> {
+        self.plans.iter().flatten()
+    }
+
+    /// The most likely context.
+    pub fn context(&self) -> &Context<'a> {
+        &self.contexts[0]
+    }
+
+    /// The name that the file has in messages: its path from the root of the repository.
+    pub fn name(&self) -> &str {
+        facts::name(&self.path)
+    }
+
+    /// A move that holds in every context that the file is, or may be, built with.
+    ///
+    /// # Errors
+    /// What stands in the way in one of them.
+    pub fn prove(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<Move, Refusal>) -> Result<Move, Refusal> {
+        let Some(plan) = self.plans.get(stage).and_then(Option::as_ref) else {
+            return Err(Refusal::at(self.dockerfile.stages[stage].from.span, "no build reaches this stage"));
+        };
+        let first = make(plan)?;
+        for context in &self.contexts[1..] {
+            let other = make(&Plan::new(self.dockerfile, context.clone(), stage))?;
+            if other != first {
+                return Err(Refusal::at(self.dockerfile.stages[stage].from.span, "the builds of this file use different contexts"));
+            }
+        }
+        Ok(first)
+    }
+
+    /// A fix of this file that is not proven.
+    pub fn suggestion(&self, title: impl Into<String>, edits: EditSet) -> Fix {
+        Fix::unproven(title, vec![FileEdits { path: self.path.clone(), edits, create: false }])
+    }
+
+    /// A fix that does a proven move.
+    pub fn reordering(&self, title: impl Into<String>, proven: Move) -> Fix {
+        Fix::reordering(title, self.path.clone(), proven)
+    }
+}
+
+/// The builds of the Dockerfile at `path`.
+fn callers<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Caller<'a>> {
+    let mut res: Vec<Caller<'a>> = Vec::new();
+    for reference in snapshot.links.builds_of(path) {
+        let Some((path, file)) = snapshot.entry(&reference.path) else { continue };
+        let Some(build) = file.builds().get(reference.build).copied() else { continue };
+        if build.build.dry {
+            continue;
+        }
+        let leg = build.legs().into_iter().find(|(leg, _)| *leg == reference.leg).and_then(|it| it.1);
+        res.push(Caller { path, build, place: links::place(build.build, path, leg) });
+    }
+    res
+}
+
+/// The contexts that a Dockerfile is, or may be, built with.
+fn contexts<'a>(snapshot: &'a Snapshot, path: &str, dockerfile: &Dockerfile, callers: &[Caller<'_>], config: &Config) -> Vec<Context<'a>> {
+    let mut folders: Vec<(String, bool)> = Vec::new();
+    let mut unknown = false;
+    for caller in callers {
+        let (folder, git) = match &caller.place.context {
+            Folder::Disk(folder) => (folder.clone(), false),
+            Folder::Git(folder) => (folder.clone(), true),
+            Folder::Unknown => {
+                unknown = true;
+                continue;
+            }
+        };
+        if !folders.contains(&(folder.clone(), git)) {
+            folders.push((folder, git));
+        }
+    }
+    let passed = passed(callers);
+    let targets: Vec<Option<String>> = callers
+        .iter()
+        .map(|it| match &it.place.target {
+            Target::Named(name) => Some(name.clone()),
+            Target::Last | Target::Unknown => None,
+        })
+        .collect();
+    let base = Context { facts: Some(&snapshot.facts), passed, volatile_names: config.volatile_arguments().to_vec(), targets, ..Context::default() };
+    if callers.is_empty() {
+        folders = guess(snapshot, path, dockerfile);
+        unknown = folders.is_empty();
+    }
+    let mut res: Vec<Context<'a>> = folders.into_iter().map(|(folder, git)| with_folder(snapshot, base.clone(), path, folder, git)).collect();
+    if unknown {
+        res.push(base);
+    }
+    res
+}
+
+/// The folders that a Dockerfile of which no build is known may be built with: its own, and the
+/// root of the repository; those that lack a file which it names are out (domain.md F.5).
+fn guess(snapshot: &Snapshot, path: &str, dockerfile: &Dockerfile) -> Vec<(String, bool)> {
+    let own = facts::parent(path);
+    let root = snapshot.root(path);
+    let mut named: Vec<String> = Vec::new();
+    for (_, instruction) in dockerfile.instructions() {
+        if let Kind::Copy(copy) = &instruction.kind
+            && copy.from.is_none()
+        {
+            let sources = copy.sources.iter().map(|it| it.text.as_str()).filter(|it| !is_remote(it) && !it.contains('$') && !it.starts_with("<<"));
+            named.extend(sources.map(clean_source).filter(|it| !it.is_empty() && !is_glob(it)));
+        }
+    }
+    let has_all = |folder: &str| match snapshot.facts.tree(folder) {
+        None => false,
+        Some(tree) => named.iter().all(|it| tree.truncated || tree.entries.contains_key(it)),
+    };
+    let mut res = Vec::new();
+    for folder in [own, root] {
+        if has_all(folder) && !res.iter().any(|(it, _)| it == folder) {
+            res.push((folder.to_owned(), false));
+        }
+    }
+    // `docker/Dockerfile` that copies `.` means the root far more often than the folder that holds
+    // nothing but Dockerfiles; both have to prove a move, so that the order only says which is shown.
+    if res.len() == 2 && !has_manifest(snapshot, own) && has_manifest(snapshot, root) {
+        res.swap(0, 1);
+    }
+    res
+}
+
+fn has_manifest(snapshot: &Snapshot, folder: &str) -> bool {
+    snapshot.facts.tree(folder).is_some_and(|tree| tree.entries.keys().any(|it| crate::ecosystem::is_manifest(it)))
+}
+
+fn with_folder<'a>(snapshot: &'a Snapshot, base: Context<'a>, path: &str, folder: String, git: bool) -> Context<'a> {
+    let tree = snapshot.facts.tree(&folder).cloned();
+    let ignore = if git { Ignore::None } else { ignore_file(snapshot, path, &folder) };
+    Context { folder: Some(folder), git, ignore, tree, ..base }
+}
+
+/// The ignore file in effect: `<Dockerfile>.dockerignore` beside the Dockerfile, else
+/// `.dockerignore` in the context.
+fn ignore_file(snapshot: &Snapshot, path: &str, folder: &str) -> Ignore {
+    for candidate in [format!("{path}.dockerignore"), facts::join(folder, ".dockerignore")] {
+        match snapshot.text(&candidate) {
+            Some(Text::Known(text)) => return ignore::parse(&text).map_or(Ignore::Unknown, |it| Ignore::File(candidate, Arc::new(it))),
+            Some(Text::Missing) => {}
+            Some(Text::Unreadable) | None => return Ignore::Unknown,
+        }
+    }
+    Ignore::None
+}
+
+/// What the builds pass; `None` where no workflow's build is known, or where one is that passes
+/// what cannot be told. Bake and compose files are used by hand as well, with other arguments.
+fn passed(callers: &[Caller<'_>]) -> Option<Vec<Passed>> {
+    if !callers.iter().any(|it| it.build.step.is_some()) || callers.iter().any(|it| it.build.build.opaque) {
+        return None;
+    }
+    let mut res = Vec::new();
+    for caller in callers {
+        for argument in &caller.build.build.arguments {
+            let (variance, text) = match &argument.value {
+                Some(value) => (value.variance(), value.pattern()),
+                None => (crate::volatility::Variance::over(crate::volatility::Axis::Unknown), String::new()),
+            };
+            res.push(Passed { name: argument.name.clone(), variance, path: caller.path.clone(), span: argument.span, text });
+        }
+    }
+    Some(res)
+}
+
+impl<'a> WorkflowView<'a> {
+    fn new(snapshot: &'a Snapshot, path: Arc<str>, file: &'a File, yaml: &'a yaml::Source, workflow: &'a Workflow) -> WorkflowView<'a> {
+        let mut builds = Vec::new();
+        for (index, described) in file.builds().into_iter().enumerate() {
+            let Some((_, job, step)) = described.step else { continue };
+            let mut places: Vec<Place> = Vec::new();
+            for (_, leg) in described.legs() {
+                let place = links::place(described.build, &path, leg);
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            builds.push(StepView { index, described, job, step, build: described.build, places });
+        }
+        WorkflowView { path, source: file.text().clone(), yaml, workflow, builds, snapshot }
+    }
+
+    /// The model of a Dockerfile; `None` where it is not known (yet), or is none.
+    pub fn dockerfile(&self, path: &str) -> Option<&'a Dockerfile> {
+        if let Some(file) = self.snapshot.file(path) {
+            return match &file.model {
+                Model::Dockerfile(dockerfile) => Some(dockerfile),
+                _ => None,
+            };
+        }
+        // Asking makes it wanted; the next snapshot has it as a file.
+        self.snapshot.facts.text(path);
+        None
+    }
+}
+
+impl StepView<'_> {
+    /// The only Dockerfile that it means; `None` where that is unknown or differs by leg.
+    pub fn dockerfile(&self) -> Option<&str> {
+        match &self.places[..] {
+            [place, rest @ ..] if rest.iter().all(|it| it.dockerfile == place.dockerfile) => place.dockerfile.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a stage starts from another one of the file.
+pub fn starts_from_stage(base: &Base) -> bool {
+    matches!(base, Base::Stage(_))
+}

@@ -1,0 +1,339 @@
+//! What rules about caches ask of builds: who else uses a location, whether two builds build the
+//! same, and how an entry is moved to another location.
+
+use super::{StepView, WorkflowView};
+use crate::build::Context;
+use crate::cache::{Backend, CacheEntry};
+use crate::dockerfile::{Base, Dockerfile, Kind};
+use crate::edit::Edit;
+use crate::facts;
+use crate::file::Model;
+use crate::links::locations::{Location, Side};
+use crate::links::{self, Described, Folder, Place, Reference, Target};
+use crate::snapshot::Snapshot;
+use crate::value::{Leg, Value};
+use crate::workflow::Builder;
+use crate::workflow::repair::{self, CacheEdit};
+use std::sync::Arc;
+
+/// A build in one leg of its job's matrix, in any file.
+#[derive(Clone, Copy)]
+pub struct Use<'a> {
+    /// The file that describes it.
+    pub path: &'a Arc<str>,
+    /// Its number among the builds of the file.
+    pub index: usize,
+    /// The build.
+    pub described: Described<'a>,
+    /// The leg; nothing where there is no matrix, or where its legs are not known.
+    pub leg: Option<&'a Leg>,
+}
+
+/// Whether two builds build the same, as far as the cache can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// The same Dockerfile, context and target from the same base.
+    Same,
+    /// Something differs for certain.
+    Different,
+    /// Something of one of them is not known.
+    Unknown,
+}
+
+impl<'a> WorkflowView<'a> {
+    /// The builds whose cache options can be judged: they build, with a builder that forgets its
+    /// layers.
+    pub fn judged(&self) -> impl Iterator<Item = &StepView<'a>> {
+        self.builds.iter().filter(|it| !it.build.dry && !matches!(it.builder(), Builder::Persistent(_)))
+    }
+
+    /// The builds of the repository that use a location, in order of path and place.
+    pub fn users(&self, side: Side, location: &Location) -> Vec<Use<'a>> {
+        let root = self.snapshot.root(&self.path);
+        let users = self.snapshot.links.locations.users(side, location).iter();
+        users.filter(|it| self.snapshot.root(&it.path) == root).filter_map(|it| of_reference(self.snapshot, it)).collect()
+    }
+
+    /// Whether something in the repository may use a location of this backend that cannot be told:
+    /// an expression decides, or it is described in an action or in another repository.
+    pub fn may_use(&self, side: Side, backend: Backend) -> bool {
+        let root = self.snapshot.root(&self.path);
+        let unknown = [backend, Backend::Unknown].iter().any(|it| !self.users(side, &Location::Somewhere(*it)).is_empty());
+        unknown || self.snapshot.links.locations.open().any(|it| self.snapshot.root(it) == root)
+    }
+
+    /// Whether a build other than `own` reads one of the locations.
+    pub fn is_read_elsewhere(&self, locations: &[Location], own: &[&StepView<'_>]) -> bool {
+        let is_own = |it: &Use<'_>| *it.path == self.path && own.iter().any(|own| own.index == it.index);
+        locations.iter().any(|it| self.users(Side::Import, it).iter().any(|it| !is_own(it)))
+    }
+
+    /// The file, to be edited.
+    pub fn edits(&self) -> repair::File<'_> {
+        repair::File { text: &self.source, source: self.yaml }
+    }
+
+    /// Moves all entries of a build that lead to one location to another: its key attribute gets
+    /// another value. `None` where one of them cannot be edited.
+    pub fn move_cache(&self, build: &StepView<'_>, from: &str, to: &str) -> Option<CacheEdit> {
+        let entries = build.build.exports.iter().chain(&build.build.imports).filter(|it| it.location().as_deref() == Some(from));
+        let mut res: Option<CacheEdit> = None;
+        for entry in entries {
+            let edit = self.edits().set_attributes(entry, &[(entry.key_name()?, to)])?;
+            res = Some(match res {
+                Some(known) => known.and(edit)?,
+                None => edit,
+            });
+        }
+        res
+    }
+
+    /// A step in front of that of a build, for `uses`, above the comments of the build's step.
+    /// `None` where the steps are not written one below the other.
+    pub fn insert_step(&self, build: &StepView<'_>, uses: &str) -> Option<Edit> {
+        let step = build.job.steps.get(build.step.step).filter(|it| !it.shared)?;
+        if !self.yaml.errors.is_empty() {
+            return None;
+        }
+        let line = |at: usize| self.source[..at].rfind('\n').map_or(0, |it| it + 1);
+        let mut at = line(step.span.start);
+        let head = self.source.get(at..step.span.start)?;
+        let indent = head.trim_end().strip_suffix('-').filter(|it| it.bytes().all(|it| it == b' '))?;
+        // A comment at the dash's column belongs to the step below it.
+        while let Some(end) = at.checked_sub(1).filter(|it| *it > 0) {
+            let above = line(end);
+            let is_comment = self.source.get(above..end).and_then(|it| it.strip_prefix(indent)).is_some_and(|it| it.starts_with('#'));
+            if !is_comment {
+                break;
+            }
+            at = above;
+        }
+        let ending = if self.source[..at].ends_with("\r\n") { "\r\n" } else { "\n" };
+        Some(Edit::insert(at, format!("{indent}- uses: {uses}{ending}")))
+    }
+
+    /// Whether GitHub runs it; other services that read the same files have caches of their own.
+    pub fn is_on_github(&self) -> bool {
+        facts::name(facts::parent(facts::parent(&self.path))) == ".github"
+    }
+
+    /// The text of a value as the file has it.
+    pub fn written(&self, value: &Value) -> &str {
+        value.span.of(&self.source)
+    }
+
+    /// What a build builds in its leg, as a text: equal for legs that build the same. What is not
+    /// known stands there as it is written.
+    pub fn product(&self, build: &Use<'_>) -> String {
+        let place = build.place();
+        let dockerfile = place.dockerfile.as_deref().and_then(|it| model(self.snapshot, it));
+        let declared = |name: &str| dockerfile.is_none_or(|it| declares(it, name));
+        let text = |value: &Value| in_leg(value, build.leg).unwrap_or_else(|| value.pattern());
+        let options = build.described.build;
+        let arguments: Vec<String> = options
+            .arguments
+            .iter()
+            .filter(|it| declared(&it.name))
+            .map(|it| format!("{}={}", it.name, it.value.as_ref().map(text).unwrap_or_default()))
+            .collect();
+        let contexts: Vec<String> = options.contexts.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+        let file = options.dockerfile.as_ref().map(text);
+        let folder = match &options.context {
+            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => text(value),
+            Context::Git(None) => String::new(),
+        };
+        let target = options.target.as_ref().map(text);
+        format!("{file:?} {folder:?} {target:?} {:?} {arguments:?} {contexts:?}", platforms(build))
+    }
+
+    /// Whether both build the same, as far as the cache can tell.
+    pub fn likeness(&self, a: &Use<'_>, b: &Use<'_>) -> Likeness {
+        likeness(self.snapshot, a, b)
+    }
+}
+
+impl<'a> StepView<'a> {
+    /// The builder that it uses.
+    pub fn builder(&self) -> Builder {
+        self.job.builder(self.step)
+    }
+
+    /// The build in each leg.
+    pub fn uses<'b>(&'b self, path: &'b Arc<str>) -> Vec<Use<'b>> {
+        self.described.legs().into_iter().map(|(_, leg)| Use { path, index: self.index, described: self.described, leg }).collect()
+    }
+
+    /// The locations of an entry over all legs, without repetition.
+    pub fn locations(&self, entry: &CacheEntry, path: &str) -> Vec<Location> {
+        let mut res = Vec::new();
+        for (_, leg) in self.described.legs() {
+            let location = self.described.location(entry, path, leg);
+            if !res.contains(&location) {
+                res.push(location);
+            }
+        }
+        res
+    }
+
+    /// Whether the cache service lets it do what its options say: no `cache-mode` restricts it.
+    pub fn may_write_cache(&self) -> bool {
+        let mode = self.described.step.and_then(|(workflow, job, _)| workflow.cache_mode(job));
+        mode.is_none_or(|it| it.known().as_deref() == Some("write"))
+    }
+
+    /// The conditions that it runs under, its own and that of its job.
+    pub fn conditions(&self) -> Vec<String> {
+        conditions(&self.described)
+    }
+}
+
+impl Use<'_> {
+    /// Where it finds its files.
+    pub fn place(&self) -> Place {
+        links::place(self.described.build, self.path, self.leg)
+    }
+
+    /// The conditions that it runs under.
+    pub fn conditions(&self) -> Vec<String> {
+        conditions(&self.described)
+    }
+}
+
+fn conditions(described: &Described<'_>) -> Vec<String> {
+    let Some((_, job, step)) = described.step else { return Vec::new() };
+    let own = job.steps.get(step.step).and_then(|it| it.condition.as_ref());
+    job.condition.iter().chain(own).map(Value::pattern).collect()
+}
+
+fn of_reference<'a>(snapshot: &'a Snapshot, reference: &Reference) -> Option<Use<'a>> {
+    let (path, file) = snapshot.entry(&reference.path)?;
+    let described = file.builds().get(reference.build).copied()?;
+    let leg = described.legs().into_iter().find(|(leg, _)| *leg == reference.leg).and_then(|it| it.1);
+    Some(Use { path, index: reference.build, described, leg })
+}
+
+fn likeness(snapshot: &Snapshot, a: &Use<'_>, b: &Use<'_>) -> Likeness {
+    let (place, other) = (a.place(), b.place());
+    let dockerfile = place.dockerfile.as_deref().filter(|it| other.dockerfile.as_deref() == Some(it)).and_then(|it| model(snapshot, it));
+    let parts = [
+        of_options(place.dockerfile.as_ref(), other.dockerfile.as_ref()),
+        of_options(folder(&place.context), folder(&other.context)),
+        of_targets(dockerfile, &place.target, &other.target),
+        of_platforms(a, b),
+        dockerfile.map_or(Likeness::Unknown, |it| of_arguments(it, a, b)),
+    ];
+    if parts.contains(&Likeness::Different) {
+        Likeness::Different
+    } else if parts.contains(&Likeness::Unknown) {
+        Likeness::Unknown
+    } else {
+        Likeness::Same
+    }
+}
+
+fn model<'a>(snapshot: &'a Snapshot, path: &str) -> Option<&'a Dockerfile> {
+    match &snapshot.file(path)?.model {
+        Model::Dockerfile(dockerfile) => Some(dockerfile),
+        _ => None,
+    }
+}
+
+fn of_options<T: PartialEq>(a: Option<T>, b: Option<T>) -> Likeness {
+    match (a, b) {
+        (Some(a), Some(b)) if a == b => Likeness::Same,
+        (Some(_), Some(_)) => Likeness::Different,
+        _ => Likeness::Unknown,
+    }
+}
+
+fn folder(context: &Folder) -> Option<&str> {
+    match context {
+        Folder::Disk(folder) | Folder::Git(folder) => Some(folder),
+        Folder::Unknown => None,
+    }
+}
+
+fn of_targets(dockerfile: Option<&Dockerfile>, a: &Target, b: &Target) -> Likeness {
+    let stage = |target: &Target| match (target, dockerfile) {
+        (Target::Last, Some(dockerfile)) => dockerfile.stages.last().map(|it| it.index),
+        (Target::Named(name), Some(dockerfile)) => dockerfile.stage(name).map(|it| it.index),
+        _ => None,
+    };
+    match (a, b) {
+        (Target::Last, Target::Last) => Likeness::Same,
+        (Target::Named(a), Target::Named(b)) if a.eq_ignore_ascii_case(b) => Likeness::Same,
+        // A number and a name may mean one stage, but two names do not.
+        (Target::Named(_), Target::Named(_)) if dockerfile.is_none() => Likeness::Different,
+        (Target::Unknown, _) | (_, Target::Unknown) => Likeness::Unknown,
+        _ => of_options(stage(a), stage(b)),
+    }
+}
+
+/// Platforms are alike if one build has all of the other's: its index then serves both.
+fn of_platforms(a: &Use<'_>, b: &Use<'_>) -> Likeness {
+    let (Some(a), Some(b)) = (platforms(a), platforms(b)) else { return Likeness::Unknown };
+    let within = |a: &[String], b: &[String]| a.iter().all(|it| b.contains(it));
+    if a.is_empty() || b.is_empty() || within(&a, &b) || within(&b, &a) { Likeness::Same } else { Likeness::Different }
+}
+
+/// The platforms of a build in its leg: those asked for, else the runner's; none where the runner
+/// does not tell.
+fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
+    let values = it.described.build.platforms.iter().map(|value| in_leg(value, it.leg)).collect::<Option<Vec<String>>>()?;
+    let listed: Vec<String> = values.iter().flat_map(|it| it.split(',')).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+    if !listed.is_empty() {
+        return Some(listed);
+    }
+    let labels = it.described.step.and_then(|(_, job, _)| job.runner.as_ref()).map(|it| it.labels.as_slice()).unwrap_or_default();
+    let [label] = labels else { return Some(Vec::new()) };
+    let label = in_leg(label, it.leg).unwrap_or_default();
+    Some(match label.strip_prefix("ubuntu-") {
+        Some(rest) if rest.contains("arm") => vec!["linux/arm64".to_owned()],
+        Some(_) => vec!["linux/amd64".to_owned()],
+        None => Vec::new(),
+    })
+}
+
+fn in_leg(value: &Value, leg: Option<&Leg>) -> Option<String> {
+    leg.map_or_else(|| value.known(), |it| value.in_leg(it))
+}
+
+/// Whether a build argument is declared anywhere in a Dockerfile.
+fn declares(dockerfile: &Dockerfile, name: &str) -> bool {
+    let stages = dockerfile.stages.iter().flat_map(|it| &it.instructions);
+    dockerfile.globals.iter().chain(stages).any(|it| matches!(&it.kind, Kind::Arg(variables) if variables.iter().any(|it| it.name == name)))
+}
+
+/// Build arguments that choose a base image.
+fn of_arguments(dockerfile: &Dockerfile, a: &Use<'_>, b: &Use<'_>) -> Likeness {
+    let names = dockerfile.stages.iter().filter_map(|it| match &it.base {
+        Base::Image(image) => Some(&image.arguments),
+        _ => None,
+    });
+    let mut res = Likeness::Same;
+    for name in names.flatten() {
+        match of_options(argument(dockerfile, name, a), argument(dockerfile, name, b)) {
+            Likeness::Different => return Likeness::Different,
+            Likeness::Unknown => res = Likeness::Unknown,
+            Likeness::Same => {}
+        }
+    }
+    res
+}
+
+/// The value of a global argument in a build.
+fn argument(dockerfile: &Dockerfile, name: &str, build: &Use<'_>) -> Option<String> {
+    if let Some(passed) = build.described.build.arguments.iter().rev().find(|it| it.name == name) {
+        return passed.value.as_ref().and_then(|it| in_leg(it, build.leg));
+    }
+    let declared = dockerfile.globals.iter().rev().find_map(|it| match &it.kind {
+        Kind::Arg(variables) => variables.iter().find(|it| it.name == name),
+        _ => None,
+    });
+    declared?.value.clone()
+}
+
+/// The name of a file as a person reads it: from the root of the repository.
+pub fn display<'a>(snapshot: &Snapshot, path: &'a str) -> &'a str {
+    facts::relative(path, snapshot.root(path)).unwrap_or(path)
+}
