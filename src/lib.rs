@@ -23,3 +23,7 @@ pub mod diagnostic;
 pub mod config;
 pub mod view;
 pub mod rules;
+pub mod check;
+pub mod workspace;
+pub mod cli;
+pub mod server;

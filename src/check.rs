@@ -1,0 +1,350 @@
+//! One door for the command line and the server: what is found in a file, and what is left after
+//! fixes.
+
+use crate::config::{self, Configs};
+use crate::diagnostic::{Diagnostic, Fix, Safety};
+use crate::edit::{Edit, EditSet, Span};
+use crate::facts::{self, Entry, Text, Want};
+use crate::file::{File, Kind, Model, panic_message};
+use crate::rules;
+use crate::snapshot::{Host, Snapshot};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// How often fixes are applied and the result is checked again.
+const ROUNDS: usize = 10;
+
+/// A rule broke down on a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Absolute path of the file.
+    pub path: Arc<str>,
+    /// What the panic said.
+    pub message: String,
+}
+
+/// What is found in some files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// By path, then place, then rule.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Files whose findings are not complete.
+    pub faults: Vec<Fault>,
+}
+
+impl Outcome {
+    /// Takes in what was found in another file.
+    pub fn add(&mut self, found: Result<Vec<Diagnostic>, Fault>) {
+        match found {
+            Ok(found) => self.diagnostics.extend(found),
+            Err(fault) => self.faults.push(fault),
+        }
+    }
+
+    /// Brings the diagnostics into order, and leaves out what was found twice.
+    pub fn sorted(mut self) -> Outcome {
+        sort(&mut self.diagnostics);
+        self.faults.sort_by(|a, b| a.path.cmp(&b.path));
+        self
+    }
+}
+
+/// By path, then place, then rule; each once.
+pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by(|a, b| (&a.at, a.rule, &a.message).cmp(&(&b.at, b.rule, &b.message)));
+    diagnostics.dedup();
+}
+
+/// The names that configuration and suppressions may use.
+pub fn known_rules() -> Vec<&'static str> {
+    rules::ALL.iter().map(|it| it.name).collect()
+}
+
+/// Checks one file, and lists what it asked of the disk in vain: with the answers, there may be
+/// other findings.
+///
+/// # Errors
+/// [`Fault`] if a rule panicked.
+pub fn check(snapshot: &Snapshot, configs: &Configs, path: &str) -> (Result<Vec<Diagnostic>, Fault>, Vec<Want>) {
+    let snapshot = snapshot.apart();
+    if let Some(message) = snapshot.file(path).and_then(|it| it.fault.clone()) {
+        return (Err(Fault { path: path.into(), message }), Vec::new());
+    }
+    // Rules hold nothing that a panic could leave half done: they see a snapshot and return.
+    let found = catch_unwind(AssertUnwindSafe(|| diagnose(&snapshot, configs, path)));
+    let found = found.map_err(|it| Fault { path: path.into(), message: panic_message(&*it) });
+    (found, snapshot.facts.take_wanted())
+}
+
+fn diagnose(snapshot: &Snapshot, configs: &Configs, path: &str) -> Vec<Diagnostic> {
+    let Some(file) = snapshot.file(path) else { return Vec::new() };
+    let config = configs.of(snapshot, path);
+    if config.is_excluded(path) {
+        return Vec::new();
+    }
+    let mut found = match file.kind {
+        Kind::Other => Vec::new(),
+        Kind::Configuration => config::check(path, file.text(), &configs.known_rules),
+        _ => rules::run(snapshot, path, &config),
+    };
+    sort(&mut found);
+    found
+}
+
+/// A file that fixes changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Absolute path.
+    pub path: Arc<str>,
+    /// The text before; `None` for a new file.
+    pub before: Option<Arc<str>>,
+    /// The text after.
+    pub after: Arc<str>,
+}
+
+/// What is left after fixes.
+#[derive(Debug, Clone, Default)]
+pub struct Fixed {
+    /// The files that changed, by path.
+    pub changes: Vec<Change>,
+    /// How many fixes were applied.
+    pub applied: usize,
+    /// What is found in the fixed texts.
+    pub outcome: Outcome,
+}
+
+/// Applies fixes that are at least as safe as `allowed`, in memory: the first by place, leaving out
+/// those that want what another one of the round changes, and again until none applies.
+///
+/// `check` gives the findings of the host's state, what rules ask of the disk answered.
+pub fn fix(host: &mut Host, allowed: Safety, mut check: impl FnMut(&mut Host) -> Outcome) -> Fixed {
+    let mut changes: BTreeMap<Arc<str>, Change> = BTreeMap::new();
+    let mut seen: Vec<Vec<Change>> = vec![Vec::new()];
+    let mut applied = 0;
+    let mut outcome = check(host);
+    for _ in 0..ROUNDS {
+        let mut plan = Plan::default();
+        for diagnostic in &outcome.diagnostics {
+            if let Some(fix) = diagnostic.fixes.iter().find(|it| it.safety() >= allowed) {
+                plan.add(&host.snapshot(), fix);
+            }
+        }
+        if plan.fixes == 0 {
+            break;
+        }
+        applied += plan.fixes;
+        plan.apply(host, &mut changes);
+        let state: Vec<Change> = changes.values().cloned().collect();
+        outcome = check(host);
+        // Two rules that undo each other's work would go on for ever.
+        if seen.contains(&state) {
+            break;
+        }
+        seen.push(state);
+    }
+    let changes = changes.into_values().filter(|it| it.before.as_ref() != Some(&it.after)).collect();
+    Fixed { changes, applied, outcome }
+}
+
+/// The fixes of one round.
+#[derive(Default)]
+struct Plan {
+    fixes: usize,
+    files: BTreeMap<Arc<str>, Planned>,
+}
+
+#[derive(Default)]
+struct Planned {
+    edits: Vec<Edit>,
+    /// Start and end of what edits of earlier fixes take.
+    taken: BTreeMap<usize, usize>,
+    create: bool,
+}
+
+impl Planned {
+    /// Whether a fix already takes something of `span`, or stands right beside it.
+    fn takes(&self, span: Span) -> bool {
+        self.taken.range(..=span.end).next_back().is_some_and(|(_, end)| *end >= span.start)
+    }
+}
+
+impl Plan {
+    /// Adds a fix as a whole, unless a part of it is in the way of what is planned.
+    fn add(&mut self, snapshot: &Snapshot, fix: &Fix) {
+        let fits = fix.files().iter().all(|file| {
+            let free = |it: &Edit| !self.files.get(&file.path).is_some_and(|planned| planned.takes(it.delete));
+            let exists = matches!(snapshot.text(&file.path), Some(Text::Known(_)));
+            exists != file.create && file.edits.iter().all(free)
+        });
+        if !fits || fix.files().iter().all(|it| it.edits.is_empty()) {
+            return;
+        }
+        self.fixes += 1;
+        for file in fix.files() {
+            let planned = self.files.entry(file.path.clone()).or_default();
+            planned.create |= file.create;
+            for edit in file.edits.iter() {
+                let end = planned.taken.entry(edit.delete.start).or_default();
+                *end = edit.delete.end.max(*end);
+                planned.edits.push(edit.clone());
+            }
+        }
+    }
+
+    fn apply(self, host: &mut Host, changes: &mut BTreeMap<Arc<str>, Change>) {
+        for (path, planned) in self.files {
+            // Fixes of one round were added only where they do not meet.
+            let edits = EditSet::new(planned.edits).unwrap_or_default();
+            let snapshot = host.snapshot();
+            let before = match snapshot.text(&path) {
+                Some(Text::Known(text)) => Some(text),
+                _ => None,
+            };
+            let after: Arc<str> = edits.apply(before.as_deref().unwrap_or("")).into();
+            let (kind, version) = snapshot.file(&path).map_or((Kind::of(&path), None), |it| (it.kind, it.version));
+            drop(snapshot);
+            host.set(&path, File::new(kind, &path, &after, version.or(Some(0))));
+            if planned.create {
+                add_to_trees(host, &path);
+            }
+            changes.entry(path.clone()).or_insert_with(|| Change { path, before, after: after.clone() }).after = after.clone();
+        }
+    }
+}
+
+/// Lists a new file in the folders above it, as far as they are known.
+fn add_to_trees(host: &mut Host, path: &str) {
+    let known = host.snapshot().facts.apart();
+    let mut folder = path;
+    while folder != "/" {
+        folder = facts::parent(folder);
+        if let (Some(tree), Some(name)) = (known.tree(folder), facts::relative(path, folder)) {
+            let mut tree = (**tree).clone();
+            tree.entries.insert(name.to_owned(), Entry::File);
+            host.learn_tree(folder, tree);
+        }
+    }
+}
+
+/// All safe reorderings of the stage at `span`, one after the other until none is left, as one fix.
+/// `None` where there are none, or where `span` is in no stage.
+pub fn reorder_stage(host: &mut Host, path: &Arc<str>, span: Span, mut check: impl FnMut(&mut Host) -> Outcome) -> Option<Fix> {
+    let file = host.snapshot().file(path)?.clone();
+    let stage = stage_at(&file, span.start)?;
+    let Model::Dockerfile(dockerfile) = &file.model else { return None };
+    let label = dockerfile.stages.get(stage)?.label();
+    Fix::sequence(format!("Reorder stage `{label}` for caching"), path.clone(), file.text(), |text| {
+        host.set(path, File::new(file.kind, path, text, Some(file.version.unwrap_or(0))));
+        let now = host.snapshot().file(path)?.clone();
+        let found = check(host).diagnostics.into_iter().filter(|it| it.at.path == *path && stage_at(&now, it.at.span.start) == Some(stage));
+        found.flat_map(|it| it.fixes).find(|it| it.safety() == Safety::Safe && it.files().iter().all(|it| it.path == *path))
+    })
+}
+
+/// The number of the stage that `offset` is in.
+fn stage_at(file: &File, offset: usize) -> Option<usize> {
+    let Model::Dockerfile(dockerfile) = &file.model else { return None };
+    dockerfile.stages.iter().rev().find(|it| it.from.owned.start <= offset).map(|it| it.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::{FileEdits, FileSpan, Level};
+
+    fn host(files: &[(&str, &str)]) -> Host {
+        let mut host = Host::default();
+        host.set_roots(["/".into()]);
+        for (path, text) in files {
+            host.learn_text(path, Text::Known((*text).into()));
+        }
+        host
+    }
+
+    fn finding(at: usize, edits: Vec<FileEdits>) -> Diagnostic {
+        let at = FileSpan { path: "/Dockerfile".into(), span: Span::at(at) };
+        Diagnostic { rule: "test", level: Level::Warning, at, message: "m".into(), notes: vec![], fixes: vec![Fix::unproven("t", edits)] }
+    }
+
+    fn edits(path: &str, edits: Vec<Edit>, create: bool) -> FileEdits {
+        FileEdits { path: path.into(), edits: EditSet::new(edits).unwrap(), create }
+    }
+
+    fn text(host: &Host) -> String {
+        host.snapshot().file("/Dockerfile").unwrap().text().to_string()
+    }
+
+    #[test]
+    fn fixes_are_applied_until_none_is_left() {
+        let mut host = host(&[("/Dockerfile", "aaa")]);
+        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+            let found = text(host).find('a').map(|at| finding(at, vec![edits("/Dockerfile", vec![Edit::replace(Span::new(at, at + 1), "b")], false)]));
+            Outcome { diagnostics: found.into_iter().collect(), faults: vec![] }
+        });
+        assert_eq!((text(&host).as_str(), fixed.applied), ("bbb", 3));
+        assert_eq!(fixed.outcome.diagnostics, []);
+        assert_eq!(fixed.changes, [Change { path: "/Dockerfile".into(), before: Some("aaa".into()), after: "bbb".into() }]);
+    }
+
+    #[test]
+    fn fixes_that_undo_each_other_come_to_an_end() {
+        let mut host = host(&[("/Dockerfile", "a")]);
+        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+            let other = if text(host) == "a" { "b" } else { "a" };
+            let found = finding(0, vec![edits("/Dockerfile", vec![Edit::replace(Span::new(0, 1), other)], false)]);
+            Outcome { diagnostics: vec![found], faults: vec![] }
+        });
+        assert!(fixed.applied < ROUNDS, "{}", fixed.applied);
+    }
+
+    #[test]
+    fn a_fix_that_another_one_stands_in_the_way_of_waits_for_the_next_round() {
+        let mut host = host(&[("/Dockerfile", "ab")]);
+        let mut rounds = 0;
+        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+            rounds += 1;
+            let source = text(host);
+            let replace = |from: char, to: &str| {
+                let at = source.find(from)?;
+                Some(finding(at, vec![edits("/Dockerfile", vec![Edit::replace(Span::new(at, at + 1), to)], false)]))
+            };
+            Outcome { diagnostics: [replace('a', "x"), replace('b', "y")].into_iter().flatten().collect(), faults: vec![] }
+        });
+        assert_eq!((text(&host).as_str(), fixed.applied, rounds), ("xy", 2, 3));
+    }
+
+    #[test]
+    fn a_created_file_is_seen_in_the_next_round() {
+        let mut host = host(&[("/Dockerfile", "")]);
+        host.learn_text("/.dockerignore", Text::Missing);
+        host.learn_tree("/", facts::Tree { exists: true, ..Default::default() });
+        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+            let missing = host.snapshot().text("/.dockerignore") == Some(Text::Missing);
+            let found = missing.then(|| finding(0, vec![edits("/.dockerignore", vec![Edit::insert(0, ".git\n")], true)]));
+            Outcome { diagnostics: found.into_iter().collect(), faults: vec![] }
+        });
+        assert_eq!(fixed.changes, [Change { path: "/.dockerignore".into(), before: None, after: ".git\n".into() }]);
+        assert!(host.snapshot().facts.tree("/").unwrap().entries.contains_key(".dockerignore"));
+    }
+
+    #[test]
+    fn an_unsafe_fix_is_not_applied_unasked() {
+        let mut host = host(&[("/Dockerfile", "a")]);
+        let fixed = fix(&mut host, Safety::Safe, |_| Outcome {
+            diagnostics: vec![finding(0, vec![edits("/Dockerfile", vec![Edit::insert(0, "b")], false)])],
+            faults: vec![],
+        });
+        assert_eq!((fixed.applied, fixed.outcome.diagnostics.len()), (0, 1));
+    }
+
+    #[test]
+    fn nothing_is_found_in_a_file_that_is_excluded() {
+        let mut host = host(&[("/.layerwise.yaml", "exclude: [Dockerfile]\nbuilder: x\n"), ("/Dockerfile", "FROM a\nCOPY . .\nRUN npm ci\n")]);
+        let configs = Configs::new(known_rules());
+        assert_eq!(check(&host.snapshot(), &configs, "/Dockerfile").0, Ok(vec![]));
+        assert_eq!(check(&host.snapshot(), &configs, "/.layerwise.yaml").0.unwrap()[0].rule, "configuration");
+        host.learn_text("/.layerwise.yaml", Text::Missing);
+        assert_ne!(check(&host.snapshot(), &configs, "/Dockerfile").0, Ok(vec![]));
+    }
+}

@@ -1,0 +1,185 @@
+//! The one loop that checks and publishes, so that no report overtakes a newer one. Changes that
+//! arrive meanwhile are taken together in the next round.
+
+use super::state::{Shared, View};
+use crate::check::Fault;
+use crate::facts::Want;
+use crate::file::panic_message;
+use crate::workspace;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tower_lsp::ls_types::{Diagnostic, MessageType, ProgressToken, Uri};
+
+/// How long a request to the client may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long work goes on unseen.
+const UNSEEN: Duration = Duration::from_millis(300);
+
+/// What the client was told of a file.
+#[derive(Debug, Clone, PartialEq)]
+struct Report {
+    uri: Uri,
+    /// Version and opening; nothing for a file that is not open.
+    version: Option<i32>,
+    opened: Option<u64>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+type Reports = BTreeMap<Arc<str>, Report>;
+
+/// Checks and publishes whenever something changed, as long as the runtime lives.
+pub async fn publish(shared: Arc<Shared>) {
+    let mut published = Reports::new();
+    let mut faults = Vec::new();
+    loop {
+        shared.changed.notified().await;
+        let Some(Round { view, reports, faults: new_faults, folders }) = work(&shared, round).await else { continue };
+        if faults != new_faults {
+            new_faults.iter().for_each(|it| log(&shared, format!("{}: {}", it.path, it.message)));
+            faults = new_faults;
+        }
+        if view.client.pulls {
+            refresh(&shared, &view, &published, &reports);
+        } else {
+            send(&shared, &published, &reports).await;
+        }
+        published = reports;
+        read_folders(&shared, folders);
+    }
+}
+
+/// Does work on a thread of its own. A panic loses the work, not the server.
+pub async fn work<R: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> R + Send + 'static) -> Option<R> {
+    let shared = shared.clone();
+    let done = spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| work(&shared))).map_err(|panic| (shared, panic_message(&*panic))));
+    match done.await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err((shared, message))) => {
+            log(&shared, message);
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Tells the client of a fault.
+fn log(shared: &Arc<Shared>, message: String) {
+    let shared = shared.clone();
+    let message = format!("a fault of layerwise itself; please report it: {message}");
+    tokio::spawn(async move { shared.client.log_message(MessageType::ERROR, message).await });
+}
+
+/// What one turn of the loop found.
+struct Round {
+    view: View,
+    reports: Reports,
+    faults: Vec<Fault>,
+    folders: Vec<Want>,
+}
+
+/// Checks all open files. A diagnostic is reported for the file that it stands in, open or not.
+fn round(shared: &Shared) -> Round {
+    let (view, outcome, folders) = shared.examine(false, View::checked);
+    let mut reports = Reports::new();
+    for path in view.checked() {
+        let Some(opened) = view.opened.get(&path) else { continue };
+        let version = view.snapshot.file(&path).and_then(|it| it.version);
+        let report = Report { uri: opened.uri.clone(), version, opened: Some(opened.time), diagnostics: Vec::new() };
+        reports.insert(path, report);
+    }
+    let converter = view.converter();
+    for it in &outcome.diagnostics {
+        if !reports.contains_key(&it.at.path) {
+            let Some(uri) = converter.uri(&it.at.path) else { continue };
+            reports.insert(it.at.path.clone(), Report { uri, version: None, opened: None, diagnostics: Vec::new() });
+        }
+        if let Some(report) = reports.get_mut(&it.at.path) {
+            report.diagnostics.push(converter.diagnostic(it));
+        }
+    }
+    Round { view, reports, faults: outcome.faults, folders }
+}
+
+/// Sends what is not what was sent before, and clears what is reported no more.
+async fn send(shared: &Shared, published: &Reports, reports: &Reports) {
+    for (path, old) in published {
+        if !reports.contains_key(path) {
+            shared.client.publish_diagnostics(old.uri.clone(), Vec::new(), None).await;
+        }
+    }
+    for (path, report) in reports {
+        if published.get(path) != Some(report) {
+            shared.client.publish_diagnostics(report.uri.clone(), report.diagnostics.clone(), report.version).await;
+        }
+    }
+}
+
+/// Tells a client that asks by itself to ask again, if documents that did not change have other
+/// diagnostics now.
+fn refresh(shared: &Arc<Shared>, view: &View, published: &Reports, reports: &Reports) {
+    let same_text = |a: &Report, b: &Report| (a.version, a.opened) == (b.version, b.opened);
+    let other = |(path, new): (&Arc<str>, &Report)| published.get(path).is_some_and(|old| same_text(old, new) && old.diagnostics != new.diagnostics);
+    if view.client.refreshes && reports.iter().any(other) {
+        let shared = shared.clone();
+        // Awaited here, an answer that does not come would stop the loop.
+        tokio::spawn(async move { timeout(PATIENCE, shared.client.workspace_diagnostic_refresh()).await });
+    }
+}
+
+/// Lists folders in the background; each once, however often it is asked for meanwhile.
+pub fn read_folders(shared: &Arc<Shared>, wants: Vec<Want>) {
+    let new: Vec<Want> = shared.with(|it| wants.into_iter().filter(|want| it.reading.insert(want.clone())).collect());
+    if new.is_empty() {
+        return;
+    }
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let wants = new.clone();
+        work(&shared, move |shared| shared.read(&wants)).await;
+        shared.change(|it| it.reading.retain(|want| !new.contains(want)));
+    });
+}
+
+/// Loads what says how images are built from the folders of the workspace.
+pub async fn index(shared: Arc<Shared>, folders: Vec<String>) {
+    let load = work(&shared, move |shared| {
+        for folder in &folders {
+            let root = workspace::repository(folder).unwrap_or_else(|| folder.clone());
+            shared.with(|it| it.host.add_root(&root));
+            let known = shared.view().snapshot;
+            let new = workspace::builds(&root).into_iter().filter(|it| known.file(it).is_none());
+            shared.read(&new.map(Want::Text).collect::<Vec<_>>());
+        }
+    });
+    let (done, ended) = oneshot::channel::<()>();
+    if shared.with(|it| it.client.shows_progress) {
+        tokio::spawn(show_progress(shared.clone(), ended));
+    }
+    load.await;
+    drop(done);
+    shared.change(|_| ());
+}
+
+/// Shows that the workspace is read, once that takes long enough to be noticed.
+async fn show_progress(shared: Arc<Shared>, mut ended: oneshot::Receiver<()>) {
+    if timeout(UNSEEN, &mut ended).await.is_ok() {
+        return;
+    }
+    let token = ProgressToken::String("layerwise/index".to_owned());
+    if let Ok(Ok(())) = timeout(PATIENCE, shared.client.create_work_done_progress(token.clone())).await {
+        let progress = shared.client.progress(token, "Layerwise").with_message("reading workflows").begin().await;
+        let _ = ended.await;
+        progress.finish().await;
+    }
+}
+
+/// Whether a path is one that rules can ask about.
+pub fn matters(path: &str) -> bool {
+    !workspace::is_virtual(path) && !workspace::is_unlisted(path)
+}

@@ -1,0 +1,301 @@
+//! Messages between the client and the protocol library.
+//!
+//! The library's own reader ends with the first message that it cannot read, and the server with
+//! it. What stands here reads on: it answers such a message with an error and hands on the others.
+//! It also mends URIs of clients that leave characters unencoded which have to be (`[`, a space), and
+//! whose documents the library would drop without a word.
+
+use serde_json::{Value, json};
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tower_lsp::jsonrpc::{Id, Request, Response};
+
+/// The longest message that is read, in bytes.
+const LONGEST: usize = 64 << 20;
+
+/// How much of a header line is kept.
+const LONGEST_LINE: usize = 4096;
+
+/// How many messages wait for the client to read them.
+const WAITING: usize = 32;
+
+/// How long the client may take to read the last messages.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How many bytes lie between us and the library.
+const BETWEEN: usize = 64 << 10;
+
+/// The tasks that hold the client's ends of the connection.
+pub struct Connection {
+    reader: JoinHandle<()>,
+    writer: JoinHandle<io::Result<()>>,
+}
+
+impl Connection {
+    /// Reads no more, and writes what is left. A client that is gone, or reads nothing any more, is
+    /// no error.
+    pub async fn end(self) {
+        self.reader.abort();
+        let _ = timeout(FAREWELL, self.writer).await;
+    }
+}
+
+/// Stands between the client and the library, whose ends are returned: where it reads, and where it
+/// writes.
+pub fn connect(
+    input: impl AsyncRead + Unpin + Send + 'static,
+    output: impl AsyncWrite + Unpin + Send + 'static,
+) -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin, Connection) {
+    let (library_input, to_library) = tokio::io::simplex(BETWEEN);
+    let (from_library, library_output) = tokio::io::simplex(BETWEEN);
+    let (messages, waiting) = mpsc::channel(WAITING);
+    let reader = tokio::spawn(sift(input, to_library, messages.clone()));
+    tokio::spawn(collect(from_library, messages));
+    let writer = tokio::spawn(write(waiting, output));
+    (library_input, library_output, Connection { reader, writer })
+}
+
+/// Hands on what can be read, answers what cannot.
+async fn sift(input: impl AsyncRead + Unpin, mut to_library: impl AsyncWrite + Unpin, errors: mpsc::Sender<Vec<u8>>) {
+    let mut frames = Frames { input: BufReader::new(input) };
+    while let Ok(Some(frame)) = frames.next().await {
+        let sent = match frame.map_err(|reason| error(&Value::Null, PARSE_ERROR, reason)).and_then(examine) {
+            Ok(body) => send(&mut to_library, &body).await.is_ok(),
+            Err(answer) => errors.send(answer).await.is_ok(),
+        };
+        if !sent {
+            break;
+        }
+    }
+    // The end of the input is the end of the library's.
+    let _ = to_library.shutdown().await;
+}
+
+/// Takes the library's output apart into messages, so that no answer of ours lands inside one.
+async fn collect(from_library: impl AsyncRead + Unpin, messages: mpsc::Sender<Vec<u8>>) {
+    let mut frames = Frames { input: BufReader::new(from_library) };
+    while let Ok(Some(frame)) = frames.next().await {
+        if let Ok(body) = frame
+            && messages.send(body).await.is_err()
+        {
+            break;
+        }
+    }
+}
+
+async fn write(mut waiting: mpsc::Receiver<Vec<u8>>, mut output: impl AsyncWrite + Unpin) -> io::Result<()> {
+    while let Some(body) = waiting.recv().await {
+        send(&mut output, &body).await?;
+        if waiting.is_empty() {
+            output.flush().await?;
+        }
+    }
+    output.flush().await
+}
+
+async fn send(output: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> io::Result<()> {
+    let mut message = format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    message.extend_from_slice(body);
+    output.write_all(&message).await
+}
+
+/// The messages of a stream.
+struct Frames<R> {
+    input: BufReader<R>,
+}
+
+impl<R: AsyncRead + Unpin> Frames<R> {
+    /// The body of the next message, or why it has none; `None` at the end.
+    async fn next(&mut self) -> io::Result<Option<Result<Vec<u8>, &'static str>>> {
+        let mut length = None;
+        let mut lines = 0;
+        loop {
+            let Some(line) = self.line().await? else { return Ok(None) };
+            if !line.is_empty() {
+                length = content_length(&line).or(length);
+                lines += 1;
+                continue;
+            }
+            match length {
+                Some(length) if length <= LONGEST => return self.body(length).await.map(|it| it.map(Ok)),
+                Some(length) => {
+                    let mut rest = (&mut self.input).take(length as u64);
+                    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+                    return Ok(Some(Err("the message is too long")));
+                }
+                None if lines > 0 => return Ok(Some(Err("the message has no Content-Length"))),
+                None => {}
+            }
+        }
+    }
+
+    /// The next line without its ending; the middle of a long one is left out.
+    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        loop {
+            let buffer = self.input.fill_buf().await?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            let end = buffer.iter().position(|it| *it == b'\n');
+            let taken = end.map_or(buffer.len(), |it| it + 1);
+            line.extend_from_slice(&buffer[..end.unwrap_or(taken)]);
+            self.input.consume(taken);
+            if line.len() > LONGEST_LINE {
+                line.drain(..line.len() - LONGEST_LINE / 2);
+            }
+            if end.is_some() {
+                while line.last().is_some_and(u8::is_ascii_whitespace) {
+                    line.pop();
+                }
+                return Ok(Some(line));
+            }
+        }
+    }
+
+    async fn body(&mut self, length: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut body = Vec::new();
+        (&mut self.input).take(length as u64).read_to_end(&mut body).await?;
+        Ok((body.len() == length).then_some(body))
+    }
+}
+
+/// The number of a `Content-Length` header. It may stand behind what is left of a broken message.
+fn content_length(line: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let at = line.windows(NAME.len()).rposition(|it| it.eq_ignore_ascii_case(NAME))?;
+    std::str::from_utf8(&line[at + NAME.len()..]).ok()?.trim().parse().ok()
+}
+
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+
+/// The message as the library can read it, or the answer to one that it cannot.
+fn examine(body: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+    let text = std::str::from_utf8(&body).map_err(|_| error(&Value::Null, PARSE_ERROR, "the message is not UTF-8"))?;
+    if let Ok(request) = serde_json::from_str::<Request>(text) {
+        let is_message = !request.method().is_empty() || serde_json::from_str::<Response>(text).is_ok();
+        if is_message {
+            return Ok(mend(request).unwrap_or(body));
+        }
+    }
+    let value: Value = serde_json::from_str(text).map_err(|_| error(&Value::Null, PARSE_ERROR, "the message is not JSON"))?;
+    let id = value.get("id").filter(|it| it.is_string() || it.is_i64()).unwrap_or(&Value::Null);
+    Err(error(id, INVALID_REQUEST, "the message is neither a request nor an answer"))
+}
+
+fn error(id: &Value, code: i32, reason: &str) -> Vec<u8> {
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": reason}}).to_string().into_bytes()
+}
+
+/// A message with its URIs encoded, where one of them was not.
+fn mend(request: Request) -> Option<Vec<u8>> {
+    let (method, id, params) = request.into_parts();
+    let mut params = params?;
+    if !mend_uris(&mut params) {
+        return None;
+    }
+    let mut mended = Request::build(method).params(params);
+    if let Some(id) = id {
+        mended = mended.id::<Id>(id);
+    }
+    serde_json::to_vec(&mended.finish()).ok()
+}
+
+/// Values nest no deeper than the JSON reader lets them, 128 levels.
+fn mend_uris(value: &mut Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter_mut().fold(false, |mended, it| mend_uris(it) | mended),
+        Value::Object(map) => map.iter_mut().fold(false, |mended, (key, it)| match it {
+            Value::String(uri) if matches!(key.as_str(), "uri" | "rootUri" | "scopeUri") => mend_uri(uri) | mended,
+            it => mend_uris(it) | mended,
+        }),
+        _ => false,
+    }
+}
+
+fn mend_uri(uri: &mut String) -> bool {
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+,;=%".contains(&it);
+    if uri.bytes().all(allowed) {
+        return false;
+    }
+    *uri = uri.bytes().map(|it| if allowed(it) { char::from(it).to_string() } else { format!("%{it:02X}") }).collect();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(input: &[u8]) -> Vec<Result<String, &'static str>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut frames = Frames { input: BufReader::new(input) };
+            let mut res = Vec::new();
+            while let Some(frame) = frames.next().await.unwrap() {
+                res.push(frame.map(|it| String::from_utf8_lossy(&it).into_owned()));
+            }
+            res
+        })
+    }
+
+    #[test]
+    fn messages_are_found_between_what_is_none() {
+        let cases: &[(&str, &[Result<&str, &str>])] = &[
+            ("Content-Length: 2\r\n\r\n{}", &[Ok("{}")]),
+            ("content-length:2\nContent-Type: x\nX: y\n\n{}", &[Ok("{}")]),
+            ("Content-Type: x\r\n\r\nContent-Length: 2\r\n\r\n{}", &[Err("the message has no Content-Length"), Ok("{}")]),
+            ("{\"a\":1}Content-Length: 2\r\n\r\n{}", &[Ok("{}")]),
+            ("Content-Length: x\r\n\r\nContent-Length: 2\r\n\r\n{}", &[Err("the message has no Content-Length"), Ok("{}")]),
+            ("Content-Length: 9\r\n\r\n{}", &[]),
+            ("\r\n\r\nContent-Length: 0\r\n\r\n", &[Ok("")]),
+        ];
+        for (input, expected) in cases {
+            let expected: Vec<_> = expected.iter().map(|it| it.map(str::to_owned)).collect();
+            assert_eq!(frames(input.as_bytes()), expected, "{input:?}");
+        }
+        let long = format!("{}\r\nContent-Length: 2\r\n\r\n{{}}", "x".repeat(3 * LONGEST_LINE));
+        assert_eq!(frames(long.as_bytes()), [Ok("{}".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_message_is_answered() {
+        let code = |body: &str| {
+            let answer = examine(body.as_bytes().to_vec()).unwrap_err();
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            (answer["id"].clone(), answer["error"]["code"].as_i64().unwrap())
+        };
+        assert_eq!(code("{"), (Value::Null, -32700));
+        assert_eq!(code(""), (Value::Null, -32700));
+        assert_eq!(code("[]"), (Value::Null, -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":3}"#), (json!(3), -32600));
+        assert_eq!(code(r#"{"jsonrpc":"1.0","id":"x","method":"shutdown"}"#), (json!("x"), -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":1.5,"method":"shutdown"}"#), (Value::Null, -32600));
+        assert!(examine(b"\xff".to_vec()).is_err());
+    }
+
+    #[test]
+    fn messages_pass_as_they_are() {
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"shutdown"}"#,
+            r#"{"jsonrpc":"2.0","method":"exit","params":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
+            r#"{"jsonrpc":"2.0","method":"x","params":{"uri":"file:///a%20b"}}"#,
+        ] {
+            assert_eq!(examine(body.as_bytes().to_vec()), Ok(body.as_bytes().to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_uri_that_is_not_encoded_is_mended() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"textDocument":{"uri":"file:///a/[é b]"}}}"#;
+        let mended: Value = serde_json::from_slice(&examine(body.as_bytes().to_vec()).unwrap()).unwrap();
+        assert_eq!(mended["params"]["textDocument"]["uri"], "file:///a/%5B%C3%A9%20b%5D");
+        assert_eq!(mended["id"], 1);
+    }
+}
