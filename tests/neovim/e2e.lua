@@ -1,0 +1,264 @@
+-- Works through the example project as a person would, and says what it sees. Ends with status 1 at
+-- the first thing that is not as expected.
+
+-- Long enough for a machine that is busy with something else; nothing waits for its own sake.
+local PATIENCE = 20000
+
+local project = vim.uv.fs_realpath(vim.env.LAYERWISE_PROJECT)
+local started = vim.uv.hrtime()
+
+local function say(text)
+  io.stdout:write(('%7.0f ms  %s\n'):format((vim.uv.hrtime() - started) / 1e6, text))
+end
+
+local function fail(text)
+  say('FAILED: ' .. text)
+  vim.cmd('cquit 1')
+end
+
+local function open(path)
+  vim.cmd.edit(vim.fn.fnameescape(project .. '/' .. path))
+  return vim.api.nvim_get_current_buf()
+end
+
+local function text_of(buffer)
+  return table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, true), '\n') .. '\n'
+end
+
+local function show(buffer)
+  vim.api.nvim_set_current_buf(buffer)
+end
+
+local function name_of(buffer)
+  return vim.api.nvim_buf_get_name(buffer):sub(#project + 2)
+end
+
+-- Rules found in a buffer: name to diagnostics.
+local function found(buffer)
+  local rules = {}
+  for _, it in ipairs(vim.diagnostic.get(buffer)) do
+    rules[it.code] = rules[it.code] or {}
+    table.insert(rules[it.code], it)
+  end
+  return rules
+end
+
+local function names(rules)
+  local res = vim.tbl_keys(rules)
+  table.sort(res)
+  return #res == 0 and 'nothing' or table.concat(res, ', ')
+end
+
+-- Waits until the condition holds; it is looked at again whenever Neovim has handled an event.
+local function await(what, condition)
+  if vim.wait(PATIENCE, condition, 10) then
+    say(what)
+  else
+    local seen = {}
+    for _, client in ipairs(vim.lsp.get_clients()) do
+      table.insert(seen, client.name)
+    end
+    for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
+      table.insert(seen, ('%s: %s'):format(name_of(buffer), names(found(buffer))))
+    end
+    fail(('waited in vain: %s\n  there is: %s'):format(what, table.concat(seen, '\n            ')))
+  end
+end
+
+local function await_rules(buffer, present, absent)
+  local what = ('%s: %s'):format(name_of(buffer), table.concat(present, ', '))
+  if #absent > 0 then
+    what = what .. (#present > 0 and '; ' or '') .. 'no ' .. table.concat(absent, ', ')
+  end
+  await(what, function()
+    local rules = found(buffer)
+    local all = vim.iter(present):all(function(it)
+      return rules[it] ~= nil
+    end)
+    local none = vim.iter(absent):all(function(it)
+      return rules[it] == nil
+    end)
+    return all and none
+  end)
+end
+
+local function equal(what, actual, expected)
+  if actual == expected then
+    say(what)
+  else
+    fail(('%s\n--- expected\n%s\n--- there is\n%s'):format(what, tostring(expected), tostring(actual)))
+  end
+end
+
+-- Puts the cursor on the text and applies the one code action that the filter lets through.
+local function act(buffer, needle, options)
+  show(buffer)
+  if needle then
+    vim.api.nvim_win_set_cursor(0, { 1, 0 })
+    if vim.fn.search('\\V' .. vim.fn.escape(needle, '\\'), 'cW') == 0 then
+      fail(('%s has no `%s`'):format(name_of(buffer), needle))
+    end
+  end
+  local before = vim.api.nvim_buf_get_changedtick(buffer)
+  local title
+  vim.lsp.buf.code_action({
+    apply = true,
+    context = { only = options.only, diagnostics = needle and vim.lsp.diagnostic.from(vim.diagnostic.get(buffer, { lnum = vim.fn.line('.') - 1 })) },
+    filter = function(it)
+      local fits = options.title == nil or it.title:find(options.title) ~= nil
+      if fits then
+        title = it.title
+      end
+      return fits
+    end,
+  })
+  await('applied a code action', function()
+    return vim.api.nvim_buf_get_changedtick(buffer) ~= before
+  end)
+  say(('  it was: %s'):format(title or 'the only one'))
+end
+
+local function replace(buffer, old, new)
+  local text = text_of(buffer)
+  local first, last = text:find(old, 1, true)
+  if not first then
+    fail(('%s has no `%s`'):format(name_of(buffer), old))
+  end
+  local _, row = text:sub(1, first - 1):gsub('\n', '')
+  local column = first - 1 - #text:sub(1, first - 1):gsub('[^\n]*$', '')
+  vim.api.nvim_buf_set_text(buffer, row, column, row, column + last - first + 1, vim.split(new, '\n', { plain = true }))
+end
+
+local function restore(buffer)
+  local file = assert(io.open(vim.api.nvim_buf_get_name(buffer), 'rb'))
+  local text = file:read('*a')
+  file:close()
+  vim.api.nvim_buf_set_lines(buffer, 0, -1, true, vim.split((text:gsub('\n$', '')), '\n', { plain = true }))
+  return text
+end
+
+local REORDERED = [[
+FROM ubuntu:latest
+
+# Ubuntu's Python refuses packages from elsewhere; in an image nothing else uses it.
+ENV PIP_BREAK_SYSTEM_PACKAGES=1
+
+RUN apt-get update && apt-get install -y python3 python3-pip
+COPY ./app/requirements.txt /app/
+RUN pip3 install -r /app/requirements.txt
+COPY ./app /app
+CMD ["python3", "/app/main.py"]
+]]
+
+local SITE_REPAIRED = [[
+FROM node:22.11-bookworm-slim AS build
+WORKDIR /app
+RUN apt-get update && apt-get install -y --no-install-recommends graphviz
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY . .
+ARG APP_VERSION=dev
+RUN npm run build -- "$APP_VERSION"
+
+FROM nginx:1.27.3-alpine
+COPY --from=build /app/dist /usr/share/nginx/html
+]]
+
+local ORDER = { 'copy-before-install', 'copy-before-system-packages' }
+
+local function main()
+  say(('Neovim %s'):format(tostring(vim.version())))
+
+  -- Findings of both languages.
+  local api = open('Dockerfile')
+  equal('the file type is dockerfile', vim.bo[api].filetype, 'dockerfile')
+  await_rules(api, { 'copy-before-install', 'copy-before-system-packages', 'floating-base-image' }, {})
+  local site_workflow = open('.github/workflows/site.yml')
+  await_rules(site_workflow, { 'workflow-named-cache-scope', 'min-cache-mode' }, {})
+  local stack_workflow = open('.github/workflows/stack.yml')
+  await_rules(stack_workflow, { 'compose-file-as-dockerfile', 'comment-in-block-scalar' }, {})
+  equal('one server for all of them', #vim.lsp.get_clients({ name = 'layerwise' }), 1)
+
+  -- Other YAML is none of our business.
+  local other = vim.api.nvim_create_buf(true, false)
+  vim.api.nvim_buf_set_name(other, project .. '/values.yaml')
+  vim.bo[other].filetype = 'yaml'
+  equal('other YAML files are left alone', #vim.lsp.get_clients({ bufnr = other }), 0)
+
+  -- The reordering.
+  act(api, 'COPY ./app /app', { title = '^Reorder stage' })
+  equal('the Dockerfile is in the order of the cache', text_of(api), REORDERED)
+  await_rules(api, { 'floating-base-image' }, ORDER)
+  show(api)
+  vim.cmd('silent undo')
+  await_rules(api, ORDER, {})
+
+  -- The same by quick fixes, one after the other.
+  act(api, 'COPY ./app /app', { only = { 'quickfix' }, title = '^Install the system packages first' })
+  await_rules(api, { 'copy-before-install' }, { 'copy-before-system-packages' })
+  act(api, 'COPY ./app /app', { only = { 'quickfix' }, title = '^Install from the manifests first' })
+  equal('two quick fixes do what the reordering does', text_of(api), REORDERED)
+  await_rules(api, {}, ORDER)
+
+  -- What an unsaved workflow passes shows in the open Dockerfile.
+  local site = open('web/Dockerfile')
+  await_rules(site, { 'volatile-arg-before-run', 'copy-before-install' }, {})
+  replace(site_workflow, '${{ github.sha }}', '1.4.0')
+  await_rules(site, { 'copy-before-install' }, { 'volatile-arg-before-run' })
+  await_rules(site_workflow, { 'min-cache-mode' }, { 'volatile-arg-before-run' })
+  replace(site_workflow, 'APP_VERSION=1.4.0', 'APP_VERSION=${{ github.sha }}')
+  await_rules(site, { 'volatile-arg-before-run' }, {})
+  await_rules(site_workflow, { 'volatile-arg-before-run' }, {})
+
+  -- Characters of two UTF-16 units and four bytes, in the line and in a line above it.
+  replace(site, 'ARG APP_VERSION=dev', '# 📦🧭 built from\nARG ICON=🚀 APP_VERSION=dev')
+  await('the finding stands behind the emoji', function()
+    local it = (found(site)['volatile-arg-before-run'] or {})[1]
+    local line = it and vim.api.nvim_buf_get_lines(site, it.lnum, it.lnum + 1, false)[1]
+    return it ~= nil and it.lnum == 2 and it.col == #'ARG ICON=🚀 ' and line:sub(it.col + 1, it.end_col) == 'APP_VERSION=dev'
+  end)
+  restore(site)
+  await('the finding is back at its place', function()
+    local it = (found(site)['volatile-arg-before-run'] or {})[1]
+    return it ~= nil and it.lnum == 1 and it.col == #'ARG '
+  end)
+
+  -- All safe fixes of a file at once, and once more.
+  act(site, nil, { only = { 'source.fixAll.layerwise' } })
+  equal('all fixes give the repaired Dockerfile', text_of(site), SITE_REPAIRED)
+  await_rules(site, {}, { 'copy-before-install', 'volatile-arg-before-run' })
+  await_rules(site_workflow, {}, { 'volatile-arg-before-run' })
+  act(site_workflow, nil, { only = { 'source.fixAll.layerwise' } })
+  await_rules(site_workflow, {}, { 'workflow-named-cache-scope', 'min-cache-mode' })
+
+  restore(site_workflow)
+  await_rules(site_workflow, { 'workflow-named-cache-scope', 'min-cache-mode' }, {})
+
+  -- A key that is only half typed does not hide what else is in the file.
+  local reports = 0
+  vim.api.nvim_create_autocmd('DiagnosticChanged', {
+    buffer = site_workflow,
+    callback = function()
+      reports = reports + 1
+    end,
+  })
+  vim.api.nvim_buf_set_lines(site_workflow, -1, -1, true, { '          no-ca' })
+  await('a report on the half-typed line', function()
+    return reports > 0
+  end)
+  await_rules(site_workflow, { 'workflow-named-cache-scope', 'min-cache-mode' }, {})
+
+  -- The server ends when it is asked to.
+  local client = vim.lsp.get_clients({ name = 'layerwise' })[1]
+  client:stop()
+  await('the server stopped by itself', function()
+    return client:is_stopped()
+  end)
+end
+
+local ok, problem = xpcall(main, debug.traceback)
+if not ok then
+  fail(problem)
+end
+say('all as expected')
+vim.cmd('qall!')

@@ -1,0 +1,111 @@
+//! What holds for the sources as a whole: layers, owners of crates, generated documents.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Bottom to top, as `src/lib.rs` lists them. A module names only itself and those before it.
+fn layers() -> Vec<String> {
+    let text = fs::read_to_string("src/lib.rs").unwrap();
+    text.lines().filter_map(|it| it.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect()
+}
+
+/// Only these modules may name that crate.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("tower_lsp", &["server"]),
+    ("tokio", &["server", "main"]),
+    ("tree_sitter", &["text", "syntax", "file"]),
+    ("ropey", &["text", "server"]),
+    ("clap", &["cli", "main"]),
+    ("annotate_snippets", &["cli"]),
+    ("anyhow", &["main"]),
+    ("std::fs", &["workspace"]),
+    ("std::process", &["main", "cli", "workspace"]),
+    ("std::net", &[]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Each source file with the layer it belongs to and its text without tests and comments.
+fn modules() -> Vec<(PathBuf, String, String)> {
+    let mut found = Vec::new();
+    sources(Path::new("src"), &mut found);
+    found.sort();
+    let module = |path: &Path| path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+    found
+        .into_iter()
+        .filter(|it| it.file_name().is_some_and(|it| it != "lib.rs" && it != "testing.rs" && it != "tests.rs"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let code = code.lines().filter(|it| !it.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            (path.clone(), module(&path), code)
+        })
+        .collect()
+}
+
+#[test]
+fn layers_point_down() {
+    let layers = layers();
+    for (path, module, code) in modules() {
+        let Some(layer) = layers.iter().position(|it| *it == module) else { continue };
+        for rest in code.split("crate::").skip(1) {
+            let names: Vec<&str> = match rest.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap().split(',').map(|it| it.trim().split("::").next().unwrap()).collect(),
+                None => vec![rest.split(|it: char| !it.is_alphanumeric() && it != '_').next().unwrap()],
+            };
+            for name in names {
+                let Some(used) = layers.iter().position(|it| it == name) else { continue };
+                assert!(used <= layer, "{} reaches up to `{name}`", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn crates_have_owners() {
+    for (path, module, code) in modules() {
+        for (name, owners) in OWNERS {
+            let named = code.contains(&format!("{name}::")) || code.contains(&format!("use {name};"));
+            assert!(!named || owners.contains(&module.as_str()), "{} names `{name}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn positions_of_the_protocol_stay_in_one_file() {
+    for (path, module, code) in modules() {
+        let named = module == "server" && (code.contains("Position {") || code.contains("Position::new") || code.contains("utf16"));
+        assert!(!named || path.ends_with("server/convert.rs"), "{} makes a position", path.display());
+    }
+}
+
+#[test]
+fn no_module_is_a_drawer() {
+    for (path, ..) in modules() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(!["utils", "util", "common", "helpers", "misc", "prelude"].contains(&name), "{}", path.display());
+    }
+}
+
+/// Compares a generated file, or writes it where `UPDATE` is set.
+fn generated(path: &str, text: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, text).unwrap();
+    }
+    let kept = fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == text, "{path} is out of date: run `UPDATE=1 cargo test --test tidy`");
+}
+
+#[test]
+fn the_documentation_of_the_rules_is_current() {
+    generated("docs/rules.md", &layerwise::rules::documentation());
+}
