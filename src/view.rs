@@ -19,7 +19,7 @@ use crate::file::{File, Model};
 use crate::links::{self, Described, Folder, Place, Target};
 use crate::snapshot::Snapshot;
 use crate::syntax::yaml;
-use crate::workflow::{BuildStep, Job, Workflow};
+use crate::workflow::{BuildStep, Builder, Job, Workflow};
 use std::sync::Arc;
 
 /// Longer chains of stages than any real file has are not planned.
@@ -88,6 +88,8 @@ pub struct StepView<'a> {
     pub step: &'a BuildStep,
     /// The build.
     pub build: &'a Build,
+    /// The builder that it uses.
+    pub builder: Builder,
     /// Where it finds its files in each leg, without repetition.
     pub places: Vec<Place>,
 }
@@ -393,7 +395,8 @@ impl<'a> WorkflowView<'a> {
                     places.push(place);
                 }
             }
-            builds.push(StepView { index, described, job, step, build: described.build, places });
+            let builder = job.builder(step);
+            builds.push(StepView { index, described, job, step, build: described.build, builder, places });
         }
         WorkflowView { path, source: file.text().clone(), yaml, workflow, builds, snapshot }
     }

@@ -11,6 +11,9 @@ use crate::workflow::{Action, Job, Step, Workflow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// More uses of locations than any file has, legs of matrices included.
+const MAX_USES: usize = 10_000;
+
 /// The side of a build that a location is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
@@ -59,7 +62,7 @@ impl Locations {
                 open.remove(&shared)
             };
         }
-        let (old, new) = (old.map_or_else(Vec::new, |it| uses(&shared, it)), new.map_or_else(Vec::new, |it| uses(&shared, it)));
+        let (old, new) = (old.map_or_else(Uses::new, |it| uses(&shared, it)), new.map_or_else(Uses::new, |it| uses(&shared, it)));
         // Most edits leave the caches where they are.
         if old == new {
             return;
@@ -67,7 +70,9 @@ impl Locations {
         let users = Arc::make_mut(&mut self.users);
         for (key, reference) in old {
             if let Some(known) = users.get_mut(&key) {
-                known.retain(|it| *it != reference);
+                if let Ok(at) = known.binary_search(&reference) {
+                    known.remove(at);
+                }
                 if known.is_empty() {
                     users.remove(&key);
                 }
@@ -81,15 +86,23 @@ impl Locations {
     }
 }
 
-fn uses(path: &Arc<str>, file: &File) -> Vec<((Side, Location), Reference)> {
-    let mut res = Vec::new();
+type Uses = BTreeSet<((Side, Location), Reference)>;
+
+fn uses(path: &Arc<str>, file: &File) -> Uses {
+    let mut res = Uses::new();
+    let mut budget = MAX_USES;
     for (index, described) in file.builds().into_iter().enumerate() {
         for (leg, values) in described.legs() {
-            for (side, location) in described.uses(path, values) {
-                let known = ((side, location), Reference { path: path.clone(), build: index, leg });
-                if !res.contains(&known) {
-                    res.push(known);
+            let reference = Reference { path: path.clone(), build: index, leg };
+            for key in described.uses(path, values) {
+                if budget == 0 {
+                    // What is left out may be anything.
+                    let anything = |side: Side| ((side, Location::Somewhere(Backend::Unknown)), reference.clone());
+                    res.extend([anything(Side::Export), anything(Side::Import)]);
+                    return res;
                 }
+                budget -= 1;
+                res.insert((key, reference.clone()));
             }
         }
     }
@@ -198,4 +211,88 @@ fn is_open_job(job: &Job) -> bool {
     let calls = job.call.as_ref().is_some_and(|it| !it.action.is_local());
     let acts = |it: &Step| it.action.as_ref().is_some_and(|it| it.is_local() && may_build(it));
     calls || job.steps.iter().any(acts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Kind;
+
+    fn workflow(with: &str) -> File {
+        let with: String = with.lines().map(|it| format!("          {it}\n")).collect();
+        let text = format!(
+            "name: CI\non: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    strategy: {{matrix: {{arch: [amd64, arm64]}}}}\n    steps:\n      - uses: docker/build-push-action@v7\n        with:\n{with}"
+        );
+        File::new(Kind::Workflow, PATH, &text, None)
+    }
+
+    const PATH: &str = "/r/.github/workflows/ci.yml";
+
+    /// Where the entries of a build lead, each location once.
+    fn locations(with: &str) -> Vec<String> {
+        let mut index = Locations::default();
+        index.replace(PATH, None, Some(&workflow(with)));
+        let shown = |it: &(Side, Location)| match it {
+            (Side::Export, Location::At(text)) => format!("> {text}"),
+            (Side::Import, Location::At(text)) => format!("< {text}"),
+            (Side::Export, Location::Somewhere(backend)) => format!("> {backend:?}?"),
+            (Side::Import, Location::Somewhere(backend)) => format!("< {backend:?}?"),
+        };
+        index.users.keys().map(shown).collect()
+    }
+
+    #[test]
+    fn each_leg_has_its_location() {
+        assert_eq!(locations("cache-to: type=gha,scope=a-${{ matrix.arch }}"), ["> gha:a-amd64", "> gha:a-arm64"]);
+        assert_eq!(locations("cache-from: type=gha\ncache-to: type=gha,scope=buildkit"), ["> gha:buildkit", "< gha:buildkit"]);
+    }
+
+    #[test]
+    fn what_is_the_same_everywhere_can_be_compared() {
+        assert_eq!(locations("cache-from: type=gha,scope=${{ github.ref_name }}"), ["< gha:${{ github.ref_name }}"]);
+        assert_eq!(locations("cache-from: type=gha,scope=${{ github.workflow }}-${{ github.job }}"), ["< gha:CI-build"]);
+        assert_eq!(locations("cache-from: type=gha,scope=${{ vars.SCOPE }}"), ["< gha:${{ vars.scope }}"]);
+    }
+
+    #[test]
+    fn what_is_not_known_may_be_anything_of_its_kind() {
+        for scope in ["${{ inputs.scope }}", "${{ steps.a.outputs.b }}", "${{ matrix.other }}", "${{ env.UNKNOWN }}", "${{ runner.arch }}"] {
+            assert_eq!(locations(&format!("cache-from: type=gha,scope={scope}")), ["< Gha?"], "{scope}");
+        }
+        assert_eq!(locations("cache-to: ${{ inputs.cache }}"), ["> Unknown?"]);
+        assert_eq!(locations("cache-to: type=inline"), ["> Registry?"]);
+        assert_eq!(locations("build-args: BUILDKIT_INLINE_CACHE=1"), ["> Registry?"]);
+        assert_eq!(locations("build-args: ${{ inputs.args }}"), ["> Unknown?", "< Unknown?"]);
+    }
+
+    #[test]
+    fn a_file_that_changes_takes_its_uses_with_it() {
+        let (old, new) = (workflow("cache-to: type=gha,scope=a"), workflow("cache-to: type=gha,scope=b"));
+        let mut index = Locations::default();
+        index.replace(PATH, None, Some(&old));
+        let at = |scope: &str| Location::At(format!("gha:{scope}"));
+        assert_eq!(index.users(Side::Export, &at("a")).len(), 2);
+        index.replace(PATH, Some(&old), Some(&new));
+        assert!(index.users(Side::Export, &at("a")).is_empty());
+        assert_eq!(index.users(Side::Export, &at("b")).len(), 2);
+        index.replace(PATH, Some(&new), None);
+        assert!(index.users.is_empty());
+    }
+
+    #[test]
+    fn calls_of_what_is_described_elsewhere_are_open() {
+        let opens = |text: &str| is_open(&File::new(Kind::Workflow, PATH, text, None));
+        assert!(opens("on: push\njobs:\n  a:\n    uses: org/repository/.github/workflows/build.yml@v1\n"));
+        assert!(opens("on: push\njobs:\n  a:\n    steps:\n      - uses: ./.github/actions/docker-build\n"));
+        assert!(!opens("on: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n"));
+        assert!(!opens("on: push\njobs:\n  a:\n    steps:\n      - uses: ./.github/actions/setup-node\n      - uses: docker/build-push-action@v7\n"));
+    }
+
+    #[test]
+    fn a_file_with_too_many_uses_may_use_anything() {
+        let entries: String = (0..MAX_USES).map(|it| format!("  type=gha,scope=s{it}\n")).collect();
+        let found = uses(&PATH.into(), &workflow(&format!("cache-to: |\n{entries}")));
+        assert!(found.len() <= MAX_USES + 2);
+        assert!(found.iter().any(|(key, _)| *key == (Side::Import, Location::Somewhere(Backend::Unknown))));
+    }
 }

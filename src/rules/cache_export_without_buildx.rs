@@ -62,7 +62,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_on_github() {
         return;
     }
-    for build in view.judged().filter(|it| it.builder() == Builder::Docker && matches!(it.build.tool, Tool::BuildPushAction | Tool::Bake)) {
+    for build in view.judged().filter(|it| it.builder == Builder::Docker && matches!(it.build.tool, Tool::BuildPushAction | Tool::Bake)) {
         let Some(export) = build.build.exports.iter().find(|it| needs_buildx(it)) else { continue };
         if may_have_builder(view, build) {
             continue;

@@ -77,7 +77,7 @@ fn is_kept(entry: &CacheEntry) -> bool {
 }
 
 fn is_read(view: &WorkflowView<'_>, build: &StepView<'_>, export: &CacheEntry) -> bool {
-    let known = build.locations(export, &view.path).iter().any(|it| !view.users(Side::Import, it).is_empty());
+    let known = build.locations(export, &view.path).iter().any(|it| view.is_used(Side::Import, it, &[]));
     known || view.may_use(Side::Import, export.backend)
 }
 

@@ -79,8 +79,7 @@ fn is_empty(view: &WorkflowView<'_>, build: &StepView<'_>, import: &CacheEntry) 
     if import.opaque || import.is_joined() {
         return false;
     }
-    let exported =
-        || build.locations(import, &view.path).iter().any(|it| !view.users(Side::Export, it).is_empty()) || view.may_use(Side::Export, import.backend);
+    let exported = || build.locations(import, &view.path).iter().any(|it| view.is_used(Side::Export, it, &[])) || view.may_use(Side::Export, import.backend);
     match import.backend {
         Backend::Gha => !exported(),
         Backend::Registry => is_own_image(build, import) && !exported(),

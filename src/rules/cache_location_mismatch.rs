@@ -82,7 +82,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 
 /// Whether another build of the repository uses the place, or may do so.
 fn is_used(view: &WorkflowView<'_>, build: &StepView<'_>, side: Side, entry: &CacheEntry) -> bool {
-    let known = build.locations(entry, &view.path).iter().any(|it| view.users(side, it).iter().any(|it| it.index != build.index || *it.path != view.path));
+    let known = build.locations(entry, &view.path).iter().any(|it| view.is_used(side, it, &[build]));
     known || view.may_use(side, entry.backend) || (entry.backend == Backend::Registry && side == Side::Export)
 }
 

@@ -168,7 +168,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Opt
     }
     let to = match (entry.key(), entry.backend) {
         (Some(key), Backend::Gha) => format!("{}{suffix}", view.written(&key.value)),
-        (None, Backend::Gha) => view.workflow.scope_name(build.job, build.step),
+        (None, Backend::Gha) => view.scope_name(build)?,
         // A tag takes no slash, and a name without a tag would be another image.
         (Some(key), Backend::Registry) if has_tag(&key.value.pattern()) && is_tag(build, &suffix) => format!("{}{suffix}", view.written(&key.value)),
         _ => return None,

@@ -1,11 +1,12 @@
 use super::{Check, Findings, declare_rule};
-use crate::build::Tool;
+use crate::build::{Context, Tool};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Kind};
 use crate::edit::EditSet;
 use crate::facts::{self, Text};
 use crate::links::Target;
 use crate::links::locations::{Location, Side};
+use crate::value::Value;
 use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Builder, Event, RunnerKind, Trigger};
 
@@ -81,7 +82,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_on_github() {
         return;
     }
-    for build in view.judged().filter(|it| has_no_cache(it)) {
+    for build in view.judged().filter(|it| has_no_cache(it) && !follows_another(view, it)) {
         let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfile(view, build)];
         let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
         let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
@@ -94,6 +95,24 @@ fn has_no_cache(build: &StepView<'_>) -> bool {
     let inline = options.arguments.iter().any(|it| it.name == "BUILDKIT_INLINE_CACHE");
     let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline;
     none && build.may_write_cache() && matches!(options.tool, Tool::BuildPushAction | Tool::Command) && !has_cache_of_its_own(build)
+}
+
+/// Whether a build before it in the job has left the layers in the builder: the one that has to be
+/// given a cache is that one.
+fn follows_another(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
+    let place = |it: &StepView<'_>| it.places.iter().map(|it| (it.dockerfile.clone(), it.context.clone())).collect::<Vec<_>>();
+    let written = |it: &StepView<'_>| {
+        let context = match &it.build.context {
+            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => value.pattern(),
+            Context::Git(None) => String::new(),
+        };
+        (it.build.dockerfile.as_ref().map(Value::pattern), context)
+    };
+    let same = |it: &StepView<'_>| match build.dockerfile() {
+        Some(_) => place(it) == place(build),
+        None => written(it) == written(build),
+    };
+    view.builds.iter().filter(|it| it.index < build.index && it.job.id == build.job.id && !it.build.dry).any(|it| it.builder == build.builder && same(it))
 }
 
 /// Whether a step before or after it keeps layers or images in another way.
@@ -135,7 +154,7 @@ fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
     if build.job.runner.as_ref().is_none_or(|it| it.kind != RunnerKind::Hosted) {
         return None;
     }
-    match (build.build.tool, build.builder()) {
+    match (build.build.tool, build.builder) {
         (_, Builder::Unknown | Builder::Persistent(_)) => None,
         // `docker build` uses Docker's own builder whatever Buildx is set up to use.
         (Tool::Command, Builder::Container(_)) if build.build.name.contains("buildx") => Some(Level::Warning),
@@ -176,11 +195,11 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     if build.build.tool != Tool::BuildPushAction {
         return None;
     }
-    let scope = free_scope(view, build);
+    let scope = free_scope(view, build)?;
     let import = format!("type=gha,scope={scope}");
     let export = format!("type=gha,mode=max,scope={scope},ignore-error=true");
     let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
-    if build.builder() != Builder::Docker {
+    if build.builder != Builder::Docker {
         return Some(Fix::cache_options(format!("Cache the layers in the scope `{scope}`"), view.path.clone(), edit));
     }
     let set_up = view.insert_step(build, "docker/setup-buildx-action@v4")?;
@@ -190,11 +209,11 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
 }
 
 /// The name of the image as a scope, told apart from what another workflow may have under it.
-fn free_scope(view: &WorkflowView<'_>, build: &StepView<'_>) -> String {
-    let scope = view.workflow.scope_name(build.job, build.step);
-    let taken = view.users(Side::Export, &Location::At(format!("gha:{scope}")));
+fn free_scope(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
+    let scope = view.scope_name(build)?;
+    let taken = view.is_used(Side::Export, &Location::At(format!("gha:{scope}")), &[]);
     let file = facts::name(&view.path).split('.').next().unwrap_or_default();
-    if taken.is_empty() { scope } else { format!("{scope}-{file}") }
+    Some(if taken { format!("{scope}-{file}") } else { scope })
 }
 
 #[cfg(test)]
@@ -231,12 +250,21 @@ mod tests {
 
     #[test]
     fn each_of_two_builds_gets_a_scope_of_its_own() {
-        let both = "- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with: {tags: org/api}\n- uses: docker/build-push-action@v6\n  with: {tags: org/web}";
-        let fixture = found(&steps(both), ACTION, "warning");
-        let fixture = marked(&fixture, "docker/build-push-action@v6", "warning: nothing of this build is cached, so that every run builds all layers again");
+        let both = "- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with: {context: a, tags: org/api}\n- uses: docker/build-push-action@v6\n  with: {context: b, tags: org/web}";
+        let message = "warning: nothing of this build is cached, so that every run builds all layers again";
+        let fixture = marked(&marked(&steps(both), ACTION, message), "docker/build-push-action@v6", message);
         let options = |scope: &str| format!(", cache-from: 'type=gha,scope={scope}', cache-to: 'type=gha,mode=max,scope={scope},ignore-error=true'}}");
         let after = steps(both).replace("org/api}", &format!("org/api{}", options("api"))).replace("org/web}", &format!("org/web{}", options("web")));
-        check_fix(&RULE, &fixture, &after);
+        check_fix(&RULE, &format!("#- a/Dockerfile\nFROM a:1.0\nRUN x\n#- b/Dockerfile\nFROM a:1.0\nRUN x\n{fixture}"), &after);
+    }
+
+    #[test]
+    fn a_build_that_follows_another_one_finds_its_layers() {
+        let first = "- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with: {load: true";
+        let second = "}\n- uses: docker/build-push-action@v6\n  with: {push: true}";
+        quiet(&steps(&format!("{first}, cache-from: type=gha, cache-to: type=gha{second}")));
+        check(&RULE, &found(&steps(&format!("{first}{second}")), ACTION, "warning"));
+        check(&RULE, &found(&steps("- run: |\n    docker build -t a:${{ github.sha }} .\n    docker build -t a:latest ."), "docker build", "info"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text};
 use crate::file::Kind;
-use crate::links::Folder;
+use crate::links::{self, Folder};
 use crate::value::Value;
 use crate::view::{StepView, WorkflowView, display};
 use crate::workflow::{Event, Step};
@@ -64,8 +64,9 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    // Called from elsewhere, it runs in another repository.
-    if view.workflow.broken || view.workflow.trigger(&Event::WorkflowCall).is_some() {
+    // GitHub only runs what lies at the root; called from elsewhere, it runs in another repository.
+    let runs_here = links::base(&view.path) == view.snapshot.root(&view.path) && view.workflow.trigger(&Event::WorkflowCall).is_none();
+    if view.workflow.broken || !runs_here {
         return;
     }
     for build in view.builds.iter().filter(|it| is_docker(it)) {
@@ -90,7 +91,10 @@ fn is_docker(build: &StepView<'_>) -> bool {
         Tool::Command => build.build.name.starts_with("docker"),
         _ => false,
     };
-    tool && !build.build.dry && !build.build.opaque
+    // That a compose file is no Dockerfile is another rule's matter, whether it is there or not.
+    let name = build.build.dockerfile.as_ref().and_then(Value::known).unwrap_or_default();
+    let described = matches!(Kind::of(name.trim()), Kind::Compose | Kind::Bake);
+    tool && !described && !build.build.dry && !build.build.opaque
 }
 
 /// The value that leads to the file.
@@ -186,7 +190,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, path: &str) -> Option<Fix>
     // The path starts where a cloned context does, else where the build is started.
     let start = match &build.places.first()?.context {
         Folder::Git(folder) => folder.clone(),
-        _ => facts::join(crate::links::base(&view.path), build.build.folder.as_deref()?),
+        _ => facts::join(links::base(&view.path), build.build.folder.as_deref()?),
     };
     let relative = facts::relative(path, &start).filter(|it| it.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./".contains(&it)))?;
     // A checkout below the workspace has another path there.
@@ -286,11 +290,13 @@ mod tests {
         check(&RULE, &format!("{API}{}", job("push: true").replace("on: push", "on: workflow_call")));
         check(&RULE, &format!("{API}#- .gitmodules\n[submodule \"web\"]\n  path = web\n  url = https://example.com/web\n{}", job("context: web")));
         check(&RULE, &job("context: web"));
+        check(&RULE, &format!("{API}{}", job("context: web").replace("#- .github", "#- vendor/other/.github")));
     }
 
     #[test]
     fn what_is_not_known_is_silent() {
-        for with in ["file: ${{ inputs.file }}", "context: ${{ inputs.context }}", "call: check", "build-args: ${{ inputs.args }}"] {
+        for with in ["file: ${{ inputs.file }}", "context: ${{ inputs.context }}", "call: check", "build-args: ${{ inputs.args }}", "file: docker-compose.yml"]
+        {
             check(&RULE, &format!("{API}{}", job(with)));
         }
     }

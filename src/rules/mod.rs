@@ -270,6 +270,23 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+        /// Halves of steps, options and expressions in any order.
+        #[test]
+        fn no_workflow_makes_a_rule_panic(pieces in proptest::collection::vec(proptest::sample::select(vec![
+            "on: push\njobs:\n", "  a:\n    runs-on: ubuntu-latest\n", "    strategy: {matrix: {arch: [amd64, arm64]}}\n", "    steps:\n",
+            "      - uses: docker/setup-buildx-action@v4\n", "      - uses: docker/build-push-action@v6\n        with:\n", "      - uses: actions/cache@v2\n",
+            "          context: ${{ matrix.arch }}\n", "          file: docker-compose.yml\n", "          file: x/Dockerfile\n", "          cache-to: |\n",
+            "          cache-from: type=gha\n", "          cache-to: type=gha\n", "            type=gha,scope=${{ github.sha }} # é\n", "            #x\n",
+            "          cache-to: type=registry,ref=a:${{ github.sha }}\n", "          cache-from: ${{ github.workflow }}\n", "          cache-to: type=gha,scope=${{ github.workflow }}\n",
+            "      - uses: docker/bake-action@v7\n        with: {files: docker-bake.hcl, set: '*.cache-to=type=gha'}\n", "      - run: docker buildx build --cache-to type=gha .\n", "\r\n", "{", "\"",
+        ]), 0..20)) {
+            let text: String = pieces.concat();
+            testing::check_no_panic(&format!("#- docker-bake.hcl\ntarget \"default\" {{}}\n#- .github/workflows/a.yml\n{text}#- .github/workflows/b.yml\n{text}"));
+        }
+    }
+
     /// The examples of every page are what they say.
     #[test]
     fn examples_of_the_pages_hold() {

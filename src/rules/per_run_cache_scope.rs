@@ -90,14 +90,14 @@ fn is_handed_on(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntr
     let pattern = entry.location();
     let same = |it: &&StepView<'_>| it.index != build.index && it.build.imports.iter().any(|it| it.opaque || it.location() == pattern);
     let locations = build.locations(entry, &view.path);
-    let elsewhere = |it: &Location| view.users(Side::Import, it).iter().any(|it| *it.path != view.path);
+    let elsewhere = |it: &Location| view.users(Side::Import, it).any(|it| *it.path != view.path);
     view.builds.iter().any(|it| same(&it)) || locations.iter().any(elsewhere)
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, key: &Attribute) -> Option<Fix> {
     let kept = without_run(view, key);
     let to = match (kept.as_str(), entry.backend) {
-        ("", Backend::Gha) => view.workflow.scope_name(build.job, build.step),
+        ("", Backend::Gha) => view.scope_name(build)?,
         // Without a tag it would be the image itself.
         (kept, Backend::Registry) if kept.ends_with(':') => format!("{kept}buildcache"),
         (kept, _) => kept.to_owned(),
@@ -117,7 +117,7 @@ fn taken(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, to: 
     for attribute in moved.attributes.iter_mut().filter(|it| it.name == name) {
         attribute.value = crate::value::Value::literal(to, attribute.value.span);
     }
-    build.locations(&moved, &view.path).iter().any(|it| !view.users(Side::Export, it).is_empty())
+    build.locations(&moved, &view.path).iter().any(|it| view.is_used(Side::Export, it, &[]))
 }
 
 /// The value without what changes in every run, and without the separator that led to it.

@@ -10,7 +10,6 @@ use crate::links::locations::{Location, Side};
 use crate::view::{Likeness, StepView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
 use crate::workflow::{Event, Filter, Override, Trigger, Workflow};
-use std::sync::Arc;
 
 declare_rule! {
     /// Builds of different images export to one cache.
@@ -87,6 +86,9 @@ declare_rule! {
 
 /// No more notes than somebody reads.
 const MAX_NOTES: usize = 5;
+/// More builds of this file, or of other files, than that are not looked at; keeps the work of checking all files of
+/// a repository from growing with its square.
+const MAX_OTHERS: usize = 50;
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Location> = Vec::new();
@@ -101,10 +103,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             let span = entry.key().map_or(entry.span, |it| it.span);
             let message = format!("another build exports to {} too, and each replaces the cache of the other", entry.describe());
             let mut finding = findings.report(span, message);
-            for (path, entry) in others.iter().take(MAX_NOTES) {
-                finding = finding.note_in((*path).clone(), entry.span, "this build does");
+            for (other, entry) in &others {
+                finding = finding.note_in(other.path.clone(), entry.span, "this build does");
             }
-            finding.maybe_fix(fix(view, &location));
+            finding.maybe_fix(fix(view, &location, &others));
             seen.push(location);
         }
     }
@@ -116,24 +118,26 @@ fn is_writer(entry: &CacheEntry) -> bool {
     shared && !entry.opaque && !entry.conditional && !entry.is_joined()
 }
 
-/// The exports of builds of other images to the same location, which can run where this one does.
-fn rivals<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, entry: &CacheEntry, location: &Location) -> Option<Vec<(&'a Arc<str>, &'a CacheEntry)>> {
+/// Builds of other images that export to the same location and can run where this one does, each
+/// with its export. Those of the same file come first.
+fn rivals<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, entry: &CacheEntry, location: &Location) -> Option<Vec<(Use<'a>, &'a CacheEntry)>> {
     if !matches!(location, Location::At(_)) {
         return None;
     }
     let own: Vec<Use<'_>> = build.uses(&view.path).into_iter().filter(|it| it.described.location(entry, &view.path, it.leg) == *location).collect();
-    let mut res: Vec<(&Arc<str>, &CacheEntry)> = Vec::new();
-    for other in view.users(Side::Export, location) {
-        if *other.path == view.path && other.index == build.index {
-            continue;
+    let same_file = |it: &Use<'_>| *it.path == view.path;
+    let near = view.users(Side::Export, location).filter(|it| same_file(it) && it.index != build.index).take(MAX_OTHERS);
+    let far = view.users(Side::Export, location).filter(|it| !same_file(it)).take(MAX_OTHERS);
+    let mut res: Vec<(Use<'a>, &CacheEntry)> = Vec::new();
+    for other in near.chain(far) {
+        let exports = &other.described.build.exports;
+        let Some(export) = exports.iter().find(|it| is_writer(it) && other.described.location(it, other.path, other.leg) == *location) else { continue };
+        let known = res.iter().any(|(it, entry)| *it.path == *other.path && entry.span == export.span);
+        if !known && own.iter().any(|it| is_rival(view, it, &other, entry.backend)) {
+            res.push((other, export));
         }
-        let Some(export) = other.described.build.exports.iter().find(|it| is_writer(it) && other.described.location(it, other.path, other.leg) == *location)
-        else {
-            continue;
-        };
-        let differs = own.iter().any(|it| is_rival(view, it, &other, entry.backend));
-        if differs && !res.iter().any(|(path, it)| **path == *other.path && it.span == export.span) {
-            res.push((other.path, export));
+        if res.len() == MAX_NOTES {
+            break;
         }
     }
     (!res.is_empty()).then_some(res)
@@ -191,17 +195,23 @@ fn overlap(a: Option<&Filter>, b: Option<&Filter>) -> bool {
 }
 
 /// Gives each image of the file that uses the location a scope of its own.
-fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
+fn fix(view: &WorkflowView<'_>, location: &Location, others: &[(Use<'_>, &CacheEntry)]) -> Option<Fix> {
     let at = |build: &StepView<'_>, entry: &CacheEntry| entry.backend == Backend::Gha && build.locations(entry, &view.path).contains(location);
     let users: Vec<&StepView<'_>> = view.builds.iter().filter(|build| build.build.exports.iter().chain(&build.build.imports).any(|it| at(build, it))).collect();
     // A build that only imports would have to be told which of them it means.
     let only_imports = users.iter().any(|build| !build.build.exports.iter().any(|it| at(build, it)));
-    if only_imports || foreign_reader(view, location, &users) {
+    if only_imports || view.is_read_elsewhere(std::slice::from_ref(location), &users) {
         return None;
     }
+    // The names that those of other files would be given.
+    let rivals = others.iter().filter(|(it, _)| *it.path != view.path).filter_map(|(it, _)| it.described.step);
+    let rivals: Vec<String> = rivals.map(|(workflow, job, step)| workflow.scope_name(job, step)).collect();
+    let file = facts::name(&view.path).split('.').next().unwrap_or_default();
     let mut edit: Option<CacheEdit> = None;
     for build in users {
-        let to = view.workflow.scope_name(build.job, build.step);
+        let name = view.scope_name(build)?;
+        // Workflows that build one image from different files would go on sharing.
+        let to = if rivals.contains(&name) { format!("{name}-{file}") } else { name };
         let entries = build.build.exports.iter().chain(&build.build.imports).filter(|it| at(build, it));
         let mut froms: Vec<String> = entries.filter_map(CacheEntry::location).collect();
         froms.dedup();
@@ -217,14 +227,6 @@ fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
         });
     }
     Some(Fix::cache_options("Give each image a scope of its own", view.path.clone(), edit?))
-}
-
-/// Whether another file imports the location and does not export to it as well, as the builds do
-/// that it is shared with.
-fn foreign_reader(view: &WorkflowView<'_>, location: &Location, own: &[&StepView<'_>]) -> bool {
-    let writes = |it: &Use<'_>| it.described.build.exports.iter().any(|entry| it.described.location(entry, it.path, it.leg) == *location);
-    let is_own = |it: &Use<'_>| *it.path == view.path && own.iter().any(|own| own.index == it.index);
-    view.users(Side::Import, location).iter().any(|it| !is_own(it) && !writes(it))
 }
 
 /// Targets of one call of bake that export to one location.
@@ -352,6 +354,15 @@ mod tests {
         for on in ["on: pull_request", "on: release", "on: {push: {tags: ['v*']}}", "on: workflow_dispatch", "on: workflow_call"] {
             check(&RULE, &format!("{text}{}", other_file("file: b.Dockerfile\ncache-to: 'type=gha'", on)));
         }
+    }
+
+    #[test]
+    fn workflows_that_build_one_image_from_different_files_are_told_apart() {
+        let text = build_step("file: a.Dockerfile\ntags: org/app\ncache-to: type=gha,scope=app");
+        let other = other_file("file: b.Dockerfile\ntags: org/app:b\ncache-to: type=gha,scope=app", "on: push");
+        let message = "warning: another build exports to the scope `app` too, and each replaces the cache of the other";
+        let marks = |text: &str| marked(&marked(text, "type=gha,scope=app", "note: this build does"), "scope=app", message);
+        check_fix(&RULE, &format!("{}{}", marks(&text), marks(&other)), &text.replace("scope=app", "scope=app-ci"));
     }
 
     #[test]

@@ -172,6 +172,15 @@ pub(crate) fn check_unsafe_fix(rule: &Rule, before: &str, after: &str) {
     compare(&files, &apply(&files, &fix), after);
 }
 
+/// Runs all rules, and applies every fix to see that its edits fit.
+#[track_caller]
+pub(crate) fn check_no_panic(fixture: &str) {
+    let (files, _) = parse(fixture);
+    for fix in all(&files).iter().flat_map(|it| &it.fixes) {
+        apply(&files, fix);
+    }
+}
+
 /// [`check`], and demands that no finding of `rule` has a fix.
 #[track_caller]
 pub(crate) fn check_without_fix(rule: &Rule, fixture: &str) {

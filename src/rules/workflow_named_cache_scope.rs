@@ -112,7 +112,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Opt
     if view.builds.iter().any(|it| shares(&it)) || view.is_read_elsewhere(&build.locations(entry, &view.path), &[build]) {
         return None;
     }
-    let name = view.workflow.scope_name(build.job, build.step);
+    let name = view.scope_name(build)?;
     let title = format!("Name the scope after the image: `{name}`");
     Some(Fix::cache_options(title, view.path.clone(), view.move_cache(build, &from, &name)?))
 }

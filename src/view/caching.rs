@@ -16,6 +16,9 @@ use crate::workflow::Builder;
 use crate::workflow::repair::{self, CacheEdit};
 use std::sync::Arc;
 
+/// Files with more builds have no fix that has to look at all of them for each.
+const MAX_BUILDS: usize = 200;
+
 /// A build in one leg of its job's matrix, in any file.
 #[derive(Clone, Copy)]
 pub struct Use<'a> {
@@ -44,28 +47,43 @@ impl<'a> WorkflowView<'a> {
     /// The builds whose cache options can be judged: they build, with a builder that forgets its
     /// layers.
     pub fn judged(&self) -> impl Iterator<Item = &StepView<'a>> {
-        self.builds.iter().filter(|it| !it.build.dry && !matches!(it.builder(), Builder::Persistent(_)))
+        self.builds.iter().filter(|it| !it.build.dry && !matches!(it.builder, Builder::Persistent(_)))
     }
 
     /// The builds of the repository that use a location, in order of path and place.
-    pub fn users(&self, side: Side, location: &Location) -> Vec<Use<'a>> {
+    pub fn users(&self, side: Side, location: &Location) -> impl Iterator<Item = Use<'a>> {
+        self.references(side, location).filter_map(|it| of_reference(self.snapshot, it))
+    }
+
+    /// Whether a build of the repository uses a location, other than one of `own` of this file.
+    pub fn is_used(&self, side: Side, location: &Location, own: &[&StepView<'_>]) -> bool {
+        self.references(side, location).any(|it| !self.is_own(it, own))
+    }
+
+    fn references(&self, side: Side, location: &Location) -> impl Iterator<Item = &'a Reference> {
         let root = self.snapshot.root(&self.path);
-        let users = self.snapshot.links.locations.users(side, location).iter();
-        users.filter(|it| self.snapshot.root(&it.path) == root).filter_map(|it| of_reference(self.snapshot, it)).collect()
+        self.snapshot.links.locations.users(side, location).iter().filter(move |it| self.snapshot.root(&it.path) == root)
+    }
+
+    fn is_own(&self, reference: &Reference, own: &[&StepView<'_>]) -> bool {
+        *reference.path == *self.path && own.iter().any(|it| it.index == reference.build)
     }
 
     /// Whether something in the repository may use a location of this backend that cannot be told:
     /// an expression decides, or it is described in an action or in another repository.
     pub fn may_use(&self, side: Side, backend: Backend) -> bool {
         let root = self.snapshot.root(&self.path);
-        let unknown = [backend, Backend::Unknown].iter().any(|it| !self.users(side, &Location::Somewhere(*it)).is_empty());
+        let unknown = [backend, Backend::Unknown].iter().any(|it| self.is_used(side, &Location::Somewhere(*it), &[]));
         unknown || self.snapshot.links.locations.open().any(|it| self.snapshot.root(it) == root)
     }
 
-    /// Whether a build other than `own` reads one of the locations.
+    /// Whether a build other than `own` reads one of the locations and would have nothing to read
+    /// without them. One that writes there as well goes on with its own.
     pub fn is_read_elsewhere(&self, locations: &[Location], own: &[&StepView<'_>]) -> bool {
-        let is_own = |it: &Use<'_>| *it.path == self.path && own.iter().any(|own| own.index == it.index);
-        locations.iter().any(|it| self.users(Side::Import, it).iter().any(|it| !is_own(it)))
+        locations.iter().any(|location| {
+            let writers = self.snapshot.links.locations.users(Side::Export, location);
+            self.references(Side::Import, location).any(|it| !self.is_own(it, own) && writers.binary_search(it).is_err())
+        })
     }
 
     /// The file, to be edited.
@@ -117,6 +135,12 @@ impl<'a> WorkflowView<'a> {
         facts::name(facts::parent(facts::parent(&self.path))) == ".github"
     }
 
+    /// A scope for a build, named after its image. `None` for a file with more builds than one can
+    /// find names for.
+    pub fn scope_name(&self, build: &StepView<'_>) -> Option<String> {
+        (self.builds.len() <= MAX_BUILDS).then(|| self.workflow.scope_name(build.job, build.step))
+    }
+
     /// The text of a value as the file has it.
     pub fn written(&self, value: &Value) -> &str {
         value.span.of(&self.source)
@@ -153,11 +177,6 @@ impl<'a> WorkflowView<'a> {
 }
 
 impl<'a> StepView<'a> {
-    /// The builder that it uses.
-    pub fn builder(&self) -> Builder {
-        self.job.builder(self.step)
-    }
-
     /// The build in each leg.
     pub fn uses<'b>(&'b self, path: &'b Arc<str>) -> Vec<Use<'b>> {
         self.described.legs().into_iter().map(|(_, leg)| Use { path, index: self.index, described: self.described, leg }).collect()

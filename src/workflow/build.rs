@@ -255,7 +255,7 @@ pub(super) fn named_contexts(records: &[Passage]) -> Vec<(String, Value)> {
 /// What a context names.
 pub(super) fn context(place: &Passage) -> Context {
     let text = place.text();
-    if let Some(rest) = text.strip_prefix("{{defaultContext}}") {
+    if let Some(rest) = behind_default_context(text) {
         let folder = rest.strip_prefix(':').map(|it| place.slice(Span::new(text.len() - it.len(), text.len())));
         return Context::Git(folder.filter(|it| !it.is_empty()).map(|it| it.value()));
     }
@@ -265,6 +265,12 @@ pub(super) fn context(place: &Passage) -> Context {
         return Context::Git(folder.map(|it| place.slice(Span::new(it, text.len())).value()));
     }
     if is_remote(text) { Context::Foreign(value) } else { Context::Folder(workspace_relative(place).value()) }
+}
+
+/// What follows the action's template for this repository, in which spaces do not matter.
+fn behind_default_context(text: &str) -> Option<&str> {
+    let (name, rest) = text.strip_prefix("{{")?.split_once("}}")?;
+    (name.trim() == "defaultContext").then_some(rest)
 }
 
 /// Whether it is this repository's own address, at the commit that is built.
@@ -420,6 +426,7 @@ mod tests {
             ("context: ${{ inputs.dir }}", "folder ${{ inputs.dir }}"),
             ("context: '{{defaultContext}}'", "git "),
             ("context: '{{defaultContext}}:api'", "git api"),
+            ("context: '{{ defaultContext }}:api'", "git api"),
             ("context: https://github.com/o/r.git#main", "foreign https://github.com/o/r.git#main"),
             ("context: git@github.com:o/r.git", "foreign git@github.com:o/r.git"),
             ("context: https://github.com/${{ github.repository }}.git#${{ github.sha }}:api", "git api"),
