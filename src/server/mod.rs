@@ -108,16 +108,20 @@ impl Backend {
         tokio::spawn(publish::index(self.shared.clone(), folders));
     }
 
-    /// What is found in an open document, on a thread of its own.
-    async fn examined<R: Send + 'static>(&self, uri: &Uri, then: impl FnOnce(&View, Arc<str>, Vec<Diagnostic>) -> R + Send + 'static) -> Option<R> {
+    /// What is found in an open document, on a thread of its own; `whole` waits for all that the
+    /// rules ask of the disk.
+    async fn examined<R: Send + 'static>(
+        &self,
+        uri: &Uri,
+        whole: bool,
+        then: impl FnOnce(&View, Arc<str>, Vec<Diagnostic>) -> R + Send + 'static,
+    ) -> Option<R> {
         let path: Arc<str> = convert::path(uri).into();
         if !self.shared.with(|it| it.host.snapshot().file(&path).is_some_and(|it| it.kind.is_checked() && it.version.is_some())) {
             return None;
         }
         let done = work(&self.shared, move |shared| {
-            // A client that asks for diagnostics once, and cannot be told to ask again, waits for all.
-            let wait = shared.with(|it| it.client.pulls && !it.client.refreshes);
-            let (view, outcome, folders) = shared.examine(wait, |_| vec![path.clone()]);
+            let (view, outcome, folders) = shared.examine(whole, |_| vec![path.clone()]);
             (then(&view, path, outcome.diagnostics), folders)
         });
         let (res, folders) = done.await?;
@@ -276,7 +280,7 @@ impl LanguageServer for Backend {
             let converter = view.converter();
             found.iter().filter(|it| it.at.path == path).map(|it| converter.diagnostic(it)).collect::<Vec<_>>()
         };
-        let items = self.examined(&params.text_document.uri, convert).await.unwrap_or_default();
+        let items = self.examined(&params.text_document.uri, false, convert).await.unwrap_or_default();
         let result_id = result_id(&items);
         let report = if params.previous_result_id.as_ref() == Some(&result_id) {
             let unchanged_document_diagnostic_report = UnchangedDocumentDiagnosticReport { result_id };
@@ -291,13 +295,13 @@ impl LanguageServer for Backend {
     async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
         let (range, only) = (params.range, params.context.only);
         let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| actions::actions(view, &found, &actions::Request { path, range, only });
-        Ok(self.examined(&params.text_document.uri, make).await)
+        Ok(self.examined(&params.text_document.uri, true, make).await)
     }
 
     async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
         let place = params.text_document_position_params;
         let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| hover(view, &path, &found, place.position);
-        Ok(self.examined(&place.text_document.uri, make).await.flatten())
+        Ok(self.examined(&place.text_document.uri, false, make).await.flatten())
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn publish(shared: Arc<Shared>) {
             faults = new_faults;
         }
         if view.client.pulls {
-            refresh(&shared, &view, &published, &reports);
+            refresh(&shared, &published, &reports);
         } else {
             send(&shared, &published, &reports).await;
         }
@@ -122,10 +122,10 @@ async fn send(shared: &Shared, published: &Reports, reports: &Reports) {
 
 /// Tells a client that asks by itself to ask again, if documents that did not change have other
 /// diagnostics now.
-fn refresh(shared: &Arc<Shared>, view: &View, published: &Reports, reports: &Reports) {
+fn refresh(shared: &Arc<Shared>, published: &Reports, reports: &Reports) {
     let same_text = |a: &Report, b: &Report| (a.version, a.opened) == (b.version, b.opened);
     let other = |(path, new): (&Arc<str>, &Report)| published.get(path).is_some_and(|old| same_text(old, new) && old.diagnostics != new.diagnostics);
-    if view.client.refreshes && reports.iter().any(other) {
+    if reports.iter().any(other) {
         let shared = shared.clone();
         // Awaited here, an answer that does not come would stop the loop.
         tokio::spawn(async move { timeout(PATIENCE, shared.client.workspace_diagnostic_refresh()).await });

@@ -24,10 +24,10 @@ const ROUNDS: usize = 8;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Abilities {
     pub encoding: Encoding,
-    /// It asks for diagnostics, so that none are sent unasked.
+    /// It asks for diagnostics, so that none are sent unasked, and can be told to ask again: an edit
+    /// of one file changes what is found in others, which a client that only asks for the file it
+    /// edits would not see.
     pub pulls: bool,
-    /// It can be told to ask again.
-    pub refreshes: bool,
     /// It shows other places of a diagnostic.
     pub related: bool,
     /// It takes edits for a certain version of a document.
@@ -50,10 +50,10 @@ impl Abilities {
         let document = it.text_document.clone().unwrap_or_default();
         let edit = workspace.workspace_edit.unwrap_or_default();
         let versioned_edits = edit.document_changes == Some(true);
+        let refreshes = workspace.diagnostics.is_some_and(|it| it.refresh_support == Some(true));
         Abilities {
             encoding: Encoding::choose(it.general.as_ref().and_then(|it| it.position_encodings.as_deref())),
-            pulls: document.diagnostic.is_some(),
-            refreshes: workspace.diagnostics.is_some_and(|it| it.refresh_support == Some(true)),
+            pulls: document.diagnostic.is_some() && refreshes,
             related: document.publish_diagnostics.is_some_and(|it| it.related_information == Some(true)),
             versioned_edits,
             creates_files: versioned_edits && edit.resource_operations.is_some_and(|it| it.contains(&ResourceOperationKind::Create)),

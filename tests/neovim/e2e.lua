@@ -16,8 +16,9 @@ local function fail(text)
   vim.cmd('cquit 1')
 end
 
+-- Each file in a window of its own: Neovim asks for the diagnostics of the files that are seen.
 local function open(path)
-  vim.cmd.edit(vim.fn.fnameescape(project .. '/' .. path))
+  vim.cmd.split(vim.fn.fnameescape(project .. '/' .. path))
   return vim.api.nvim_get_current_buf()
 end
 
@@ -26,7 +27,7 @@ local function text_of(buffer)
 end
 
 local function show(buffer)
-  vim.api.nvim_set_current_buf(buffer)
+  vim.api.nvim_set_current_win(vim.fn.bufwinid(buffer))
 end
 
 local function name_of(buffer)
