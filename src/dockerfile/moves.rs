@@ -5,11 +5,13 @@
 //! row of such swaps. [`Move`] has a private field and is made here only: whoever holds one has the
 //! proof.
 
+use super::key::copy_volatility;
 use super::plan::Plan;
 use super::{Kind, clean_source, is_glob, line_start};
 use crate::edit::{Edit, EditSet, Span};
 use crate::effects::{Conflict, Place};
 use crate::facts;
+use crate::volatility::Volatility;
 use std::collections::BTreeMap;
 
 /// A reordering that is proven to leave the image's files and configuration as they are.
@@ -108,16 +110,23 @@ impl Plan<'_> {
                     }
                 }
                 Crossing::Join(refusal) if index == copy => return Err(refusal),
-                Crossing::Join(refusal) => {
-                    if self.steps[index].obstacle.is_some() || matches!(self.steps[index].instruction.kind, Kind::Onbuild | Kind::Unknown) {
-                        return Err(refusal);
-                    }
-                    group.push(index);
-                }
+                // Nothing is won by moving what changes as often as the copy that is crossed.
+                Crossing::Join(refusal) if !self.may_join(index) => return Err(refusal),
+                Crossing::Join(_) => group.push(index),
             }
         }
         group.reverse();
         self.write_hoist(source, copy, &group, &carried)
+    }
+
+    /// Whether an instruction may move along with one that depends on it.
+    fn may_join(&self, index: usize) -> bool {
+        let step = &self.steps[index];
+        match &step.instruction.kind {
+            Kind::Copy(copy) => copy_volatility(&self.context, copy) < Volatility::Often,
+            Kind::Onbuild | Kind::Unknown => false,
+            _ => step.obstacle.is_none(),
+        }
     }
 
     /// Instructions of several stages are one chain only if nobody else starts from, or looks

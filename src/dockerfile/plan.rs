@@ -200,6 +200,8 @@ impl<'a> Plan<'a> {
         let step = &mut self.steps[index];
         step.installs = understood.installs;
         step.cost = understood.cost;
+        // Flags are expanded by the builder.
+        let expanded = step.instruction.expansions.iter().map(|it| Place::Env(it.name.clone()));
         match understood.footprint {
             Ok((effects, needs)) => {
                 step.effects = effects;
@@ -210,6 +212,7 @@ impl<'a> Plan<'a> {
                 step.obstacle = Some(obstacle);
             }
         }
+        step.effects.reads.extend(expanded);
     }
 
     /// What an instruction other than RUN reads and writes.

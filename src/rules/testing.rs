@@ -8,10 +8,13 @@
 use super::{ALL, Rule, run};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Fix, Safety};
+use crate::dockerfile::plan::Step;
 use crate::edit::Span;
+use crate::effects::{Conflict, Place};
 use crate::facts::{self, Entry, Text, Tree, Want};
 use crate::snapshot::{Host, Snapshot};
 use crate::text::Document;
+use crate::view::View;
 use std::collections::BTreeMap;
 
 const ROOT: &str = "/w";
@@ -252,6 +255,9 @@ fn check_one_fix(files: &Files, found: &[Diagnostic], diagnostic: &Diagnostic, f
         let errors = fresh.tree().is_some_and(|it| it.root_node().has_error());
         assert!(!errors || tree.root_node().has_error(), "{:?} breaks the syntax:\n{}", fix.title(), fixed[&*edits.path]);
     }
+    if fix.safety() == Safety::Safe {
+        check_order(files, &fixed, fix);
+    }
     let after = all(&fixed);
     let still = of(&after, rule_of(diagnostic)).iter().filter(|it| it.message == diagnostic.message && it.at.path == diagnostic.at.path).count();
     let before = of(found, rule_of(diagnostic)).iter().filter(|it| it.message == diagnostic.message && it.at.path == diagnostic.at.path).count();
@@ -259,6 +265,32 @@ fn check_one_fix(files: &Files, found: &[Diagnostic], diagnostic: &Diagnostic, f
     for it in &after {
         let known = found.iter().any(|old| old.rule == it.rule && old.at.path == it.at.path);
         assert!(known, "{:?} brings a new finding: {} {:?}", fix.title(), it.rule, it.message);
+    }
+}
+
+/// Of any two instructions that conflict, the one that came first still does, unless all it did for
+/// the other was to bring a file that something else brings now.
+#[track_caller]
+fn check_order(files: &Files, fixed: &Files, fix: &Fix) {
+    let (before, after) = (snapshot(files), snapshot(fixed));
+    for path in fix.files().iter().map(|it| &it.path) {
+        let (Some(View::Dockerfile(old)), Some(View::Dockerfile(new))) =
+            (View::new(&before, path, &Config::default()), View::new(&after, path, &Config::default()))
+        else {
+            continue;
+        };
+        for (old, new) in old.plans().zip(new.plans()) {
+            let text = |snapshot: &Snapshot, step: &Step<'_>| snapshot.file(path).map_or_else(String::new, |it| step.instruction.span.of(it.text()).to_owned());
+            let place = |step: &Step<'_>| new.steps.iter().position(|it| text(&after, it) == text(&before, step));
+            for (first, earlier) in old.steps.iter().enumerate() {
+                for later in &old.steps[first + 1..] {
+                    let (Some(a), Some(b)) = (place(earlier), place(later)) else { continue };
+                    let brought = |it: &Conflict| matches!(it, Conflict::Needs(Place::File(file)) if new.provider(file, b).is_some());
+                    let kept = a < b || earlier.effects.conflicts(&later.effects).iter().all(brought);
+                    assert!(kept, "{:?} changes the order of {:?} and {:?}", fix.title(), text(&before, earlier), text(&before, later));
+                }
+            }
+        }
     }
 }
 
