@@ -8,6 +8,7 @@ use crate::facts::{self, Entry, Text, Want};
 use crate::file::{File, Kind, Model, panic_message};
 use crate::rules;
 use crate::snapshot::{Host, Snapshot};
+use crate::view::View;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -75,6 +76,14 @@ pub fn check(snapshot: &Snapshot, configs: &Configs, path: &str) -> (Result<Vec<
     let found = catch_unwind(AssertUnwindSafe(|| diagnose(&snapshot, configs, path)));
     let found = found.map_err(|it| Fault { path: path.into(), message: panic_message(&*it) });
     (found, snapshot.facts.take_wanted())
+}
+
+/// What checking a file is sure to ask of the disk, whatever its rules ask besides.
+pub fn ask(snapshot: &Snapshot, configs: &Configs, path: &str) -> Vec<Want> {
+    let snapshot = snapshot.apart();
+    // The check itself tells of a panic.
+    let _ = catch_unwind(AssertUnwindSafe(|| View::ask(&snapshot, path, &configs.of(&snapshot, path))));
+    snapshot.facts.take_wanted()
 }
 
 fn diagnose(snapshot: &Snapshot, configs: &Configs, path: &str) -> Vec<Diagnostic> {

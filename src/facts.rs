@@ -50,6 +50,25 @@ pub struct Tree {
     pub exists: bool,
 }
 
+impl Tree {
+    /// Whether it shows that nothing stands at `path`: the folder that would hold it is listed
+    /// without it.
+    pub fn lacks(&self, path: &str) -> bool {
+        let is_listed = |it: &str| it == "/" || self.entries.get(&it[1..]) == Some(&Entry::Folder);
+        self.exists && !self.truncated && !self.entries.contains_key(path) && is_listed(parent(&join("/", path)))
+    }
+
+    /// What is below one of its folders; `None` where that is not sure to be all.
+    pub fn below(&self, folder: &str) -> Option<Tree> {
+        if self.truncated || self.entries.get(folder) != Some(&Entry::Folder) {
+            return None;
+        }
+        let prefix = format!("{folder}/");
+        let inside = self.entries.range(prefix.clone()..).take_while(|(it, _)| it.starts_with(&prefix));
+        Some(Tree { entries: inside.map(|(it, entry)| (it[prefix.len()..].to_owned(), *entry)).collect(), truncated: false, exists: true })
+    }
+}
+
 /// Facts from disk, as a snapshot holds them.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -61,7 +80,7 @@ pub struct Facts {
 impl Facts {
     /// The text of `path`; `None` where it is not known yet.
     pub fn text(&self, path: &str) -> Option<&Text> {
-        let res = self.texts.get(path);
+        let res = self.texts.get(path).or_else(|| self.is_absent(path).then_some(&Text::Missing));
         if res.is_none() {
             self.want(Want::Text(path.to_owned()));
         }
@@ -80,6 +99,23 @@ impl Facts {
             self.want(Want::Tree(folder.to_owned()));
         }
         res
+    }
+
+    /// Whether a listing of a folder above `path` shows that nothing stands there.
+    fn is_absent(&self, path: &str) -> bool {
+        let mut folder = path;
+        while folder != "/" {
+            folder = parent(folder);
+            if let (Some(tree), Some(inside)) = (self.trees.get(folder), relative(path, folder)) {
+                return tree.lacks(inside);
+            }
+        }
+        false
+    }
+
+    /// The files below `folder`, if they are known; asking this way makes nothing wanted.
+    pub fn peek_tree(&self, folder: &str) -> Option<&Arc<Tree>> {
+        self.trees.get(folder)
     }
 
     /// The same facts with a list of wants of its own, so that one can tell who asked.
@@ -217,6 +253,33 @@ mod tests {
         facts.forget("/a/x/y");
         assert!(facts.tree("/a").is_none());
         assert!(facts.tree("/b").is_some());
+    }
+
+    #[test]
+    fn what_a_listing_lacks_is_not_asked_for() {
+        let mut facts = Facts::default();
+        let entries = [("a", Entry::Folder), ("a/x", Entry::File), ("b", Entry::Unlisted), ("l", Entry::Link), ("f", Entry::File)];
+        let entries = entries.map(|(path, entry)| (path.to_owned(), entry)).into();
+        facts.set_tree("/r", Tree { entries, truncated: false, exists: true });
+        for path in ["/r/y", "/r/a/y"] {
+            assert_eq!(facts.text(path), Some(&Text::Missing), "{path}");
+        }
+        for path in ["/r/a/x", "/r/b/y", "/r/l/y", "/r/f/y", "/r/c/y", "/r", "/s"] {
+            assert_eq!(facts.text(path), None, "{path}");
+        }
+        facts.set_tree("/r", Tree { truncated: true, exists: true, ..Tree::default() });
+        assert_eq!(facts.text("/r/y"), None);
+    }
+
+    #[test]
+    fn a_tree_has_the_trees_of_its_folders() {
+        let entries =
+            [("a", Entry::Folder), ("a-b", Entry::File), ("a/x", Entry::File), ("a/y", Entry::Folder), ("a/y/z", Entry::Link), ("b", Entry::Unlisted)];
+        let tree = Tree { entries: entries.map(|(path, entry)| (path.to_owned(), entry)).into(), truncated: false, exists: true };
+        let below = tree.below("a").unwrap();
+        assert_eq!(below.entries.keys().collect::<Vec<_>>(), ["x", "y", "y/z"]);
+        assert_eq!((tree.below("b"), tree.below("c"), tree.below("a-b")), (None, None, None));
+        assert_eq!(Tree { truncated: true, ..tree }.below("a"), None);
     }
 
     #[test]

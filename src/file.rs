@@ -194,7 +194,7 @@ impl Model {
 pub struct File {
     /// What it is.
     pub kind: Kind,
-    /// Text and tree.
+    /// Text and tree; only a file of the editor, whose text is edited, keeps its tree.
     pub document: Document,
     /// The editor's version of it: the editor owns the file, and the disk may not replace it.
     pub version: Option<i32>,
@@ -219,6 +219,7 @@ impl File {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
+        let document = if version.is_some() { document } else { document.without_tree() };
         File { kind, document, version, model, fault, text: OnceLock::new() }
     }
 

@@ -3,6 +3,7 @@
 use crate::edit::{Edit, EditSet, Span};
 use ropey::Rope;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
 use tree_sitter::{InputEdit, Parser, Point, Tree};
 use tree_sitter_language::LanguageFn;
@@ -28,6 +29,15 @@ impl Language {
             Language::Dockerfile => unsafe { LanguageFn::from_raw(tree_sitter_dockerfile) }.into(),
             Language::Yaml => tree_sitter_yaml::LANGUAGE.into(),
         }
+    }
+
+    /// Calls with a parser of the language. Each thread has one, which keeps the memory of its
+    /// last parse for the next.
+    fn with_parser<R>(self, parse: impl FnOnce(&mut Parser) -> R) -> R {
+        thread_local! {
+            static PARSERS: [RefCell<Parser>; 2] = [Language::Dockerfile, Language::Yaml].map(|it| RefCell::new(it.parser()));
+        }
+        PARSERS.with(|it| parse(&mut it[self as usize].borrow_mut()))
     }
 
     fn parser(self) -> Parser {
@@ -78,6 +88,12 @@ impl Document {
     /// The whole text, borrowed where it is in one piece.
     pub fn source(&self) -> Cow<'_, str> {
         Cow::from(&self.text)
+    }
+
+    /// The same text without its tree, which takes many times the memory: for a text that nobody
+    /// edits.
+    pub fn without_tree(self) -> Document {
+        Document { tree: None, ..self }
     }
 
     /// Length in bytes.
@@ -213,7 +229,7 @@ fn parse(language: Language, text: &Rope, old: Option<&Tree>) -> Option<Tree> {
         &chunk[offset - start..chunk.len().min(visible_end - start)]
     };
     // What is hidden may change with lines far from an edit, which an old tree knows nothing of.
-    language.parser().parse_with_options(&mut read, old.filter(|_| hidden.is_empty()), None)
+    language.with_parser(|it| it.parse_with_options(&mut read, old.filter(|_| hidden.is_empty()), None))
 }
 
 /// Text inside a scalar; an error anywhere else, so that nobody takes the rest for the whole.

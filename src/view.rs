@@ -13,6 +13,7 @@ use crate::dockerfile::ignore;
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Base, Dockerfile, Kind, clean_source, is_glob, is_remote};
+use crate::ecosystem;
 use crate::edit::{EditSet, Span};
 use crate::facts::{self, Text};
 use crate::file::{File, Model};
@@ -103,6 +104,22 @@ impl<'a> View<'a> {
             Model::Dockerfile(dockerfile) => Some(View::Dockerfile(DockerfileView::new(snapshot, path, file, dockerfile, config))),
             Model::Workflow(workflow) => Some(View::Workflow(WorkflowView::new(snapshot, path, file, &workflow.syntax, &workflow.model))),
             Model::Compose(_) | Model::Bake(_) | Model::Other => None,
+        }
+    }
+
+    /// Asks the disk for what the view of a file is made of, without making it.
+    pub fn ask(snapshot: &Snapshot, path: &str, config: &Config) {
+        let Some(file) = snapshot.file(path) else { return };
+        match &file.model {
+            Model::Dockerfile(dockerfile) => drop(contexts(snapshot, path, dockerfile, &callers(snapshot, path), config)),
+            Model::Workflow(_) => {
+                let builds = file.builds();
+                let places = builds.iter().flat_map(|it| it.legs().into_iter().map(|(_, leg)| links::place(it.build, path, leg)));
+                for dockerfile in places.filter_map(|it| it.dockerfile).filter(|it| snapshot.file(it).is_none()) {
+                    snapshot.facts.text(&dockerfile);
+                }
+            }
+            Model::Compose(_) | Model::Bake(_) | Model::Other => {}
         }
     }
 
@@ -342,7 +359,7 @@ fn guess(snapshot: &Snapshot, path: &str, dockerfile: &Dockerfile) -> Vec<(Strin
 }
 
 fn has_manifest(snapshot: &Snapshot, folder: &str) -> bool {
-    snapshot.facts.tree(folder).is_some_and(|tree| tree.entries.keys().any(|it| crate::ecosystem::is_manifest(it)))
+    snapshot.facts.tree(folder).is_some_and(|tree| ecosystem::manifests().any(|it| tree.entries.contains_key(it)))
 }
 
 fn with_folder<'a>(snapshot: &'a Snapshot, base: Context<'a>, path: &str, folder: String, git: bool) -> Context<'a> {

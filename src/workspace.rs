@@ -11,7 +11,7 @@ use crate::check::{self, Outcome};
 use crate::config::Configs;
 use crate::facts::{self, Entry, Text, Tree, Want};
 use crate::file::Kind;
-use crate::snapshot::Host;
+use crate::snapshot::{Host, Snapshot};
 use ignore::{WalkBuilder, WalkState};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -180,23 +180,46 @@ impl Repositories {
     }
 }
 
-/// The folders that may be read and written, links in their own paths resolved.
-#[derive(Debug, Clone)]
-pub struct Roots(Vec<PathBuf>);
+/// The folders that may be read and written, links in their own paths resolved. Made for one
+/// batch of reading: what paths resolve to is remembered.
+#[derive(Debug)]
+pub struct Roots {
+    real: Vec<PathBuf>,
+    /// What folders resolve to: most of what is read stands in few of them.
+    folders: Mutex<HashMap<String, Option<PathBuf>>>,
+}
 
 impl Roots {
     /// Those of the folders that exist.
     pub fn of(folders: &[String]) -> Roots {
-        Roots(folders.iter().filter_map(|it| to_system(it).canonicalize().ok()).collect())
+        Roots { real: folders.iter().filter_map(|it| to_system(it).canonicalize().ok()).collect(), folders: Mutex::default() }
     }
 
-    /// The resolved path, if it lies inside one of the roots.
-    fn resolve(&self, path: &str) -> Result<PathBuf, Cause> {
+    /// The resolved path and what stands there, if it lies inside one of the roots.
+    fn resolve(&self, path: &str) -> Result<(PathBuf, fs::Metadata), Cause> {
         if is_virtual(path) {
             return Err(Cause::Outside);
         }
-        let real = to_system(path).canonicalize().map_err(Cause::Io)?;
-        if self.0.iter().any(|root| real.starts_with(root)) { Ok(real) } else { Err(Cause::Outside) }
+        let mut real = match self.folder(facts::parent(path)) {
+            Some(folder) => folder.join(facts::name(path)),
+            None => to_system(path),
+        };
+        let mut metadata = real.symlink_metadata().map_err(Cause::Io)?;
+        if metadata.is_symlink() {
+            real = real.canonicalize().map_err(Cause::Io)?;
+            metadata = real.metadata().map_err(Cause::Io)?;
+        }
+        if self.real.iter().any(|root| real.starts_with(root)) { Ok((real, metadata)) } else { Err(Cause::Outside) }
+    }
+
+    fn folder(&self, folder: &str) -> Option<PathBuf> {
+        let mut known = self.folders.lock().unwrap_or_else(|it| it.into_inner());
+        if let Some(it) = known.get(folder) {
+            return it.clone();
+        }
+        let real = to_system(folder).canonicalize().ok();
+        known.insert(folder.to_owned(), real.clone());
+        real
     }
 }
 
@@ -209,9 +232,8 @@ pub fn read(path: &str, roots: &Roots) -> Result<String, Error> {
 }
 
 fn read_resolved(path: &str, roots: &Roots) -> Result<String, Cause> {
-    let real = roots.resolve(path)?;
-    // Opening a pipe or a device could wait for ever: ask first.
-    let metadata = real.metadata().map_err(Cause::Io)?;
+    let (real, metadata) = roots.resolve(path)?;
+    // Opening a pipe or a device could wait for ever.
     if !metadata.is_file() {
         return Err(Cause::NotAFile);
     }
@@ -245,7 +267,7 @@ fn is_absence(err: &io::Error) -> bool {
 /// there is too much.
 pub fn tree(folder: &str, roots: &Roots) -> Tree {
     let real = match roots.resolve(folder) {
-        Ok(real) if real.is_dir() => real,
+        Ok((real, metadata)) if metadata.is_dir() => real,
         Err(Cause::Io(err)) if is_absence(&err) => return Tree::default(),
         // There is something that may not be looked at.
         _ => return Tree { truncated: true, exists: true, ..Tree::default() },
@@ -408,6 +430,7 @@ pub fn builds_in(folders: &BTreeSet<String>) -> Vec<String> {
 /// Checks files on all cores, and reads what rules ask for until they ask for nothing new. `done` is
 /// called with the number of files that were checked for the first time.
 pub fn settle(host: &mut Host, configs: &Configs, paths: &[Arc<str>], done: &(dyn Fn(usize) + Sync)) -> Outcome {
+    prepare(host, configs, paths);
     let mut found: Vec<_> = paths.iter().map(|_| Ok(Vec::new())).collect();
     let mut todo: Vec<usize> = (0..paths.len()).collect();
     let checked = AtomicUsize::new(0);
@@ -421,7 +444,6 @@ pub fn settle(host: &mut Host, configs: &Configs, paths: &[Arc<str>], done: &(dy
             (index, found, wanted)
         };
         let results: Vec<_> = on_all_cores(&todo, |it| check(*it));
-        let roots = Roots::of(snapshot.roots());
         // What is learned is written into the facts in place, if nobody else holds them.
         drop(snapshot);
         let mut wanted = BTreeSet::new();
@@ -436,19 +458,72 @@ pub fn settle(host: &mut Host, configs: &Configs, paths: &[Arc<str>], done: &(dy
         if wanted.is_empty() {
             break;
         }
-        let wanted: Vec<Want> = wanted.into_iter().collect();
-        let answers = on_all_cores(&wanted, |it| answer(it, &roots));
-        let mut new_files = false;
-        for answer in answers {
-            new_files |= learn(host, answer);
-        }
-        if new_files {
+        if find_answers(host, wanted) {
             todo = (0..paths.len()).collect();
         }
     }
     let mut outcome = Outcome::default();
     found.into_iter().for_each(|it| outcome.add(it));
     outcome.sorted()
+}
+
+/// Reads what all rules need, before they look in vain: the configuration, the contexts, the
+/// Dockerfiles of builds.
+fn prepare(host: &mut Host, configs: &Configs, paths: &[Arc<str>]) {
+    for _ in 0..ROUNDS {
+        let snapshot = host.snapshot();
+        let wanted: BTreeSet<Want> = on_all_cores(paths, |it| check::ask(&snapshot, configs, it)).into_iter().flatten().collect();
+        drop(snapshot);
+        if wanted.is_empty() {
+            break;
+        }
+        find_answers(host, wanted);
+    }
+}
+
+/// Reads what is wanted, on all cores. Says whether a file of ours was made of it or went away.
+fn find_answers(host: &mut Host, wanted: BTreeSet<Want>) -> bool {
+    let roots = Roots::of(host.snapshot().roots());
+    let (inner, outer): (Vec<Want>, Vec<Want>) = wanted.iter().cloned().partition(|it| matches!(it, Want::Tree(folder) if is_below_another(folder, &wanted)));
+    let mut new_files = false;
+    for answer in on_all_cores(&outer, |it| answer(it, &roots)) {
+        new_files |= learn(host, answer);
+    }
+    // The tree of a folder is a part of the tree of the folder above it.
+    let snapshot = host.snapshot();
+    let answers = on_all_cores(&inner, |it| match it {
+        Want::Tree(folder) => part_of_tree(&snapshot, folder).map_or_else(|| answer(it, &roots), |tree| Answer::Tree(folder.clone(), tree)),
+        Want::Text(_) => answer(it, &roots),
+    });
+    drop(snapshot);
+    for answer in answers {
+        new_files |= learn(host, answer);
+    }
+    new_files
+}
+
+/// Whether the tree of a folder above `folder` is wanted too.
+fn is_below_another(folder: &str, wanted: &BTreeSet<Want>) -> bool {
+    let mut above = folder;
+    while above != "/" {
+        above = facts::parent(above);
+        if wanted.contains(&Want::Tree(above.to_owned())) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The tree of a folder, from the innermost known tree above it.
+fn part_of_tree(snapshot: &Snapshot, folder: &str) -> Option<Tree> {
+    let mut above = folder;
+    while above != "/" {
+        above = facts::parent(above);
+        if let Some(tree) = snapshot.facts.peek_tree(above) {
+            return tree.below(facts::relative(folder, above)?);
+        }
+    }
+    None
 }
 
 /// Maps on all cores where there is work for them: a pool of threads costs more than a few files.
@@ -470,18 +545,18 @@ pub fn write(path: &str, before: Option<&str>, after: &str, roots: &Roots) -> Re
 }
 
 fn replace(path: &str, before: &str, after: &str, roots: &Roots) -> Result<(), Cause> {
-    let real = roots.resolve(path)?;
+    let (real, metadata) = roots.resolve(path)?;
     if read_resolved(path, roots)? != before {
         return Err(Cause::Changed);
     }
     let file = temporary(&real, after)?;
-    fs::set_permissions(file.path(), real.metadata().map_err(Cause::Io)?.permissions()).map_err(Cause::Io)?;
+    fs::set_permissions(file.path(), metadata.permissions()).map_err(Cause::Io)?;
     file.persist(&real).map_err(|it| Cause::Io(it.error))?;
     Ok(())
 }
 
 fn create(path: &str, text: &str, roots: &Roots) -> Result<(), Cause> {
-    let folder = roots.resolve(facts::parent(path))?;
+    let (folder, _) = roots.resolve(facts::parent(path))?;
     let real = folder.join(facts::name(path));
     let file = temporary(&real, text)?;
     shared_with_the_group(file.path()).map_err(Cause::Io)?;

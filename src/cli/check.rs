@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,7 +90,8 @@ pub fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Status, E
         return Err(Error::Usage("`--unsafe-fixes` says what `--fix` or `--diff` may do; give one of them too".into()));
     }
     let configs = configs(arguments, console)?;
-    let mut job = Job::new(arguments, console)?;
+    // The program ends with the command: to free thousands of files one by one would be for nothing.
+    let mut job = ManuallyDrop::new(Job::new(arguments, console)?);
     let (outcome, fixed) = job.check(arguments, &configs, console.progress);
     let mut failed = job.say_errors(console.messages)?;
     for fault in &outcome.faults {

@@ -181,6 +181,8 @@ pub struct Run {
     pub shell_form: bool,
     /// The simple commands of the shell form; of the exec form, its one command.
     pub script: crate::shell::Script,
+    /// What these commands are.
+    pub reading: crate::ecosystem::Reading,
     /// `--mount` flags.
     pub mounts: Vec<Mount>,
     /// A flag that changes what the command can do (`--security`, `--device`, an unknown one), so
@@ -539,7 +541,8 @@ fn lower_run(text: &str, instruction: &syntax::Instruction) -> Run {
         _ if shell_form => crate::shell::parse(&command.text),
         _ => crate::shell::Script { commands: Vec::new(), opaque: Some((Span::new(0, command.text.len()), "a script of its own")) },
     };
-    Run { command, shell_form, script, mounts, special, heredoc: whole_heredoc.is_none() && !instruction.heredocs.is_empty() }
+    let reading = crate::ecosystem::read(&script);
+    Run { command, shell_form, script, reading, mounts, special, heredoc: whole_heredoc.is_none() && !instruction.heredocs.is_empty() }
 }
 
 /// The one command of an exec form; no shell reads it, so that every word is literal.

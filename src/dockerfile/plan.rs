@@ -13,6 +13,7 @@ use crate::effects::{Effects, Place};
 use crate::facts::{self, Entry};
 use crate::syntax::dockerfile::{self as syntax, Quotes, Variable};
 use crate::volatility::Cost;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Plan<'a> {
     pub steps: Vec<Step<'a>>,
     /// What counts as known.
     trust: Trust,
+    /// The variables that the chain sets, in order.
+    names: Vec<&'a str>,
 }
 
 /// What counts as known of a stage.
@@ -55,7 +58,7 @@ pub struct Step<'a> {
     /// Why its effects are anything.
     pub obstacle: Option<Obstacle>,
     /// The commands of a RUN that are package managers.
-    pub installs: Vec<ecosystem::Step>,
+    pub installs: &'a [ecosystem::Step],
     /// What it cannot do without and a copy has to bring.
     pub needs: Needs,
     /// What running it again costs.
@@ -152,12 +155,13 @@ impl<'a> Plan<'a> {
                 state: std::mem::replace(&mut state, next),
                 effects: Effects::default(),
                 obstacle: None,
-                installs: Vec::new(),
+                installs: &[],
                 needs: Needs::default(),
                 cost: Cost::Metadata,
             });
         }
-        let mut plan = Plan { dockerfile, context, stage, steps, trust };
+        let names = names(&steps);
+        let mut plan = Plan { dockerfile, context, stage, steps, trust, names };
         // Commands first: what they write decides which holes of a copied folder matter.
         for index in 0..plan.steps.len() {
             if let Kind::Run(run) = &plan.steps[index].instruction.kind {
@@ -194,15 +198,15 @@ impl<'a> Plan<'a> {
         res
     }
 
-    fn run(&mut self, index: usize, run: &Run) {
-        let understood = self.understand(index, run);
+    fn run(&mut self, index: usize, run: &'a Run) {
+        let footprint = self.footprint(index, run);
         let quiet = self.reads_of_quiet(index, run);
         let step = &mut self.steps[index];
-        step.installs = understood.installs;
-        step.cost = understood.cost;
+        step.installs = &run.reading.steps;
+        step.cost = run.reading.cost;
         // Flags are expanded by the builder.
         let expanded = step.instruction.expansions.iter().map(|it| Place::Env(it.name.clone()));
-        match understood.footprint {
+        match footprint {
             Ok((effects, needs)) => {
                 step.effects = effects;
                 step.needs = needs;
@@ -507,17 +511,22 @@ fn after(dockerfile: &Dockerfile, context: &Context<'_>, state: &State, instruct
     res
 }
 
+/// The variables that the steps set, each once.
+fn names<'a>(steps: &[Step<'a>]) -> Vec<&'a str> {
+    let set = steps.iter().flat_map(|it| match &it.instruction.kind {
+        Kind::Env(variables) | Kind::Arg(variables) => variables.as_slice(),
+        _ => &[],
+    });
+    let mut res: Vec<&str> = set.map(|it| it.name.as_str()).collect();
+    res.sort_unstable();
+    res.dedup();
+    res
+}
+
 /// Whether `text` has `word` as a word of its own.
 pub fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part))
-}
-
-/// What is understood of a RUN.
-struct Understood {
-    installs: Vec<ecosystem::Step>,
-    cost: Cost,
-    footprint: Result<(Effects, Needs), Obstacle>,
 }
 
 /// What a RUN cannot do without, as paths of the image.
@@ -530,18 +539,6 @@ pub struct Needs {
 }
 
 impl Plan<'_> {
-    fn understand(&self, index: usize, run: &Run) -> Understood {
-        let known: Vec<Option<ecosystem::Step>> = run.script.commands.iter().map(ecosystem::recognise).collect();
-        let opaque = run.script.opaque.is_some() || known.iter().any(Option::is_none) || run.script.commands.is_empty();
-        let cost = if opaque { Cost::Compile } else { known.iter().flatten().map(|it| it.cost).max().unwrap_or(Cost::Compile) };
-        let footprint = self.footprint(index, run);
-        let installs = match ecosystem::understand(&run.script) {
-            Ok(steps) => steps,
-            Err(_) => known.into_iter().flatten().collect(),
-        };
-        Understood { installs, cost, footprint }
-    }
-
     fn footprint(&self, index: usize, run: &Run) -> Result<(Effects, Needs), Obstacle> {
         let state = &self.steps[index].state;
         let whole = Span::new(0, run.command.text.len());
@@ -555,8 +552,13 @@ impl Plan<'_> {
         if run.mounts.iter().any(|it| it.has("rw") || it.has("readwrite") || (it.kind() == "bind" && !it.binds_context())) {
             return Err(obstacle("this mounts another stage, or writes to a mount"));
         }
-        let mut steps = ecosystem::understand(&run.script)?;
-        steps.iter_mut().for_each(|it| it.frozen |= self.trust == Trust::Usual);
+        if let Some(obstacle) = &run.reading.obstacle {
+            return Err(obstacle.clone());
+        }
+        let mut steps = Cow::from(&run.reading.steps);
+        if self.trust == Trust::Usual {
+            steps.to_mut().iter_mut().for_each(|it| it.frozen = true);
+        }
         let anywhere = steps.iter().all(ecosystem::Step::works_anywhere);
         let Some(directory) = state.directory.clone().or_else(|| anywhere.then(|| "/".to_owned())) else {
             return Err(obstacle("the working directory is not known: the base image, or a build argument, decides"));
@@ -576,9 +578,8 @@ impl Plan<'_> {
         if run.shell_form {
             effects.reads.push(Place::Shell);
         }
-        let names = self.names();
         let named = |name: &str| steps.iter().any(|it| it.variables.iter().any(|it| it == name));
-        effects.reads.extend(names.into_iter().filter(|it| needs.reads_variable(it) || named(it)).map(Place::Env));
+        effects.reads.extend(self.names.iter().filter(|it| needs.reads_variable(it) || named(it)).map(|it| Place::Env((*it).to_owned())));
         let mut files: Vec<String> = needs.files.into_iter().filter(|it| !mounted(it)).collect();
         files.sort_by_key(|it| ecosystem::rank(facts::name(it)));
         Ok((effects, Needs { files, trees: needs.trees }))
@@ -612,26 +613,13 @@ impl Plan<'_> {
     /// What a RUN reads of which the files are not known, but that it reads no variable which it
     /// does not name.
     fn reads_of_quiet(&self, index: usize, run: &Run) -> Option<Vec<Place>> {
-        let known = !run.special && !self.steps[index].state.foreign_shell && quiet::reads_known_variables(&run.script);
+        if run.special || self.steps[index].state.foreign_shell || !run.reading.quiet {
+            return None;
+        }
         let mut res = vec![Place::tree("/"), Place::Directory, Place::User, Place::Shell];
-        res.extend(self.names().into_iter().filter(|it| quiet::reads_variable(it) || has_word(&run.command.text, it)).map(Place::Env));
-        known.then_some(res)
-    }
-
-    /// The variables that the chain sets.
-    fn names(&self) -> Vec<String> {
-        let mut res: Vec<String> = self
-            .steps
-            .iter()
-            .flat_map(|it| match &it.instruction.kind {
-                Kind::Env(variables) | Kind::Arg(variables) => variables.as_slice(),
-                _ => &[],
-            })
-            .map(|it| it.name.clone())
-            .collect();
-        res.sort();
-        res.dedup();
-        res
+        let read = self.names.iter().filter(|it| quiet::reads_variable(it) || has_word(&run.command.text, it));
+        res.extend(read.map(|it| Place::Env((*it).to_owned())));
+        Some(res)
     }
 
     /// What the copy `index` brings to `path` of the image; `None` if it surely brings nothing there.

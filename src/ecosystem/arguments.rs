@@ -3,6 +3,8 @@
 use super::{Action, Manager, NamedPath, Role, Step};
 use crate::shell::{Command, Invocation, Redirect, Word};
 use crate::volatility::Cost;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// What a flag means for what the command reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +182,13 @@ fn find_tool<'a>(invocation: &Invocation<'a>) -> Option<(&'static Tool, String, 
 }
 
 fn tool_of(program: &str) -> Option<&'static Tool> {
-    super::table::TOOLS.iter().flat_map(|it| it.iter()).find(|it| it.programs.split(' ').any(|name| name == program))
+    static TOOLS: LazyLock<HashMap<&str, &Tool>> = LazyLock::new(|| {
+        let all = super::table::TOOLS.iter().flat_map(|it| it.iter());
+        let named = all.flat_map(|tool| tool.programs.split(' ').map(move |name| (name, tool)));
+        // The first row of a name counts.
+        named.rev().collect()
+    });
+    TOOLS.get(program).copied()
 }
 
 /// `pip` of `pip3.12`.

@@ -1,7 +1,7 @@
 //! Package managers: what their commands are, which files they read, and what they write.
 //!
-//! [`recognise`] says what one simple command is. [`understand`] does so for a whole script, and
-//! fails at the first command that it does not know. [`footprint`] says what a step reads and
+//! [`recognise`] says what one simple command is. [`read`] does so for a whole script, and says which
+//! command is the first that it does not know. [`footprint`] says what a step reads and
 //! writes, from the manifests themselves: whatever they do not show is an [`Obstacle`], so that an
 //! answer can be relied on for moving the step.
 //!
@@ -292,37 +292,66 @@ pub fn is_manifest(name: &str) -> bool {
     rank(name) == 0
 }
 
+/// The names of files that declare the dependencies of a project.
+pub fn manifests() -> impl Iterator<Item = &'static str> {
+    table::ALL.iter().flat_map(|it| it.manifests).copied()
+}
+
 /// What a simple command is; `None` for one that is not known at all.
 pub fn recognise(command: &Command) -> Option<Step> {
     arguments::recognise(command).or_else(|| plain::recognise(command))
 }
 
+/// What a script says by itself, wherever it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The commands that are known, in order, each as the ones before it leave the shell.
+    pub steps: Vec<Step>,
+    /// The first command that is not known or cannot be followed, or the first construct that is
+    /// more than a list of commands; then the steps tell a part, and nothing of the shell. The place
+    /// is in the text of the script.
+    pub obstacle: Option<Obstacle>,
+    /// What running it again costs.
+    pub cost: Cost,
+    /// Whether it is sure to read no variable but those that its words expand and that
+    /// [`quiet::reads_variable`] knows.
+    pub quiet: bool,
+}
+
+/// Reads a script. This is done once, when the file is lowered: each look at the stages of a file
+/// asks for it.
+pub fn read(script: &Script) -> Reading {
+    let known: Vec<Option<Step>> = script.commands.iter().map(recognise).collect();
+    let quiet = quiet::reads_known_variables(script, &known);
+    let opaque = script.opaque.is_some() || known.iter().any(Option::is_none) || script.commands.is_empty();
+    let cost = if opaque { Cost::Compile } else { known.iter().flatten().map(|it| it.cost).max().unwrap_or(Cost::Compile) };
+    match follow(script, &known) {
+        Ok(steps) => Reading { steps, obstacle: None, cost, quiet },
+        Err(obstacle) => Reading { steps: known.into_iter().flatten().collect(), obstacle: Some(obstacle), cost, quiet },
+    }
+}
+
 /// The steps of a script, if every command of it is known.
-///
-/// # Errors
-///
-/// The first command that is not known, or the first construct that is more than a list of
-/// commands; the place is in the text of the script.
-pub fn understand(script: &Script) -> Result<Vec<Step>, Obstacle> {
+fn follow(script: &Script, known: &[Option<Step>]) -> Result<Vec<Step>, Obstacle> {
     if let Some((span, what)) = script.opaque {
         return Err(Obstacle::in_script(span, format!("the command has {what}, which is not followed")));
     }
     let mut state = ShellState::default();
     let mut steps = Vec::new();
-    for command in &script.commands {
+    for (command, step) in script.commands.iter().zip(known) {
         if state.take(command)? {
             continue;
         }
-        let mut step = understand_command(command)?;
+        let mut step = understood(command, step.as_ref())?.clone();
         state.apply(&mut step);
         steps.push(step);
     }
     Ok(steps)
 }
 
-fn understand_command(command: &Command) -> Result<Step, Obstacle> {
+fn understood<'a>(command: &Command, step: Option<&'a Step>) -> Result<&'a Step, Obstacle> {
     let name = || command.words.first().map_or("a redirection", |it| it.text.as_str());
-    let Some(step) = recognise(command) else {
+    let Some(step) = step else {
         return Err(Obstacle::in_script(command.span, format!("`{}` is not known, and may read or write anything", name())));
     };
     if step.action == Action::Build {
@@ -527,6 +556,11 @@ mod tests {
     use crate::facts::relative;
     use crate::shell;
 
+    pub(super) fn understand(script: &str) -> Result<Vec<Step>, Obstacle> {
+        let Reading { steps, obstacle, .. } = read(&shell::parse(script));
+        obstacle.map_or(Ok(steps), Err)
+    }
+
     /// Files below `/app`.
     pub(super) struct Fake<'a>(pub &'a [(&'a str, &'a str)]);
 
@@ -555,7 +589,7 @@ mod tests {
             directory: "/app".to_owned(),
             environment: environment.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect(),
         };
-        footprints(&understand(&shell::parse(script))?, &setting, &Fake(files))
+        footprints(&understand(script)?, &setting, &Fake(files))
     }
 
     fn shown(path: &str) -> String {
@@ -662,7 +696,7 @@ mod tests {
 
     #[test]
     fn a_script_is_understood_as_a_whole_or_not_at_all() {
-        let fails = |script: &str| understand(&shell::parse(script)).unwrap_err().reason;
+        let fails = |script: &str| understand(script).unwrap_err().reason;
         assert_eq!(fails("npm ci && make"), "`make` is not known, and may read or write anything");
         assert_eq!(fails("for i in a; do npm ci; done"), "the command has a loop, which is not followed");
         assert_eq!(fails("npm ci 'x"), "the command has an unclosed quote, which is not followed");
@@ -670,7 +704,7 @@ mod tests {
         assert_eq!(fails("cd x || cd y"), "where `cd` goes is not followed here");
         assert_eq!(fails("A=$(b) && npm ci"), "the value of `A` is computed");
         assert_eq!(fails("npm ci < x"), "`<x` of `npm ci` is not known");
-        let steps = understand(&shell::parse("set -eux; cd a && cd b && npm ci > /dev/null 2>&1; export X=y; echo done")).unwrap();
+        let steps = understand("set -eux; cd a && cd b && npm ci > /dev/null 2>&1; export X=y; echo done").unwrap();
         assert_eq!(steps.iter().map(|it| it.display.as_str()).collect::<Vec<_>>(), ["set", "npm ci", "echo"]);
         assert_eq!(steps[1].folder("/app"), "/app/a/b");
         assert_eq!(steps[2].environment, [("X".to_owned(), "y".to_owned())]);

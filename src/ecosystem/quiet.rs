@@ -5,8 +5,10 @@
 //! other: a build argument with the commit can be declared below them.
 
 use super::table::COMMON_VARIABLES;
-use super::{Action, recognise};
-use crate::shell::Script;
+use super::{Action, Step};
+use crate::shell::{Command, Script};
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// coreutils, busybox and the tools of base systems, by their manuals.
 const PROGRAMS: &[&str] = &[
@@ -109,33 +111,33 @@ const PROGRAMS: &[&str] = &[
 /// Constructs of the shell that run nothing but the commands that the script lists.
 const PLAIN_CONSTRUCTS: &[&str] = &["a condition", "a loop"];
 
-/// Whether a script is sure to read no variable but those its words expand and `reads_variable`
-/// knows.
-pub fn reads_known_variables(script: &Script) -> bool {
+/// Whether a script, each command with what is known of it, is sure to read no variable but those
+/// its words expand and [`reads_variable`] knows.
+pub(super) fn reads_known_variables(script: &Script, known: &[Option<Step>]) -> bool {
     let followed = script.opaque.is_none_or(|(_, what)| PLAIN_CONSTRUCTS.contains(&what));
-    followed
-        && !script.commands.is_empty()
-        && script.commands.iter().all(|command| {
-            let computed = command
-                .words
-                .iter()
-                .chain(command.redirects.iter().map(|it| &it.target))
-                .chain(command.assignments.iter().map(|it| &it.1))
-                .any(|it| it.computed);
-            let quiet = match command.words.first() {
-                None => true,
-                Some(word) => (word.variables.is_empty() && PROGRAMS.contains(&crate::facts::name(&word.text))) || is_system_step(command),
-            };
-            quiet && !computed
-        })
+    followed && !script.commands.is_empty() && script.commands.iter().zip(known).all(|(command, step)| is_quiet(command, step.as_ref()))
+}
+
+fn is_quiet(command: &Command, step: Option<&Step>) -> bool {
+    let targets = command.redirects.iter().map(|it| &it.target);
+    let values = command.assignments.iter().map(|it| &it.1);
+    let computed = command.words.iter().chain(targets).chain(values).any(|it| it.computed);
+    let known = match command.words.first() {
+        None => true,
+        Some(word) => (word.variables.is_empty() && is_program(crate::facts::name(&word.text))) || step.is_some_and(is_system_step),
+    };
+    known && !computed
+}
+
+fn is_program(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| PROGRAMS.iter().copied().collect());
+    NAMES.contains(name)
 }
 
 /// Package managers of systems run scripts of packages, which know nothing of a project.
-fn is_system_step(command: &crate::shell::Command) -> bool {
-    recognise(command).is_some_and(|it| {
-        use super::Manager::{Apk, Apt, Dnf, Zypper};
-        matches!(it.manager, Apt | Apk | Dnf | Zypper) && it.action != Action::Build
-    })
+fn is_system_step(step: &Step) -> bool {
+    use super::Manager::{Apk, Apt, Dnf, Zypper};
+    matches!(step.manager, Apt | Apk | Dnf | Zypper) && step.action != Action::Build
 }
 
 /// Whether such a script may read `name` without naming it.
@@ -149,8 +151,11 @@ pub fn reads_variable(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::shell::parse;
+
+    fn is_quiet(text: &str) -> bool {
+        crate::ecosystem::read(&parse(text)).quiet
+    }
 
     #[test]
     fn plain_commands_read_no_variable_of_a_project() {
@@ -161,7 +166,7 @@ mod tests {
             "/bin/mkdir /a",
             "curl -fsSL https://example.com/a | tar -xz",
         ] {
-            assert!(reads_known_variables(&parse(text)), "{text}");
+            assert!(is_quiet(text), "{text}");
         }
     }
 
@@ -169,7 +174,7 @@ mod tests {
     fn anything_else_may() {
         for text in ["make", "./build.sh", "npm ci", "sh -c 'x'", "echo $(git rev-parse HEAD)", "curl https://example.com | sh", "eval x", "", "cat <<< $(env)"]
         {
-            assert!(!reads_known_variables(&parse(text)), "{text}");
+            assert!(!is_quiet(text), "{text}");
         }
     }
 }

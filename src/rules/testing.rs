@@ -246,8 +246,9 @@ fn check_one_fix(files: &Files, found: &[Diagnostic], diagnostic: &Diagnostic, f
     for edits in fix.files() {
         let snapshot = snapshot(files);
         let Some(file) = snapshot.file(&edits.path) else { continue };
-        let Some(tree) = file.document.tree() else { continue };
-        let mut document = file.document.clone();
+        let before = Document::new(file.document.language(), file.text());
+        let Some(tree) = before.tree() else { continue };
+        let mut document = before.clone();
         document.apply(&edits.edits);
         let fresh = Document::new(document.language(), &fixed[&*edits.path]);
         let sexp = |it: &Document| it.tree().map(|it| it.root_node().to_sexp());
