@@ -7,6 +7,7 @@ pub mod locations;
 use crate::build::{Build, Context, Leg, Tool, Value};
 use crate::facts;
 use crate::file::{File, Model};
+use crate::workflow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Reference {
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     by_dockerfile: Arc<BTreeMap<String, Vec<Reference>>>,
+    /// The builds of workflows, by what a scope of theirs would be named after.
+    by_name: Arc<BTreeMap<String, Vec<Reference>>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
 }
@@ -67,25 +70,15 @@ impl Index {
     /// Takes note that the file at `path` is another one, new, or gone.
     pub fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) {
         self.locations.replace(path, old, new);
-        let (old, new) = (old.map_or_else(Vec::new, |it| references(path, it)), new.map_or_else(Vec::new, |it| references(path, it)));
-        // Most edits leave the builds where they are.
-        if old == new {
-            return;
-        }
-        let map = Arc::make_mut(&mut self.by_dockerfile);
-        for (dockerfile, reference) in old {
-            if let Some(known) = map.get_mut(&dockerfile) {
-                known.retain(|it| *it != reference);
-                if known.is_empty() {
-                    map.remove(&dockerfile);
-                }
-            }
-        }
-        for (dockerfile, reference) in new {
-            let known = map.entry(dockerfile).or_default();
-            let at = known.partition_point(|it| *it < reference);
-            known.insert(at, reference);
-        }
+        let of = |file: Option<&File>, keys: fn(&str, &File) -> Vec<(String, Reference)>| file.map_or_else(Vec::new, |it| keys(path, it));
+        exchange(&mut self.by_dockerfile, of(old, references), of(new, references));
+        exchange(&mut self.by_name, of(old, names), of(new, names));
+    }
+
+    /// The builds of workflows whose scopes would be named after the same, in order of path and
+    /// place.
+    pub fn named(&self, name: &str) -> &[Reference] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a build names `path` as its Dockerfile.
@@ -102,6 +95,40 @@ impl Index {
     pub fn dockerfiles(&self) -> Vec<String> {
         self.by_dockerfile.keys().cloned().collect()
     }
+}
+
+/// Takes out of a map what a file said and puts in what it says now.
+fn exchange(map: &mut Arc<BTreeMap<String, Vec<Reference>>>, old: Vec<(String, Reference)>, new: Vec<(String, Reference)>) {
+    // Most edits leave the builds where they are.
+    if old == new {
+        return;
+    }
+    let map = Arc::make_mut(map);
+    for (key, reference) in old {
+        if let Some(known) = map.get_mut(&key) {
+            if let Ok(at) = known.binary_search(&reference) {
+                known.remove(at);
+            }
+            if known.is_empty() {
+                map.remove(&key);
+            }
+        }
+    }
+    for (key, reference) in new {
+        let known = map.entry(key).or_default();
+        let at = known.partition_point(|it| *it < reference);
+        known.insert(at, reference);
+    }
+}
+
+/// What scopes of a workflow's builds would be named after.
+fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
+    let path: Arc<str> = path.into();
+    let named = |(build, it): (usize, Described<'_>)| {
+        let (_, job, step) = it.step?;
+        Some((workflow::first_name(job, step), Reference { path: path.clone(), build, leg: None }))
+    };
+    file.builds().into_iter().enumerate().filter_map(named).collect()
 }
 
 /// The Dockerfiles that a file's builds mean.

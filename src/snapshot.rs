@@ -71,6 +71,14 @@ impl Snapshot {
         self.roots.iter().rev().find(|it| facts::is_below(folder, it)).map_or(folder, String::as_str)
     }
 
+    /// Whether the workflow at `path` is run: services look at the root of a repository only, so
+    /// that one below it, of a vendored project for example, never is.
+    pub fn runs(&self, path: &str) -> bool {
+        let base = links::base(path);
+        let root = self.root(path);
+        base == root || !facts::is_below(base, root)
+    }
+
     /// The same state, where what is asked of the disk and not known is listed apart.
     pub fn apart(&self) -> Snapshot {
         Snapshot { facts: self.facts.apart(), ..self.clone() }

@@ -50,7 +50,8 @@ declare_rule! {
     /// ## Fix safety
     ///
     /// Only a cache option is added, and only to a workflow that runs on pushes to branches: what a
-    /// pull request exports nobody else can read.
+    /// pull request exports nobody else can read. There is no fix where somebody who may not write to
+    /// the repository can start the workflow on the main branch, whose cache is not theirs to write.
     pub(crate) static CACHE_IMPORT_WITHOUT_EXPORT = {
         name: "cache-import-without-export",
         level: Level::Warning,
@@ -102,7 +103,7 @@ fn is_own_image(build: &StepView<'_>, import: &CacheEntry) -> bool {
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, import: &CacheEntry) -> Option<Fix> {
     let writes = view.workflow.triggers.iter().any(|it| it.event == Event::Push && !it.is_tags_only());
     // What is exported to the name of the image would take the image's place.
-    if !writes || import.backend != Backend::Gha {
+    if !writes || import.backend != Backend::Gha || view.may_be_started_by_strangers() {
         return None;
     }
     let export = matching_export(&view.source, import)?;

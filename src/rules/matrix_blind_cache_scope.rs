@@ -52,7 +52,8 @@ declare_rule! {
     /// ```
     ///
     /// Keys of the matrix that change nothing of the build, such as names and tags of the result,
-    /// do not count. One build for several platforms needs one scope only.
+    /// do not count. One build for several platforms needs one scope only. What runs on tags only is
+    /// not reported, as no other run reads the cache that GitHub keeps for a tag.
     ///
     /// ## Fix safety
     ///
@@ -72,7 +73,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if build.conditions().iter().any(|it| it.contains("matrix.") || it.contains("strategy.")) {
             continue;
         }
-        for entry in build.build.exports.iter().filter(|it| is_shared_place(it) && !depends_on_leg(view, build, it)) {
+        for entry in build.build.exports.iter().filter(|it| is_shared_place(view, it) && !depends_on_leg(view, build, it)) {
             let Some(key) = blind_to(view, build, matrix, entry) else { continue };
             let span = entry.key().map_or(entry.span, |it| it.span);
             let message = format!("the legs of the matrix export to {}, where each replaces the cache of the others", entry.describe());
@@ -82,9 +83,15 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether all legs see one place: a folder is another one on each runner.
-fn is_shared_place(entry: &CacheEntry) -> bool {
-    matches!(entry.backend, Backend::Gha | Backend::Registry | Backend::S3 | Backend::Azblob) && !entry.is_joined()
+/// Whether all legs see one place, and later runs see it too: a folder is another one on each
+/// runner, and a tag has a cache of its own at GitHub.
+fn is_shared_place(view: &WorkflowView<'_>, entry: &CacheEntry) -> bool {
+    let shared = match entry.backend {
+        Backend::Gha => !view.runs_on_tags_only(),
+        Backend::Registry | Backend::S3 | Backend::Azblob => true,
+        Backend::Inline | Backend::Local | Backend::Unknown => false,
+    };
+    shared && !entry.is_joined()
 }
 
 /// Whether the expression around the entry asks for the leg, so that not every leg exports.
@@ -265,6 +272,14 @@ mod tests {
         };
         check(&RULE, &found(&on("[ubuntu-24.04, ubuntu-24.04-arm]"), "scope=app", "the scope `app`", "machine"));
         check(&RULE, &on("[ubuntu-22.04, ubuntu-24.04]"));
+    }
+
+    #[test]
+    fn what_runs_on_tags_only_is_silent() {
+        let text = workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=gha,scope=app");
+        check(&RULE, &text.replace("on: push", "on: {push: {tags: ['v*']}}"));
+        check(&RULE, &text.replace("on: push", "on: {release: {types: [published]}}"));
+        check(&RULE, &found(&text.replace("on: push", "on: {push: {tags: ['v*']}, workflow_dispatch: {}}"), "scope=app", "the scope `app`", "arch"));
     }
 
     #[test]

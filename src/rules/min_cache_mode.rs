@@ -4,6 +4,7 @@ use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::{Base, Dockerfile, Kind, Stage};
 use crate::links::Target;
 use crate::view::{StepView, WorkflowView};
+use crate::volatility::Cost;
 
 declare_rule! {
     /// Only the final stage of a Dockerfile with several stages is cached.
@@ -58,7 +59,7 @@ declare_rule! {
     ///           cache-to: type=gha,mode=max
     /// ```
     ///
-    /// A Dockerfile whose other stages run nothing loses nothing, and is not reported; nor is
+    /// A Dockerfile whose other stages download and compile nothing loses nothing, and is not reported; nor is
     /// `mode=min` that somebody wrote down. All stages take more room: GitHub keeps 10 GB for a
     /// repository, and takes 200 uploads a minute. A cache in a registry has no such bounds.
     ///
@@ -98,7 +99,7 @@ fn has_no_mode(entry: &CacheEntry) -> bool {
     can && !entry.opaque && !entry.is_joined() && entry.attribute("mode").is_none()
 }
 
-/// A stage that runs something and that no layer of the image comes from, with its Dockerfile.
+/// A stage that downloads or compiles something and that no layer of the image comes from, with its Dockerfile.
 fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, &'a Stage)> {
     build.places.iter().find_map(|place| {
         let path = place.dockerfile.as_ref()?;
@@ -110,7 +111,7 @@ fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(Stri
         };
         let image = image_stages(dockerfile, target);
         let lost = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
-        let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_)));
+        let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(&it.kind, Kind::Run(run) if run.reading.cost >= Cost::Download));
         Some((path.clone(), lost.filter(runs).max_by_key(|it| it.index)?))
     })
 }

@@ -1,13 +1,14 @@
 use super::{Check, Findings, declare_rule};
 use crate::build::{Context, Tool};
 use crate::diagnostic::{FileEdits, Fix, Level};
-use crate::dockerfile::{Dockerfile, Kind};
+use crate::dockerfile::{Dockerfile, Instruction, Kind};
 use crate::edit::EditSet;
 use crate::facts::{self, Text};
 use crate::links::Target;
 use crate::links::locations::{Location, Side};
 use crate::value::Value;
 use crate::view::{StepView, WorkflowView};
+use crate::volatility::Cost;
 use crate::workflow::{Builder, Event, RunnerKind, Trigger};
 
 declare_rule! {
@@ -59,8 +60,10 @@ declare_rule! {
     /// ```
     ///
     /// An information only where the build is rare or its part is not known: `docker build` in a
-    /// script, a workflow that is called or started by hand, a Dockerfile that cannot be told. Not
-    /// reported are builds of releases and tags, which had better not use a cache that others can
+    /// script, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
+    /// one that neither downloads nor compiles anything; and where the workflow also runs on a
+    /// schedule, which is how images are built again to get new packages. Not reported are builds
+    /// whose cache options are commented out, as somebody did not want them, and builds of releases and tags, which had better not use a cache that others can
     /// write; builders that keep their layers, runners of one's own; `no-cache`; a `cache-mode`
     /// that forbids it; and Dockerfiles that run nothing. The cache of GitHub holds 10 GB for a
     /// repository: images that are larger, or many branches, do better with a cache in a registry.
@@ -69,7 +72,11 @@ declare_rule! {
     ///
     /// Only cache options are added. Where no step sets up Buildx, whose absence keeps the cache
     /// from working, that step is added as well; this is unsafe, as later steps may expect the
-    /// image in Docker. Layers that hold secrets would be in the cache.
+    /// image in Docker. It is unsafe as well where the workflow runs on a schedule, as layers of the
+    /// cache have the packages of the day they were built. There is no fix where somebody who may
+    /// not write to the repository can start the workflow on the main branch, whose cache is not
+    /// theirs to write: `pull_request_target`, `issue_comment`, `workflow_run`. Layers that hold
+    /// secrets would be in the cache.
     pub(crate) static MISSING_BUILD_CACHE = {
         name: "missing-build-cache",
         level: Level::Warning,
@@ -82,7 +89,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_on_github() {
         return;
     }
-    for build in view.judged().filter(|it| has_no_cache(it) && !follows_another(view, it)) {
+    for build in view.judged().filter(|it| has_no_cache(it) && !follows_another(view, it) && !is_commented_out(view, it)) {
         let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfile(view, build)];
         let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
         let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
@@ -115,6 +122,14 @@ fn follows_another(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
     view.builds.iter().filter(|it| it.index < build.index && it.job.id == build.job.id && !it.build.dry).any(|it| it.builder == build.builder && same(it))
 }
 
+/// Whether somebody has taken the options out: a comment in the step, or behind it, has them.
+fn is_commented_out(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
+    let Some(step) = build.job.steps.get(build.step.step) else { return false };
+    let end = build.job.steps.get(build.step.step + 1).map_or(build.job.span.end, |it| it.span.start);
+    let own = view.yaml.comments.iter().filter(|it| step.span.start <= it.start && it.start < end.max(step.span.end));
+    own.map(|it| it.of(&view.source).trim_start_matches(['#', ' ', '-'])).any(|it| it.starts_with("cache-from") || it.starts_with("cache-to"))
+}
+
 /// Whether a step before or after it keeps layers or images in another way.
 fn has_cache_of_its_own(build: &StepView<'_>) -> bool {
     const WORDS: &[&str] = &["docker-layer-caching", "docker-cache", "buildkit-cache-dance", "docker-image-cache"];
@@ -142,11 +157,15 @@ fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level>
     // A workflow that publishes may leave the cache out on purpose: others could have written it.
     let publishes = ["release", "publish", "deploy"].iter().any(|it| name.contains(it));
     if view.workflow.triggers.iter().any(often) {
-        Some(if publishes { Level::Info } else { Level::Warning })
+        Some(if publishes || is_scheduled(view) { Level::Info } else { Level::Warning })
     } else {
         let releases = view.workflow.triggers.iter().any(|it| it.event == Event::Release || it.is_tags_only());
         (view.workflow.triggers.iter().any(by_hand) && !publishes && !releases).then_some(Level::Info)
     }
+}
+
+fn is_scheduled(view: &WorkflowView<'_>) -> bool {
+    view.workflow.trigger(&Event::Schedule).is_some()
 }
 
 /// How much it matters, by who builds; nothing where the layers may be kept.
@@ -168,44 +187,53 @@ fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
 fn level_of_dockerfile(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
     let known: Option<Vec<_>> = build.places.iter().map(|it| it.dockerfile.as_ref().map(|path| (path, &it.target))).collect();
     let Some(known) = known.filter(|it| !it.is_empty()) else { return Some(Level::Info) };
-    let mut runs = false;
+    let mut cost = None;
     for (path, target) in known {
         match (view.dockerfile(path), view.snapshot.text(path)) {
-            (Some(dockerfile), _) => runs |= runs_something(dockerfile, target),
+            (Some(dockerfile), _) => cost = cost.max(cost_of_commands(dockerfile, target)),
             (None, Some(Text::Unreadable)) => return Some(Level::Info),
             (None, _) => return None,
         }
     }
-    runs.then_some(Level::Warning)
+    Some(if cost? < Cost::Download { Level::Info } else { Level::Warning })
 }
 
-fn runs_something(dockerfile: &Dockerfile, target: &Target) -> bool {
+/// What the most expensive command costs that a build of the target runs; `None` where it runs none.
+fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
     let stages = match target {
         Target::Last => dockerfile.reachable(None),
         Target::Named(name) => dockerfile.reachable(Some(name)),
         Target::Unknown => (0..dockerfile.stages.len()).collect(),
     };
     let stages = stages.into_iter().filter_map(|it| dockerfile.stages.get(it));
-    stages.flat_map(|it| &it.instructions).any(|it| matches!(it.kind, Kind::Run(_)))
+    let cost = |it: &Instruction| match &it.kind {
+        Kind::Run(run) => Some(run.reading.cost),
+        _ => None,
+    };
+    stages.flat_map(|it| &it.instructions).filter_map(cost).max()
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     let step = build.job.steps.get(build.step.step)?;
     // In a script the cache of GitHub is out of reach.
-    if build.build.tool != Tool::BuildPushAction {
+    if build.build.tool != Tool::BuildPushAction || view.may_be_started_by_strangers() {
         return None;
     }
     let scope = free_scope(view, build)?;
     let import = format!("type=gha,scope={scope}");
     let export = format!("type=gha,mode=max,scope={scope},ignore-error=true");
     let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
-    if build.builder != Builder::Docker {
-        return Some(Fix::cache_options(format!("Cache the layers in the scope `{scope}`"), view.path.clone(), edit));
+    let title = format!("Cache the layers in the scope `{scope}`");
+    let unproven = |title, edits| Some(Fix::unproven(title, vec![FileEdits { path: view.path.clone(), edits, create: false }]));
+    if build.builder == Builder::Docker {
+        let set_up = view.insert_step(build, "docker/setup-buildx-action@v4")?;
+        let edits = EditSet::new(edit.into_edits().iter().cloned().chain([set_up]).collect()).ok()?;
+        return unproven(format!("Set up Buildx and cache the layers in the scope `{scope}`"), edits);
     }
-    let set_up = view.insert_step(build, "docker/setup-buildx-action@v4")?;
-    let edits = EditSet::new(edit.into_edits().iter().cloned().chain([set_up]).collect()).ok()?;
-    let title = format!("Set up Buildx and cache the layers in the scope `{scope}`");
-    Some(Fix::unproven(title, vec![FileEdits { path: view.path.clone(), edits, create: false }]))
+    if is_scheduled(view) {
+        return unproven(title, edit.into_edits());
+    }
+    Some(Fix::cache_options(title, view.path.clone(), edit))
 }
 
 /// The name of the image as a scope, told apart from what another workflow may have under it.
@@ -289,6 +317,64 @@ mod tests {
         quiet(&build_step("push: true").replace("- uses: docker/build", "- if: startsWith(github.ref, 'refs/tags/')\n        uses: docker/build"));
         let file = |name: &str| build_step("push: true").replace("ci.yml", name);
         check(&RULE, &found(&file("publish-image.yml"), ACTION, "info"));
+    }
+
+    #[test]
+    fn a_schedule_is_there_to_get_new_packages() {
+        let text = build_step("tags: org/app:1").replace("on: push", "on: {push: {branches: [main]}, schedule: [{cron: '0 3 * * *'}]}");
+        let options = "tags: org/app:1\n          cache-from: type=gha,scope=app\n          cache-to: type=gha,mode=max,scope=app,ignore-error=true";
+        check_unsafe_fix(&RULE, &found(&text, ACTION, "info"), &text.replace("tags: org/app:1", options));
+    }
+
+    #[test]
+    fn options_that_are_commented_out_were_not_wanted() {
+        for (line, level) in [("# cache-from: type=gha", None), ("#cache-to: type=gha,mode=max", None), ("# caches nothing", Some("warning"))] {
+            let inside = build_step(&format!("push: true\n{line}\npull: true"));
+            let behind = format!("{}          {line}\n      - run: 'true'\n", build_step("push: true"));
+            let next = format!("{}      - run: 'true'\n        {line}\n", build_step("push: true"));
+            check(&RULE, &found(&next, ACTION, "warning"));
+            for text in [inside, behind] {
+                match level {
+                    Some(level) => check(&RULE, &found(&text, ACTION, level)),
+                    None => quiet(&text),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_strangers_may_start_gets_no_fix() {
+        for event in ["pull_request_target", "issue_comment", "workflow_run"] {
+            check_without_fix(&RULE, &found(&build_step("push: true").replace("on: push", &format!("on: [push, {event}]")), ACTION, "warning"));
+        }
+    }
+
+    #[test]
+    fn cheap_commands_are_an_information() {
+        let of = |dockerfile: &str, level: &str| found(&build_step("push: true"), ACTION, level).replace(DOCKERFILE, &format!("#- Dockerfile\n{dockerfile}"));
+        check(&RULE, &of("FROM a:1.0\nCOPY app /app\nRUN chmod +x /app\n", "info"));
+        check(&RULE, &of("FROM a:1.0\nRUN mkdir /x\nRUN apt-get update && apt-get install -y git\n", "warning"));
+        check(&RULE, &of("FROM a:1.0 AS b\nRUN make\nFROM a:1.0\nCOPY --from=b /x /x\nRUN chmod +x /x\n", "warning"));
+        check(&RULE, &of("FROM a:1.0 AS b\nRUN make\nFROM a:1.0\nRUN chmod +x /x\n", "info"));
+    }
+
+    #[test]
+    fn workflows_below_the_root_are_never_run() {
+        let text = build_step("push: true").replace("#- .github", "#- vendor/x/.github");
+        check(&RULE, &format!("#- vendor/x/Dockerfile\nFROM a:1.0\nRUN x\n{text}"));
+    }
+
+    #[test]
+    fn workflows_that_build_other_images_of_one_name_are_told_apart() {
+        let text = build_step("context: a\ntags: org/app:a");
+        let options =
+            |scope: &str| format!("\n          cache-from: type=gha,scope={scope}\n          cache-to: type=gha,mode=max,scope={scope},ignore-error=true");
+        let message = "warning: nothing of this build is cached, so that every run builds all layers again";
+        let files = "#- a/Dockerfile\nFROM a:1.0\nRUN x\n#- b/Dockerfile\nFROM a:1.0\nRUN x\n";
+        let other = build_step("context: b\ntags: org/app:b").replace("ci.yml", "more.yml");
+        let fixture = format!("{files}{}{}", marked(&text, ACTION, message), marked(&other, ACTION, message));
+        let cached = |text: &str, tag: &str, scope: &str| text.replace(tag, &format!("{tag}{}", options(scope)));
+        check_fix(&RULE, &fixture, &format!("{}{}", cached(&text, "org/app:a", "app-ci"), cached(&other, "org/app:b", "app-more")));
     }
 
     #[test]

@@ -147,6 +147,9 @@ pub fn documentation() -> String {
 /// What the rules find in one file, in order of place and rule.
 pub fn run(snapshot: &Snapshot, path: &str, config: &Config) -> Vec<Diagnostic> {
     let Some(view) = View::new(snapshot, path, config) else { return Vec::new() };
+    if matches!(view, View::Workflow(_)) && !snapshot.runs(path) {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     for rule in ALL.iter().filter(|it| config.level(it.name, it.level) != Level::Off) {
         let mut findings = Findings { rule, config, path: view.path(), found: &mut found };

@@ -68,8 +68,8 @@ declare_rule! {
     ///
     /// Builds of one image share their cache rightly: to test it and to push it, for example. So
     /// does one build for several platforms. The cache of GitHub is one for each branch and pull
-    /// request, so that builds that never run on the same one do not meet; a registry and a bucket
-    /// are one for all. Builds of which something is not known, or whose conditions ask for the
+    /// request, so that builds that never run on the same one do not meet, and those that run on
+    /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
     /// event or the branch, are not reported.
     ///
     /// ## Fix safety
@@ -99,6 +99,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         }
         for entry in build.build.exports.iter().filter(|it| is_writer(it)) {
             let fresh: Vec<Location> = build.locations(entry, &view.path).into_iter().filter(|it| !seen.contains(it)).collect();
+            // GitHub keeps a cache for each tag, which no other run reads.
+            if entry.backend == Backend::Gha && view.runs_on_tags_only() {
+                continue;
+            }
             let Some((location, others)) = fresh.into_iter().find_map(|it| rivals(view, build, entry, &it).map(|others| (it, others))) else { continue };
             let span = entry.key().map_or(entry.span, |it| it.span);
             let message = format!("another build exports to {} too, and each replaces the cache of the other", entry.describe());
@@ -106,7 +110,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             for (other, entry) in &others {
                 finding = finding.note_in(other.path.clone(), entry.span, "this build does");
             }
-            finding.maybe_fix(fix(view, &location, &others));
+            finding.maybe_fix(fix(view, &location));
             seen.push(location);
         }
     }
@@ -176,7 +180,8 @@ fn meet(a: &Workflow, b: &Workflow) -> bool {
 
 fn triggers_meet(a: &Trigger, b: &Trigger) -> bool {
     match (&a.event, &b.event) {
-        (Event::Push, Event::Push) if a.is_tags_only() || b.is_tags_only() => a.tags.is_some() && b.tags.is_some() && overlap(a.tags.as_ref(), b.tags.as_ref()),
+        // A cache that is written on a tag is read by nobody else.
+        (Event::Push, Event::Push) if a.is_tags_only() || b.is_tags_only() => false,
         (Event::Push, Event::Push) | (Event::PullRequest, Event::PullRequest) | (Event::MergeGroup, Event::MergeGroup) => {
             overlap(a.branches.as_ref(), b.branches.as_ref())
         }
@@ -195,7 +200,7 @@ fn overlap(a: Option<&Filter>, b: Option<&Filter>) -> bool {
 }
 
 /// Gives each image of the file that uses the location a scope of its own.
-fn fix(view: &WorkflowView<'_>, location: &Location, others: &[(Use<'_>, &CacheEntry)]) -> Option<Fix> {
+fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
     let at = |build: &StepView<'_>, entry: &CacheEntry| entry.backend == Backend::Gha && build.locations(entry, &view.path).contains(location);
     let users: Vec<&StepView<'_>> = view.builds.iter().filter(|build| build.build.exports.iter().chain(&build.build.imports).any(|it| at(build, it))).collect();
     // A build that only imports would have to be told which of them it means.
@@ -203,15 +208,9 @@ fn fix(view: &WorkflowView<'_>, location: &Location, others: &[(Use<'_>, &CacheE
     if only_imports || view.is_read_elsewhere(std::slice::from_ref(location), &users) {
         return None;
     }
-    // The names that those of other files would be given.
-    let rivals = others.iter().filter(|(it, _)| *it.path != view.path).filter_map(|(it, _)| it.described.step);
-    let rivals: Vec<String> = rivals.map(|(workflow, job, step)| workflow.scope_name(job, step)).collect();
-    let file = facts::name(&view.path).split('.').next().unwrap_or_default();
     let mut edit: Option<CacheEdit> = None;
     for build in users {
-        let name = view.scope_name(build)?;
-        // Workflows that build one image from different files would go on sharing.
-        let to = if rivals.contains(&name) { format!("{name}-{file}") } else { name };
+        let to = view.scope_name(build)?;
         let entries = build.build.exports.iter().chain(&build.build.imports).filter(|it| at(build, it));
         let mut froms: Vec<String> = entries.filter_map(CacheEntry::location).collect();
         froms.dedup();
@@ -363,6 +362,25 @@ mod tests {
         let message = "warning: another build exports to the scope `app` too, and each replaces the cache of the other";
         let marks = |text: &str| marked(&marked(text, "type=gha,scope=app", "note: this build does"), "scope=app", message);
         check_fix(&RULE, &format!("{}{}", marks(&text), marks(&other)), &text.replace("scope=app", "scope=app-ci"));
+    }
+
+    #[test]
+    fn what_runs_on_tags_only_loses_nothing() {
+        let both = two("file: a.Dockerfile, cache-to: 'type=gha'", "file: b.Dockerfile, cache-to: 'type=gha'");
+        for on in ["on: release", "on: {push: {tags: ['v*']}}", "on: {push: {tags: ['v*']}, release: {types: [published]}}"] {
+            check(&RULE, &both.replace("on: push", on));
+            let tags = other_file("file: b.Dockerfile\ncache-to: type=gha", on);
+            check(
+                &RULE,
+                &format!("{}{tags}", build_step("file: a.Dockerfile\ncache-to: type=gha").replace("on: push", "on: {push: {branches: [main], tags: ['*']}}")),
+            );
+        }
+    }
+
+    #[test]
+    fn a_workflow_below_the_root_shares_nothing() {
+        let other = other_file("file: b.Dockerfile\ncache-to: type=gha", "on: push").replace("#- .github", "#- vendor/.github");
+        check(&RULE, &format!("{}{other}", build_step("file: a.Dockerfile\ncache-to: type=gha")));
     }
 
     #[test]

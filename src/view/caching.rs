@@ -4,20 +4,23 @@
 use super::{StepView, WorkflowView};
 use crate::build::Context;
 use crate::cache::{Backend, CacheEntry};
-use crate::dockerfile::{Base, Dockerfile, Kind};
+use crate::dockerfile::{self, Base, Dockerfile};
 use crate::edit::Edit;
 use crate::facts;
-use crate::file::Model;
+use crate::file::{Kind, Model};
 use crate::links::locations::{Location, Side};
 use crate::links::{self, Described, Folder, Place, Reference, Target};
 use crate::snapshot::Snapshot;
 use crate::value::{Leg, Value};
-use crate::workflow::Builder;
 use crate::workflow::repair::{self, CacheEdit};
+use crate::workflow::{Builder, Event, first_name};
 use std::sync::Arc;
 
 /// Files with more builds have no fix that has to look at all of them for each.
 const MAX_BUILDS: usize = 200;
+
+/// No more builds of one name are compared.
+const MAX_NAMESAKES: usize = 20;
 
 /// A build in one leg of its job's matrix, in any file.
 #[derive(Clone, Copy)]
@@ -61,8 +64,14 @@ impl<'a> WorkflowView<'a> {
     }
 
     fn references(&self, side: Side, location: &Location) -> impl Iterator<Item = &'a Reference> {
+        self.in_repository(self.snapshot.links.locations.users(side, location))
+    }
+
+    /// The builds of this repository that somebody runs.
+    fn in_repository(&self, references: &'a [Reference]) -> impl Iterator<Item = &'a Reference> {
         let root = self.snapshot.root(&self.path);
-        self.snapshot.links.locations.users(side, location).iter().filter(move |it| self.snapshot.root(&it.path) == root)
+        let runs = |it: &Reference| Kind::of(&it.path) != Kind::Workflow || self.snapshot.runs(&it.path);
+        references.iter().filter(move |it| self.snapshot.root(&it.path) == root && runs(it))
     }
 
     fn is_own(&self, reference: &Reference, own: &[&StepView<'_>]) -> bool {
@@ -74,7 +83,7 @@ impl<'a> WorkflowView<'a> {
     pub fn may_use(&self, side: Side, backend: Backend) -> bool {
         let root = self.snapshot.root(&self.path);
         let unknown = [backend, Backend::Unknown].iter().any(|it| self.is_used(side, &Location::Somewhere(*it), &[]));
-        unknown || self.snapshot.links.locations.open().any(|it| self.snapshot.root(it) == root)
+        unknown || self.snapshot.links.locations.open().any(|it| self.snapshot.root(it) == root && self.snapshot.runs(it))
     }
 
     /// Whether a build other than `own` reads one of the locations and would have nothing to read
@@ -135,10 +144,43 @@ impl<'a> WorkflowView<'a> {
         facts::name(facts::parent(facts::parent(&self.path))) == ".github"
     }
 
-    /// A scope for a build, named after its image. `None` for a file with more builds than one can
-    /// find names for.
+    /// Whether somebody who may not write to the repository can start it on the main branch. There
+    /// GitHub refuses to write the cache for them or, where `cache-mode` allows it, gives what they
+    /// have built to everybody (domain.md D.6).
+    pub fn may_be_started_by_strangers(&self) -> bool {
+        let strangers = [Event::PullRequestTarget, Event::IssueComment, Event::WorkflowRun];
+        strangers.iter().any(|it| self.workflow.trigger(it).is_some())
+    }
+
+    /// Whether it runs on tags only, each of which has a cache of its own at GitHub that no other
+    /// run reads (domain.md D.6).
+    pub fn runs_on_tags_only(&self) -> bool {
+        let triggers = &self.workflow.triggers;
+        !triggers.is_empty() && triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
+    }
+
+    /// A scope for a build, named after its image, and after the file where another workflow
+    /// builds something else of that name. `None` for a file with more builds than one can find
+    /// names for.
     pub fn scope_name(&self, build: &StepView<'_>) -> Option<String> {
-        (self.builds.len() <= MAX_BUILDS).then(|| self.workflow.scope_name(build.job, build.step))
+        if self.builds.len() > MAX_BUILDS {
+            return None;
+        }
+        let name = self.workflow.scope_name(build.job, build.step);
+        let file = facts::name(&self.path).split('.').next().unwrap_or_default();
+        Some(if self.has_namesake(build, &name) { format!("{name}-{file}") } else { name })
+    }
+
+    /// Whether another workflow builds something else that would be given the same name.
+    fn has_namesake(&self, build: &StepView<'_>, name: &str) -> bool {
+        let own = Use { path: &self.path, index: build.index, described: build.described, leg: None };
+        let product = self.product(&own);
+        let is_other = |it: &Use<'_>| self.product(it) != product && self.likeness(&own, it) != Likeness::Same;
+        let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| workflow.scope_name(job, step) == name);
+        let named = self.in_repository(self.snapshot.links.named(&first_name(build.job, build.step))).filter(|it| it.path != self.path);
+        let mut others = named.filter_map(|it| of_reference(self.snapshot, it)).filter(is_other);
+        // Of very many one is bound to have the name.
+        others.by_ref().take(MAX_NAMESAKES).any(|it| is_named(&it)) || others.next().is_some()
     }
 
     /// The text of a value as the file has it.
@@ -320,7 +362,7 @@ fn in_leg(value: &Value, leg: Option<&Leg>) -> Option<String> {
 /// Whether a build argument is declared anywhere in a Dockerfile.
 fn declares(dockerfile: &Dockerfile, name: &str) -> bool {
     let stages = dockerfile.stages.iter().flat_map(|it| &it.instructions);
-    dockerfile.globals.iter().chain(stages).any(|it| matches!(&it.kind, Kind::Arg(variables) if variables.iter().any(|it| it.name == name)))
+    dockerfile.globals.iter().chain(stages).any(|it| matches!(&it.kind, dockerfile::Kind::Arg(variables) if variables.iter().any(|it| it.name == name)))
 }
 
 /// Build arguments that choose a base image.
@@ -346,7 +388,7 @@ fn argument(dockerfile: &Dockerfile, name: &str, build: &Use<'_>) -> Option<Stri
         return passed.value.as_ref().and_then(|it| in_leg(it, build.leg));
     }
     let declared = dockerfile.globals.iter().rev().find_map(|it| match &it.kind {
-        Kind::Arg(variables) => variables.iter().find(|it| it.name == name),
+        dockerfile::Kind::Arg(variables) => variables.iter().find(|it| it.name == name),
         _ => None,
     });
     declared?.value.clone()

@@ -21,6 +21,7 @@ pub use build::{BuildStep, Override};
 pub use builder::Builder;
 pub use lower::lower;
 pub use matrix::Matrix;
+pub use scope::first_name;
 
 use crate::edit::Span;
 use crate::shell::{Command, Redirect, Script};

@@ -27,6 +27,12 @@ impl Workflow {
     }
 }
 
+/// What a scope of the build is named after first of all: the image, else the folder, the
+/// Dockerfile, the target or the job.
+pub fn first_name(job: &Job, step: &BuildStep) -> String {
+    candidates(job, step).into_iter().next().unwrap_or_else(|| job.id.clone())
+}
+
 impl Job {
     /// What has to be added to a scope so that the legs of the matrix do not share it:
     /// `-${{ matrix.arch }}`. The empty text where the scope tells them apart already or where all
@@ -35,12 +41,14 @@ impl Job {
         let matrix = self.matrix.as_ref()?;
         let affecting = self.affecting_keys(step);
         let there = |key: &String| scope.contains(&format!("matrix.{key} "));
-        let present: Vec<String> = matrix.keys.iter().map(|it| it.name.clone()).chain(affecting.clone()).filter(there).collect();
+        let in_legs = matrix.legs.iter().flatten().flat_map(|it| it.keys().cloned());
+        let keys: BTreeSet<String> = matrix.keys.iter().map(|it| it.name.clone()).chain(in_legs).chain(affecting.clone()).collect();
+        let present: Vec<String> = keys.into_iter().filter(there).collect();
         if affecting.iter().all(|it| present.contains(it)) || tells_apart(matrix, &affecting, &present) {
             return Some(String::new());
         }
-        let missing = affecting.iter().filter(|it| !present.contains(it)).cloned().collect();
-        let keys = best_key(matrix, &affecting, &present).map_or(missing, |it| vec![it]);
+        let missing = || affecting.iter().filter(|it| !present.contains(it)).cloned().collect();
+        let keys = best_key(matrix, &affecting, &present).map_or_else(|| needed(matrix, &affecting, &present, missing()), |it| vec![it]);
         Some(keys.iter().map(|it| format!("-${{{{ matrix.{it} }}}}")).collect())
     }
 
@@ -61,18 +69,40 @@ impl Job {
 
 /// The values that say what is built, names of the result left out.
 fn what_is_built(build: &Build) -> Vec<&Value> {
-    let context = match &build.context {
-        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
-        Context::Git(None) => None,
-    };
+    context(build).into_iter().chain(&build.dockerfile).chain(options(build)).collect()
+}
+
+/// Those of them that are no paths.
+fn options(build: &Build) -> Vec<&Value> {
     let arguments = build.arguments.iter().filter_map(|it| it.value.as_ref());
     let named = build.contexts.iter().map(|(_, it)| it);
-    context.into_iter().chain(&build.dockerfile).chain(&build.target).chain(&build.platforms).chain(arguments).chain(named).collect()
+    build.target.iter().chain(&build.platforms).chain(arguments).chain(named).collect()
+}
+
+fn context(build: &Build) -> Option<&Value> {
+    match &build.context {
+        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
+        Context::Git(None) => None,
+    }
+}
+
+/// The Dockerfile as it is written, else the one that is looked for.
+fn dockerfile(build: &Build) -> String {
+    let folder = || context(build).map_or_else(String::new, |it| path(&it.pattern()));
+    match build.dockerfile.as_ref().filter(|it| !it.is_blank()) {
+        Some(value) => path(&value.pattern()),
+        None => path(&format!("{}/Dockerfile", folder())),
+    }
+}
+
+/// A path without what says nothing.
+fn path(text: &str) -> String {
+    text.split('/').filter(|it| !matches!(*it, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
 /// Whether the two give the same layers, as far as is written.
 fn builds_the_same(a: &Build, b: &Build) -> bool {
-    let written = |it: &Build| what_is_built(it).iter().map(|it| it.pattern()).collect::<Vec<_>>();
+    let written = |it: &Build| (context(it).map(|it| path(&it.pattern())), dockerfile(it), options(it).iter().map(|it| it.pattern()).collect::<Vec<_>>());
     let names = |it: &Build| it.arguments.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
     a.tool == b.tool && a.folder == b.folder && !a.opaque && !b.opaque && written(a) == written(b) && names(a) == names(b)
 }
@@ -103,6 +133,19 @@ fn best_key(matrix: &Matrix, affecting: &[String], present: &[String]) -> Option
     legs.first()?.keys().filter(fits).min_by_key(cost).cloned()
 }
 
+/// Those of the keys that the others do not stand for, such as the runner of an architecture.
+fn needed(matrix: &Matrix, affecting: &[String], present: &[String], keys: Vec<String>) -> Vec<String> {
+    let mut res = keys;
+    for index in (0..res.len()).rev() {
+        let others: Vec<String> = res.iter().enumerate().filter(|(it, _)| *it != index).map(|(_, key)| key.clone()).collect();
+        let all: Vec<String> = present.iter().chain(&others).cloned().collect();
+        if tells_apart(matrix, affecting, &all) {
+            res = others;
+        }
+    }
+    res
+}
+
 fn is_name_char(it: char) -> bool {
     it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.')
 }
@@ -118,7 +161,15 @@ fn candidates(job: &Job, step: &BuildStep) -> Vec<String> {
     let file = build.dockerfile.as_ref().and_then(file_name);
     let target = build.target.as_ref().map(|it| plain(&it.pattern()));
     let step_name = format!("{}", step.step + 1);
-    [image, folder, file, target, Some(plain(&job.id)), Some(step_name)].into_iter().flatten().filter(|it| !it.is_empty()).collect()
+    let names = [image, folder, file, target, Some(plain(&job.id)), Some(step_name)].into_iter().flatten();
+    names.filter(|it| !it.is_empty() && names_each_leg(job, it)).collect()
+}
+
+/// Whether the keys of the matrix that a name is made of can stand in a name, in each leg.
+fn names_each_leg(job: &Job, name: &str) -> bool {
+    let is_name = |it: &str| it.chars().all(is_name_char) && !it.chars().all(|it| it == '.');
+    let legs = job.matrix.iter().filter(|_| name.contains("matrix.")).flat_map(|it| &it.legs).flatten();
+    legs.flatten().filter(|(key, _)| name.contains(&format!("matrix.{key} "))).all(|(_, value)| is_name(value))
 }
 
 /// `app` of `ghcr.io/org/app:tag@sha256:…`.
@@ -154,8 +205,13 @@ fn image_name(tag: &Value) -> Option<String> {
 fn is_stable(value: &Value) -> bool {
     value.parts.iter().all(|it| match it {
         Part::Text(_) | Part::Expression { known: Some(_), .. } => true,
-        Part::Expression { source, variance, .. } => source.starts_with("matrix.") && variance.iter().all(|it| matches!(it, Axis::Matrix(_))),
+        Part::Expression { source, variance, .. } => is_key(source) && variance.iter().all(|it| matches!(it, Axis::Matrix(_))),
     })
+}
+
+/// Whether an expression is a key of the matrix, and nothing is done with it.
+fn is_key(source: &str) -> bool {
+    source.strip_prefix("matrix.").is_some_and(|it| it.chars().all(is_name_char))
 }
 
 /// The image that the metadata step was given, where the tags come from one.
@@ -260,6 +316,8 @@ mod tests {
     fn builds_of_the_same_share_a_scope() {
         let steps = "- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:1', context: .}\n- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:2', context: ., push: true}";
         assert_eq!(names(&with_steps(steps)), ["app", "app"]);
+        let steps = "- uses: docker/build-push-action@v6\n  with: {context: ./api, file: ./api/Dockerfile}\n- uses: docker/build-push-action@v6\n  with: {context: api/, push: true}";
+        assert_eq!(names(&with_steps(steps)), ["api", "api"]);
     }
 
     fn with_matrix(matrix: &str, with: &str) -> Vec<String> {
@@ -282,6 +340,23 @@ mod tests {
             ("n: [a, b], p: [x, y]", "tags: 'o/${{ matrix.n }}', context: '${{ matrix.n }}', target: '${{ matrix.p }}'", "${{ matrix.n }}-${{ matrix.p }}"),
             ("include: [{n: a, id: 1}, {n: b, id: 2}]", "tags: 'o/${{ matrix.n }}', context: '${{ matrix.n }}'", "${{ matrix.n }}"),
             ("a: [x, y], b: [p, q]", "tags: o/app, target: '${{ matrix.a }}', build-args: 'B=${{ matrix.b }}'", "app-${{ matrix.a }}-${{ matrix.b }}"),
+            (
+                "v: [1, 2], p: [{arch: amd64, on: ubuntu-24.04}, {arch: arm64, on: ubuntu-24.04-arm}]",
+                "tags: o/app, platforms: 'linux/${{ matrix.p.arch }}', build-args: 'V=${{ matrix.v }},ON=${{ matrix.p.on }}'",
+                "app-${{ matrix.p.arch }}-${{ matrix.v }}",
+            ),
+            (
+                "s: [{name: api, file: ./api/Dockerfile}, {name: web, file: ./web/Dockerfile}]",
+                "tags: 'o/${{ matrix.s.name }}', file: '${{ matrix.s.file }}'",
+                "${{ matrix.s.name }}",
+            ),
+            ("v: [a, b]", "tags: o/app, file: \"${{ matrix.v == 'a' && 'x/a.Dockerfile' || 'x/b.Dockerfile' }}\"", "app-${{ matrix.v }}"),
+            (
+                "s: [{name: api, folder: .}, {name: web, folder: ./web}]",
+                "context: '${{ matrix.s.folder }}', target: '${{ matrix.s.name }}'",
+                "${{ matrix.s.name }}",
+            ),
+            ("v: [a, b]", "file: \"${{ matrix.v == 'a' && 'x/a.Dockerfile' || 'x/b.Dockerfile' }}\"", "build-${{ matrix.v }}"),
             ("a: '${{ fromJSON(x) }}'", "tags: o/app, target: '${{ matrix.a }}'", "app-${{ matrix.a }}"),
         ];
         for (matrix, with, expected) in cases {
