@@ -207,9 +207,11 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     };
     // Bake targets and compose services start from their own file.
     let own_file = matches!(build.tool, Tool::BakeTarget | Tool::ComposeService);
-    let folder = build.folder.as_ref().map(|it| facts::join(base(path), it)).or_else(|| own_file.then(|| base(path).to_owned()));
+    // An absolute path of a runner is not one of this disk.
+    let is_here = |it: &str| own_file || !it.starts_with('/');
+    let folder = build.folder.as_ref().filter(|it| is_here(it)).map(|it| facts::join(base(path), it)).or_else(|| own_file.then(|| base(path).to_owned()));
     let context = match (&build.context, &folder) {
-        (Context::Folder(value), Some(folder)) => known(value).map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it))),
+        (Context::Folder(value), Some(folder)) => known(value).filter(|it| is_here(it)).map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it))),
         (Context::Git(None), _) => Folder::Git(base(path).to_owned()),
         (Context::Git(Some(value)), _) => known(value).map_or(Folder::Unknown, |it| Folder::Git(facts::join(base(path), &it))),
         (Context::Folder(_), None) | (Context::Foreign(_), _) => Folder::Unknown,
@@ -239,5 +241,47 @@ fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn
         in_context(&name)
     } else {
         folder.map(|it| facts::join(it, &name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::Kind;
+
+    fn place_of(with: &str) -> Place {
+        let path = "/r/.github/workflows/ci.yml";
+        let text = format!("on: push\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{{with}}}\n");
+        let file = File::new(Kind::Workflow, path, &text, None);
+        place(file.builds()[0].build, path, None)
+    }
+
+    #[test]
+    fn an_absolute_path_of_a_runner_is_not_one_of_this_disk() {
+        let found = place_of("context: /tmp/app, file: ci.Dockerfile");
+        assert_eq!((found.context, found.dockerfile.as_deref()), (Folder::Unknown, Some("/r/ci.Dockerfile")));
+        assert_eq!(place_of("context: app, file: /tmp/Dockerfile").dockerfile, None);
+        assert_eq!(place_of("context: app").context, Folder::Disk("/r/app".into()));
+    }
+
+    #[test]
+    fn builds_of_one_name_are_found_until_their_file_changes() {
+        let path = "/r/.github/workflows/ci.yml";
+        let workflow = |tag: &str| {
+            File::new(
+                Kind::Workflow,
+                path,
+                &format!("jobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{tags: o/{tag}}}\n"),
+                None,
+            )
+        };
+        let (old, new) = (workflow("app"), workflow("web"));
+        let mut index = Index::default();
+        index.replace(path, None, Some(&old));
+        assert_eq!(index.named("app").len(), 1);
+        index.replace(path, Some(&old), Some(&new));
+        assert_eq!((index.named("app").len(), index.named("web").len()), (0, 1));
+        index.replace(path, Some(&new), None);
+        assert!(index.named("web").is_empty());
     }
 }

@@ -175,7 +175,9 @@ impl<'a> WorkflowView<'a> {
     fn has_namesake(&self, build: &StepView<'_>, name: &str) -> bool {
         let own = Use { path: &self.path, index: build.index, described: build.described, leg: None };
         let product = self.product(&own);
-        let is_other = |it: &Use<'_>| self.product(it) != product && self.likeness(&own, it) != Likeness::Same;
+        // What is not of the matrix, such as `github.workflow`, may be something else there.
+        let is_told = product.matches("${{").count() == product.matches("${{ matrix.").count();
+        let is_other = |it: &Use<'_>| !(is_told && self.product(it) == product) && self.likeness(&own, it) != Likeness::Same;
         let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| workflow.scope_name(job, step) == name);
         let named = self.in_repository(self.snapshot.links.named(&first_name(build.job, build.step))).filter(|it| it.path != self.path);
         let mut others = named.filter_map(|it| of_reference(self.snapshot, it)).filter(is_other);
