@@ -4,6 +4,7 @@ use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Instruction, Kind};
 use crate::edit::EditSet;
 use crate::facts::{self, Text};
+use crate::file;
 use crate::links::Target;
 use crate::links::locations::{Location, Side};
 use crate::value::Value;
@@ -62,7 +63,8 @@ declare_rule! {
     /// An information only where the build is rare or its part is not known: `docker build` in a
     /// script, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
     /// one that neither downloads nor compiles anything; and where the workflow also runs on a
-    /// schedule, which is how images are built again to get new packages. Not reported are builds
+    /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
+    /// changes. Not reported are builds
     /// whose cache options are commented out, as somebody did not want them, and builds of releases and tags, which had better not use a cache that others can
     /// write; builders that keep their layers, runners of one's own; `no-cache`; a `cache-mode`
     /// that forbids it; and Dockerfiles that run nothing. The cache of GitHub holds 10 GB for a
@@ -157,11 +159,19 @@ fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level>
     // A workflow that publishes may leave the cache out on purpose: others could have written it.
     let publishes = ["release", "publish", "deploy"].iter().any(|it| name.contains(it));
     if view.workflow.triggers.iter().any(often) {
-        Some(if publishes || is_scheduled(view) { Level::Info } else { Level::Warning })
+        let seldom = view.workflow.triggers.iter().filter(|it| often(it)).all(runs_for_the_recipe);
+        Some(if publishes || seldom || is_scheduled(view) { Level::Info } else { Level::Warning })
     } else {
         let releases = view.workflow.triggers.iter().any(|it| it.event == Event::Release || it.is_tags_only());
         (view.workflow.triggers.iter().any(by_hand) && !publishes && !releases).then_some(Level::Info)
     }
+}
+
+/// Whether only a change of the Dockerfile or of the workflow starts it, after which most of a
+/// cache is of no use.
+fn runs_for_the_recipe(trigger: &Trigger) -> bool {
+    let is_recipe = |it: &Value| it.pattern().starts_with(".github/") || file::Kind::of(&it.pattern()) == file::Kind::Dockerfile;
+    trigger.paths.as_ref().is_some_and(|it| !it.patterns.is_empty() && it.patterns.iter().all(is_recipe))
 }
 
 fn is_scheduled(view: &WorkflowView<'_>) -> bool {
@@ -340,6 +350,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_new_dockerfile_makes_a_cache_of_little_use() {
+        let on = |paths: &str| build_step("push: true").replace("on: push", &format!("on: {{push: {{branches: [main], paths: [{paths}]}}}}"));
+        check(&RULE, &found(&on("Dockerfile, .github/workflows/ci.yml"), ACTION, "info"));
+        check(&RULE, &found(&on("Dockerfile, 'src/**'"), ACTION, "warning"));
+        let more = on("Dockerfile").replace("on: {push", "on: {pull_request: {}, push");
+        check(&RULE, &found(&more, ACTION, "warning"));
     }
 
     #[test]
