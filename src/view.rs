@@ -255,12 +255,23 @@ impl<'a> DockerfileView<'a> {
         };
         let first = make(plan)?;
         for context in &self.contexts[1..] {
-            let other = make(&Plan::new(self.dockerfile, context.clone(), stage))?;
+            let other = make(&Plan::new(self.dockerfile, context.clone(), stage)).map_err(|refusal| self.of_other_context(context, refusal))?;
             if other != first {
                 return Err(Refusal::at(self.dockerfile.stages[stage].from.span, "the builds of this file use different contexts"));
             }
         }
         Ok(first)
+    }
+
+    /// What stands in the way in a context that is only guessed does not read right without it.
+    fn of_other_context(&self, context: &Context<'_>, refusal: Refusal) -> Refusal {
+        match context.folder.as_deref().filter(|_| self.callers.is_empty()) {
+            Some(folder) => {
+                let which = if folder == facts::parent(&self.path) { "folder of this file" } else { "root of the repository" };
+                Refusal { reason: format!("{}, if the context is the {which}", refusal.reason), ..refusal }
+            }
+            None => refusal,
+        }
     }
 
     /// A fix of this file that is not proven.

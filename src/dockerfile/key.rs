@@ -30,8 +30,8 @@ pub fn source_volatility(context: &Context<'_>, source: &str) -> Volatility {
     let name = facts::name(&path);
     match context.entry(&path) {
         Some(Some(Entry::File)) => file_volatility(name),
-        Some(Some(_)) => folder_volatility(name),
-        _ if looks_like_folder(source, name) => folder_volatility(name),
+        Some(Some(_)) => folder_volatility(&path),
+        _ if looks_like_folder(source, name) => folder_volatility(&path),
         _ => file_volatility(name),
     }
 }
@@ -63,7 +63,7 @@ fn looks_like_folder(source: &str, name: &str) -> bool {
 }
 
 /// Folders of configuration and of pinned inputs change less often than sources.
-fn folder_volatility(name: &str) -> Volatility {
+fn folder_volatility(path: &str) -> Volatility {
     const QUIET: &[&str] = &[
         ".cargo",
         ".config",
@@ -96,7 +96,14 @@ fn folder_volatility(name: &str) -> Volatility {
         "vendor",
         "wheels",
     ];
-    if QUIET.contains(&name.to_ascii_lowercase().as_str()) { Volatility::Sometimes } else { Volatility::Often }
+    // `docker/startup` and the like belong to the image; `docker/app/src` is an application after all.
+    const OF_IMAGE: &[&str] = &[".docker", "config", "configs", "conf", "deploy", "docker", "etc", "nginx", "overlay", "packaging", "rootfs"];
+    const APPLICATIONS: &[&str] =
+        &["api", "app", "apps", "backend", "client", "frontend", "lib", "libs", "packages", "pkg", "server", "source", "sources", "src", "web"];
+    let path = path.to_ascii_lowercase();
+    let (folder, name) = (facts::parent(&path), facts::name(&path));
+    let of_image = folder.split('/').any(|it| OF_IMAGE.contains(&it)) && !path.split('/').any(|it| APPLICATIONS.contains(&it));
+    if QUIET.contains(&name) || of_image { Volatility::Sometimes } else { Volatility::Often }
 }
 
 fn file_volatility(name: &str) -> Volatility {
@@ -477,7 +484,7 @@ mod tests {
     #[test]
     fn sources_change_more_often_than_manifests() {
         let context = Context::default();
-        for source in [".", "./", "src", "src/", "app", "*.py", "main.go", "./packages", "*"] {
+        for source in [".", "./", "src", "src/", "app", "*.py", "main.go", "./packages", "*", "docker/app/src", "docker/api/"] {
             assert_eq!(source_volatility(&context, source), Volatility::Often, "{source}");
         }
         for source in [
@@ -492,6 +499,8 @@ mod tests {
             "package*.json",
             "prisma/",
             ".npmrc",
+            "docker/startup/",
+            "docker/services/logrotate",
         ] {
             assert_eq!(source_volatility(&context, source), Volatility::Sometimes, "{source}");
         }

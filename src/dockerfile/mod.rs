@@ -90,6 +90,9 @@ impl Image {
     /// The name without registry and `library/`, for official images: `node`, `python`.
     pub fn official(&self) -> Option<&str> {
         let (name, ..) = self.parts()?;
+        // Mirrors of Docker Hub keep its names.
+        let mirrored = ["docker.io/library/", "index.docker.io/library/", "public.ecr.aws/docker/library/", "mirror.gcr.io/library/"];
+        let name = mirrored.iter().find_map(|it| name.strip_prefix(it)).unwrap_or(name);
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
         (!name.contains('/')).then_some(name)

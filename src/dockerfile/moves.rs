@@ -11,6 +11,7 @@ use super::{Kind, clean_source, is_glob, line_start};
 use crate::edit::{Edit, EditSet, Span};
 use crate::effects::{Conflict, Place};
 use crate::facts;
+use crate::shell::Join;
 use crate::volatility::Volatility;
 use std::collections::BTreeMap;
 
@@ -104,6 +105,8 @@ impl Plan<'_> {
         for index in (copy..run).rev() {
             match self.cross(index, &group)? {
                 Crossing::Free => {}
+                // A copy of nothing but what is needed moves as it is written.
+                Crossing::Carry(files) if index != copy && self.brings_only(index, &files) => group.push(index),
                 Crossing::Carry(files) => {
                     for (member, file) in files {
                         carried.entry(member).or_default().push(file);
@@ -127,6 +130,16 @@ impl Plan<'_> {
             Kind::Onbuild | Kind::Unknown => false,
             _ => step.obstacle.is_none(),
         }
+    }
+
+    /// Whether the copy `index` brings these files and nothing else, all of them plain files.
+    fn brings_only(&self, index: usize, files: &[(usize, Carried)]) -> bool {
+        // `COPY a /b` where `/b` is needed as a file: then it brings that file.
+        let is_needed = |place: &Place| match place {
+            Place::File(path) | Place::Tree { root: path, .. } => files.iter().any(|(_, it)| it.path == *path),
+            _ => false,
+        };
+        self.may_join(index) && self.steps[index].effects.writes.iter().all(is_needed)
     }
 
     /// Instructions of several stages are one chain only if nobody else starts from, or looks
@@ -198,10 +211,9 @@ impl Plan<'_> {
         let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return false };
         let Some(destination) = self.steps[index].state.path(&copy.destination.text, self.dockerfile.escape) else { return false };
         let Some(relative) = facts::relative(path, &destination) else { return true };
-        copy.sources.iter().all(|source| {
-            let source = clean_source(&source.text);
+        self.sources(index, copy).iter().all(|source| {
             let inside = facts::join(&format!("/{source}"), relative)[1..].to_owned();
-            !is_glob(&source) && !source.contains('$') && self.context.file(&inside) == super::context::File::Absent
+            !is_glob(source) && !source.contains('$') && self.context.file(&inside) == super::context::File::Absent
         })
     }
 
@@ -214,10 +226,12 @@ impl Plan<'_> {
             brought.extend(files.iter().map(|it| it.path.as_str()));
             let needs = &self.steps[member].needs;
             let ordered = needs.files.iter().chain(&needs.trees).filter_map(|path| files.iter().find(|it| it.path == *path)).copied();
+            let lines = self.steps[member].instruction.owned;
+            writer.keep_gap(lines);
             for line in self.copies(ordered)? {
                 writer.add(&line);
             }
-            writer.take(self.steps[member].instruction.owned);
+            writer.take(lines);
         }
         writer.finish().ok_or_else(|| self.refusal(copy, "the lines of the two instructions overlap"))
     }
@@ -232,6 +246,8 @@ impl Plan<'_> {
             let folder = relative.rsplit_once('/').map_or("", |it| it.0);
             let written = &copy.destination.text;
             let target = match (folder, written.as_str()) {
+                // `COPY a /b`: the destination is the file itself.
+                ("", it) if file.path == whole => it.to_owned(),
                 ("", ".") => "./".to_owned(),
                 ("", it) if it.ends_with('/') => it.to_owned(),
                 ("", it) => format!("{it}/"),
@@ -286,7 +302,9 @@ impl Plan<'_> {
         };
         let mut writer = Writer::new(source, place);
         for member in group {
-            writer.take(self.steps[member].instruction.owned);
+            let lines = self.steps[member].instruction.owned;
+            writer.keep_gap(lines);
+            writer.take(lines);
         }
         writer.finish().map(Move).ok_or_else(|| self.refusal(moved, "the lines of the two instructions overlap"))
     }
@@ -305,11 +323,13 @@ impl Plan<'_> {
             let Kind::Run(run) = &step.instruction.kind else { return Err(self.refusal(index, "this is no RUN")) };
             let plain = run.shell_form && !run.heredoc && !run.special && run.mounts.is_empty() && step.instruction.flags.is_empty();
             // A `#` would turn what is joined into a comment; `||` would bind differently.
+            // Behind `;` the failure of what is joined before it would go unseen.
             let simple = run.script.opaque.is_none()
                 && !run.command.text.contains('#')
                 && !run.command.text.trim_end().ends_with([';', '&', '\\'])
                 && run.script.commands.iter().all(|it| {
-                    it.joined != crate::shell::Join::Or
+                    it.joined != Join::Or
+                        && (index == earlier || it.joined != Join::Then)
                         && !it.words.is_empty()
                         && !matches!(
                             it.words[0].text.as_str(),
@@ -397,12 +417,13 @@ struct Writer<'a> {
     place: usize,
     ending: &'static str,
     inserted: String,
-    edits: Vec<Edit>,
+    /// What is taken away, in the order of the source, blank lines between included.
+    taken: Vec<Span>,
 }
 
 impl<'a> Writer<'a> {
     fn new(source: &'a str, place: usize) -> Writer<'a> {
-        Writer { source, place, ending: line_ending(source, place), inserted: String::new(), edits: Vec::new() }
+        Writer { source, place, ending: line_ending(source, place), inserted: String::new(), taken: Vec::new() }
     }
 
     fn add(&mut self, line: &str) {
@@ -410,31 +431,52 @@ impl<'a> Writer<'a> {
         self.inserted.push_str(self.ending);
     }
 
+    /// Whether nothing but blank lines stands between what was taken last and `lines`.
+    fn follows_on(&self, lines: Span) -> bool {
+        self.taken.last().and_then(|it| self.source.get(it.end..lines.start)).is_some_and(|it| it.trim().is_empty())
+    }
+
+    /// Blank lines between instructions that move together go along.
+    fn keep_gap(&mut self, lines: Span) {
+        if self.follows_on(lines)
+            && let Some(last) = self.taken.last_mut()
+        {
+            self.inserted.push_str(&self.source[last.end..lines.start]);
+            last.end = lines.start;
+        }
+    }
+
     /// Moves whole lines.
     fn take(&mut self, lines: Span) {
         let text = lines.of(self.source);
         self.inserted.push_str(text);
-        let mut delete = lines;
         if !text.ends_with('\n') {
-            // The last line of a file without a final line ending: the line before it becomes the last.
             self.inserted.push_str(self.ending);
-            let before = &self.source[..lines.start];
-            delete.start = before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).unwrap_or(before).len();
-        } else {
-            // Of two blank lines that would meet, one goes.
-            let blank_before = self.source[..lines.start].ends_with("\n\n") || self.source[..lines.start].ends_with("\n\r\n");
-            let rest = &self.source[lines.end..];
-            let blank_after = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n'));
-            match blank_after {
-                Some(after) if blank_before => delete.end = self.source.len() - after.len(),
-                None if blank_before && rest.is_empty() => {
-                    let before = &self.source[..lines.start];
-                    delete.start = before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).unwrap_or(before).len();
-                }
-                _ => {}
-            }
         }
-        self.edits.push(Edit::delete(delete));
+        match self.taken.last_mut() {
+            Some(last) if last.end == lines.start => last.end = lines.end,
+            _ => self.taken.push(lines),
+        }
+    }
+
+    /// What to delete so that `lines` leave no blank line too many.
+    fn hole(&self, lines: Span) -> Span {
+        let mut hole = lines;
+        let (before, rest) = (&self.source[..lines.start], &self.source[lines.end..]);
+        let up_to_line_before = before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).unwrap_or(before).len();
+        if !lines.of(self.source).ends_with('\n') {
+            // The last line of a file without a final line ending: the line before it becomes the last.
+            hole.start = up_to_line_before;
+            return hole;
+        }
+        // Of two blank lines that would meet, one goes.
+        let blank_before = before.is_empty() || before.ends_with("\n\n") || before.ends_with("\n\r\n");
+        match rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n')) {
+            Some(after) if blank_before => hole.end = self.source.len() - after.len(),
+            None if blank_before && rest.is_empty() => hole.start = up_to_line_before,
+            _ => {}
+        }
+        hole
     }
 
     fn finish(mut self) -> Option<EditSet> {
@@ -444,7 +486,7 @@ impl<'a> Writer<'a> {
             inserted.truncate(inserted.len() - self.ending.len());
             inserted.insert_str(0, self.ending);
         }
-        self.edits.insert(0, Edit::insert(self.place, inserted));
-        EditSet::new(self.edits).ok()
+        let holes = self.taken.iter().map(|it| Edit::delete(self.hole(*it)));
+        EditSet::new(std::iter::once(Edit::insert(self.place, inserted)).chain(holes).collect()).ok()
     }
 }

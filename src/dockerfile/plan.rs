@@ -59,10 +59,21 @@ pub struct Step<'a> {
     pub obstacle: Option<Obstacle>,
     /// The commands of a RUN that are package managers.
     pub installs: &'a [ecosystem::Step],
+    /// Those of [`Self::installs`] that need the sources themselves, by number: where they stand is
+    /// no mistake.
+    pub with_sources: Vec<usize>,
     /// What it cannot do without and a copy has to bring.
     pub needs: Needs,
     /// What running it again costs.
     pub cost: Cost,
+}
+
+impl Step<'_> {
+    /// The first command that installs what manifests name, and does not need the sources for it.
+    pub fn dependency_install(&self) -> Option<&ecosystem::Step> {
+        let by_manifest = |(number, it): &(usize, &ecosystem::Step)| it.action == ecosystem::Action::InstallDependencies && !self.with_sources.contains(number);
+        self.installs.iter().enumerate().find(by_manifest).map(|(_, it)| it)
+    }
 }
 
 /// What an instruction meets.
@@ -156,6 +167,7 @@ impl<'a> Plan<'a> {
                 effects: Effects::default(),
                 obstacle: None,
                 installs: &[],
+                with_sources: Vec::new(),
                 needs: Needs::default(),
                 cost: Cost::Metadata,
             });
@@ -201,7 +213,9 @@ impl<'a> Plan<'a> {
     fn run(&mut self, index: usize, run: &'a Run) {
         let footprint = self.footprint(index, run);
         let quiet = self.reads_of_quiet(index, run);
+        let with_sources = if footprint.is_err() { self.with_sources(index, run) } else { Vec::new() };
         let step = &mut self.steps[index];
+        step.with_sources = with_sources;
         step.installs = &run.reading.steps;
         step.cost = run.reading.cost;
         // Flags are expanded by the builder.
@@ -228,7 +242,7 @@ impl<'a> Plan<'a> {
             Kind::Env(variables) | Kind::Arg(variables) => res.writes.extend(variables.iter().map(|it| Place::Env(it.name.clone()))),
             Kind::Workdir(folder) => {
                 res.reads.push(Place::User);
-                if !folder.trim_start_matches(['"', '\'']).starts_with('/') {
+                if self.is_relative(state, folder) {
                     res.reads.push(Place::Directory);
                 }
                 res.writes.push(Place::Directory);
@@ -253,6 +267,11 @@ impl<'a> Plan<'a> {
         res
     }
 
+    /// Whether a path starts from the working directory, as far as is known.
+    fn is_relative(&self, state: &State, path: &str) -> bool {
+        state.expand(path, self.dockerfile.escape).is_none_or(|it| !it.starts_with('/')) && !path.starts_with('/')
+    }
+
     /// Whether a copy of the chain makes the folder `path` just as WORKDIR does, so that it does not
     /// matter which comes first: both make it, and those above it, with mode 0755 for root
     /// (domain.md A.3; compared with BuildKit 0.25).
@@ -273,7 +292,7 @@ impl<'a> Plan<'a> {
         if copy.special {
             return *res = Effects::anything();
         }
-        if !copy.destination.text.starts_with('/') {
+        if self.is_relative(state, &copy.destination.text) {
             res.reads.push(Place::Directory);
         }
         if copy.chown.as_ref().is_some_and(|it| it.contains(|c: char| !c.is_ascii_digit() && c != ':')) {
@@ -300,7 +319,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The sources of the copy `index` in the context, with variables expanded where they are known.
-    fn sources(&self, index: usize, copy: &Copy) -> Vec<String> {
+    pub fn sources(&self, index: usize, copy: &Copy) -> Vec<String> {
         let state = &self.steps[index].state;
         copy.sources.iter().map(|it| state.expand(&it.text, self.dockerfile.escape).unwrap_or_else(|| it.text.clone())).map(|it| clean_source(&it)).collect()
     }
@@ -529,6 +548,11 @@ pub fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part))
 }
 
+fn setting(state: &State, directory: &str) -> ecosystem::Setting {
+    let environment = state.variables.iter().map(|(name, it)| (name.clone(), it.value.clone().or_else(|| it.written.clone()))).collect();
+    ecosystem::Setting { directory: directory.to_owned(), environment }
+}
+
 /// What a RUN cannot do without, as paths of the image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -539,6 +563,21 @@ pub struct Needs {
 }
 
 impl Plan<'_> {
+    /// Which known commands of a RUN need the sources, each looked at by itself: what stands beside
+    /// them, or the state of the shell, may not be known.
+    fn with_sources(&self, index: usize, run: &Run) -> Vec<usize> {
+        let state = &self.steps[index].state;
+        let mut setting = setting(state, state.directory.as_deref().unwrap_or("/"));
+        setting.environment.remove("PATH");
+        let brought = Brought { plan: self, before: index, run };
+        let needs_sources = |step: &ecosystem::Step| {
+            let mut step = step.clone();
+            step.unknown.clear();
+            step.action == ecosystem::Action::InstallDependencies && ecosystem::footprint(&step, &setting, &brought).is_err_and(|it| it.needs_sources)
+        };
+        run.reading.steps.iter().enumerate().filter(|(_, it)| needs_sources(it)).map(|(number, _)| number).collect()
+    }
+
     fn footprint(&self, index: usize, run: &Run) -> Result<(Effects, Needs), Obstacle> {
         let state = &self.steps[index].state;
         let whole = Span::new(0, run.command.text.len());
@@ -563,8 +602,7 @@ impl Plan<'_> {
         let Some(directory) = state.directory.clone().or_else(|| anywhere.then(|| "/".to_owned())) else {
             return Err(obstacle("the working directory is not known: the base image, or a build argument, decides"));
         };
-        let environment = state.variables.iter().map(|(name, it)| (name.clone(), it.value.clone().or_else(|| it.written.clone()))).collect();
-        let setting = ecosystem::Setting { directory, environment };
+        let setting = setting(state, &directory);
         let brought = Brought { plan: self, before: index, run };
         let needs = ecosystem::footprints(&steps, &setting, &brought)?;
         let mut effects = Effects { reads: needs.reads.clone(), writes: needs.writes.clone() };
@@ -639,7 +677,7 @@ impl Plan<'_> {
             || copy.parents
             || copy.heredoc
             || !copy.excludes.is_empty()
-            || copy.sources.iter().any(|it| it.text.contains('$'))
+            || self.sources(index, copy).iter().any(|it| it.contains('$'))
         {
             return Some(FileState::Unknown);
         }

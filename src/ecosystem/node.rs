@@ -372,7 +372,10 @@ impl Package {
             if let Some((name, specifier)) = local_in(value) {
                 let mut key = table.to_vec();
                 key.push(&name);
-                return Err(self.obstacle(&key, format!("`{shown}` takes `{name}` from `{specifier}`")));
+                let obstacle = self.obstacle(&key, format!("`{shown}` takes `{name}` from `{specifier}`"));
+                // A link needs no more than to point there; an archive is no source.
+                let copies = specifier.starts_with("file:") && ![".tgz", ".tar.gz", ".tar"].iter().any(|it| specifier.ends_with(it));
+                return Err(if copies { obstacle.for_sources() } else { obstacle });
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 
 use super::arguments::{Flags, Means, Tool, Verb, frozen, switch, valued, verb};
 use super::manifest::{Collector, locate_text, toml, variables_in};
-use super::{Action, Manager, NamedPath, Obstacle, Role, application_root, folders, up_to_root};
+use super::{Action, Child, FileState, Listing, Manager, NamedPath, Obstacle, Role, application_root, folders, up_to_root};
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts::{is_below, join, parent};
@@ -181,6 +181,7 @@ pub(super) fn footprint(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
     collector.check_variables(&["PIP_", "UV_", "POETRY_", "PIPENV_"], KNOWN_VARIABLES)?;
     collector.touches_outside();
     environments(collector)?;
+    module_folders(collector)?;
     for path in collector.step.paths.iter().filter(|it| it.role == Role::Output) {
         collector.writes(Place::tree(join(collector.folder, &path.path)));
     }
@@ -242,6 +243,61 @@ fn folders_of_path(collector: &Collector<'_>) -> Result<Vec<String>, Obstacle> {
     }
     Ok(res)
 }
+
+/// Folders beside the installed packages that Python takes modules from: those of `PYTHONPATH`, and
+/// the working directory with `-m`. What a copy brings there may run in the place of a module of
+/// Python, and metadata there counts as an installed package
+/// (<https://docs.python.org/3/library/sys_path_init.html>).
+fn module_folders(collector: &Collector<'_>) -> Result<(), Obstacle> {
+    let mut folders = Vec::new();
+    if collector.step.display.starts_with("python") {
+        folders.push(join(&collector.setting.directory, &collector.step.directory));
+    }
+    if let Some(path) = collector.written_variable("PYTHONPATH") {
+        let unknown = || collector.obstacle("what is in `PYTHONPATH` is not known");
+        for folder in path.ok_or_else(unknown)?.split(':').filter(|it| !matches!(*it, "$PYTHONPATH" | "${PYTHONPATH}")) {
+            if folder.contains('$') {
+                return Err(unknown());
+            }
+            folders.push(join(&collector.setting.directory, folder));
+        }
+    }
+    folders.iter().try_for_each(|it| check_modules(collector, it))
+}
+
+fn check_modules(collector: &Collector<'_>, folder: &str) -> Result<(), Obstacle> {
+    let children = match collector.files.list(folder) {
+        Listing::Known(children) => children,
+        Listing::Absent => return Ok(()),
+        Listing::Unknown => return Err(collector.obstacle(format!("what is in `{}` is not known, where Python looks for modules", collector.shown(folder)))),
+    };
+    let stands_for_module = |it: &Child| {
+        let module = it.name.strip_suffix(".py").unwrap_or(&it.name);
+        // A folder without `__init__.py` gives way to a module further down the path.
+        let is_module =
+            if it.is_folder { collector.files.text(&join(folder, &format!("{}/__init__.py", it.name))) != FileState::Absent } else { module != it.name };
+        let is_metadata = [".egg-info", ".dist-info", ".egg-link", ".egg"].iter().any(|end| it.name.ends_with(end));
+        is_metadata || is_module && STANDARD_MODULES.split_ascii_whitespace().any(|it| it == module)
+    };
+    match children.iter().find(|it| stands_for_module(it)) {
+        Some(it) => Err(collector.obstacle(format!("Python itself reads `{}`", collector.shown(&join(folder, &it.name))))),
+        None => Ok(()),
+    }
+}
+
+/// Modules that an installer may import: those of the standard library, what Python runs at its
+/// start, and what installers are made of (<https://docs.python.org/3/py-modindex.html>).
+const STANDARD_MODULES: &str = "abc argparse array ast asyncio atexit base64 binascii bisect builtins bz2 calendar cgi cmd code codecs \
+    codeop collections colorsys compileall concurrent configparser contextlib contextvars copy copyreg csv ctypes curses dataclasses datetime \
+    dbm decimal difflib dis distutils doctest email encodings ensurepip enum errno fcntl filecmp fileinput fnmatch fractions ftplib functools \
+    gc genericpath getopt getpass gettext glob graphlib grp gzip hashlib heapq hmac html http imaplib imp importlib inspect io ipaddress itertools \
+    json keyword lib2to3 linecache locale logging lzma mailbox marshal math mimetypes mmap modulefinder multiprocessing netrc ntpath numbers \
+    opcode operator optparse os pathlib pdb pickle pickletools pip pipenv pkg_resources pkgutil platform plistlib poetry poplib posixpath pprint \
+    profile pstats pty pwd py_compile pyclbr pydoc queue quopri random re readline reprlib resource runpy sched secrets select selectors setuptools \
+    shelve shlex shutil signal site sitecustomize smtplib socket socketserver sqlite3 sre_compile sre_constants sre_parse ssl stat statistics string \
+    stringprep struct subprocess symtable sys sysconfig syslog tarfile tempfile termios textwrap threading time timeit token tokenize tomllib trace \
+    traceback tracemalloc tty types typing unicodedata unittest urllib usercustomize uuid venv virtualenv warnings wave weakref webbrowser wheel \
+    wsgiref xml xmlrpc zipapp zipfile zipimport zlib zoneinfo";
 
 /// `uv venv` makes an environment and installs nothing into it.
 fn environment(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
@@ -452,7 +508,7 @@ impl Project {
         for (name, source) in sources.into_iter().flatten() {
             let is_path = |it: &Value| it.get("path").is_some();
             if is_path(source) || source.as_array().is_some_and(|it| it.iter().any(is_path)) {
-                return Err(self.obstacle(name, format!("`{}` takes `{name}` from a folder", collector.shown(&self.path))));
+                return Err(self.obstacle(name, format!("`{}` takes `{name}` from a folder", collector.shown(&self.path))).for_sources());
             }
         }
         self.check_indexes(collector, &["tool", "uv"])?;
@@ -565,6 +621,7 @@ fn poetry(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
     if !collector.exists(&lock)? {
         collector.writes(Place::File(lock));
     }
+    check_poetry_paths(&project)?;
     let is_package = project.field(&["tool", "poetry", "package-mode"]).and_then(Value::as_bool).unwrap_or(true);
     if is_package && !step.has(Means::NoProject) {
         return Err(collector.obstacle(format!("`{}` installs the project itself without `--no-root`", step.display)));
@@ -573,7 +630,6 @@ fn poetry(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
         return Err(project.obstacle(plugin, format!("`{plugin}` reads or rewrites the project")));
     }
     project.check_sources(collector)?;
-    check_poetry_paths(&project)?;
     collector.writes(Place::tree(join(folder, ".venv")));
     Ok(())
 }
@@ -586,7 +642,7 @@ fn check_poetry_paths(project: &Project) -> Result<(), Obstacle> {
     let is_path = |it: &Value| it.get("path").is_some() || it.get("file").is_some();
     for (name, value) in tables.flatten() {
         if is_path(value) || value.as_array().is_some_and(|it| it.iter().any(is_path)) {
-            return Err(project.obstacle(name, format!("`pyproject.toml` takes `{name}` from a folder")));
+            return Err(project.obstacle(name, format!("`pyproject.toml` takes `{name}` from a folder")).for_sources());
         }
     }
     Ok(())
@@ -602,7 +658,7 @@ fn pipenv(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
     let tables = pipfile.value.as_table().into_iter().flat_map(|it| it.values()).filter_map(Value::as_table);
     for (name, value) in tables.flatten() {
         if ["path", "file", "editable"].iter().any(|it| value.get(it).is_some()) && value.get("git").is_none() {
-            return Err(pipfile.obstacle(name, format!("`Pipfile` takes `{name}` from a folder")));
+            return Err(pipfile.obstacle(name, format!("`Pipfile` takes `{name}` from a folder")).for_sources());
         }
     }
     let lock = join(folder, "Pipfile.lock");

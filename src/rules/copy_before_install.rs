@@ -2,8 +2,9 @@ use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::Kind;
 use crate::dockerfile::key::copy_volatility;
-use crate::dockerfile::plan::Plan;
-use crate::ecosystem::Action;
+use crate::dockerfile::plan::{Plan, Step};
+use crate::ecosystem::{self, Action, Manager};
+use crate::facts;
 use crate::view::DockerfileView;
 use crate::volatility::Volatility;
 use std::collections::BTreeMap;
@@ -71,14 +72,9 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let mut causes: BTreeMap<usize, Cause> = BTreeMap::new();
     for plan in view.plans() {
         for (index, step) in plan.own() {
-            let Some(install) = step.installs.iter().find(|it| it.action == Action::InstallDependencies) else { continue };
-            if step.obstacle.as_ref().is_some_and(|it| it.needs_sources) {
-                continue;
-            }
+            let Some(install) = step.dependency_install() else { continue };
             let Some(copy) = first_volatile_copy(plan, index) else { continue };
-            let installed_before =
-                plan.steps[..copy].iter().any(|it| it.installs.iter().any(|it| it.manager == install.manager && it.action == Action::InstallDependencies));
-            if installed_before {
+            if is_installed(&plan.steps[..copy], install.manager) || is_copied(view, plan, index, install) {
                 continue;
             }
             let cause = causes.entry(plan.steps[copy].instruction.span.start).or_default();
@@ -88,6 +84,34 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for cause in causes.into_values() {
         report(view, &cause, findings);
     }
+}
+
+fn is_installed(steps: &[Step<'_>], manager: Manager) -> bool {
+    steps.iter().any(|it| it.installs.iter().any(|it| it.manager == manager && it.action == Action::InstallDependencies))
+}
+
+/// Whether an install of another stage is copied before the step `index`, so that there is little
+/// left to install.
+fn is_copied(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, install: &ecosystem::Step) -> bool {
+    // `npm ci` begins with nothing, whatever is there.
+    if install.manager == Manager::Npm && install.frozen {
+        return false;
+    }
+    plan.steps[..index].iter().enumerate().any(|(at, step)| {
+        let Kind::Copy(copy) = &step.instruction.kind else { return false };
+        let from = copy.from.as_deref().and_then(|it| plan.dockerfile.stage(it));
+        let Some(other) = from.and_then(|from| view.plans().find(|it| it.stage == from.index)) else { return false };
+        let sources = plan.sources(at, copy);
+        let installs = other.steps.iter().filter(|it| is_installed(std::slice::from_ref(*it), install.manager));
+        installs.filter_map(|it| it.state.directory.as_deref()).any(|folder| sources.iter().any(|it| holds_packages(&format!("/{it}"), folder)))
+    })
+}
+
+/// Whether a folder of the image holds what was installed for the project in `project`: it is the
+/// project, or a place of packages.
+fn holds_packages(folder: &str, project: &str) -> bool {
+    const PACKAGES: &[&str] = &["node_modules", "vendor", ".venv", "venv", "site-packages", "bundle", ".m2", ".gradle", ".nuget", "mod"];
+    facts::is_below(project, folder) || PACKAGES.contains(&facts::name(folder))
 }
 
 /// What a copy makes run again.
@@ -202,6 +226,241 @@ RUN npm ci
 COPY . .
 CMD ["node", "."]
 "#,
+        );
+    }
+
+    #[test]
+    fn copies_of_manifests_alone_move_as_they_are_written() {
+        check_fix(
+            &RULE,
+            r#"
+#- .dockerignore
+node_modules
+#- web/package.json
+{"name": "app"}
+#- web/package-lock.json
+{"lockfileVersion": 3}
+#- api/a.proto
+#- Dockerfile
+FROM node:22.11
+WORKDIR /app
+
+# Sources.
+COPY api /src/api
+^^^^^^^^^^^^^^^^^ warning: any change to `api` runs `npm ci` again
+
+COPY web/package.json package.json
+
+COPY web/package-lock.json package-lock.json
+RUN npm ci
+^^^^^^^^^^ note: `npm ci` runs again
+
+RUN make
+"#,
+            r#"
+FROM node:22.11
+WORKDIR /app
+
+COPY web/package.json package.json
+
+COPY web/package-lock.json package-lock.json
+RUN npm ci
+# Sources.
+COPY api /src/api
+
+RUN make
+"#,
+        );
+    }
+
+    #[test]
+    fn a_copy_under_another_name_keeps_it() {
+        check_fix(
+            &RULE,
+            r#"
+#- base.txt
+a==1
+#- src/a.py
+#- Dockerfile
+FROM python:3.13
+WORKDIR /app
+COPY src src
+^^^^^^^^^^^^ warning: any change to `src` runs `pip install -r requirements.txt` again
+COPY base.txt requirements.txt
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+"#,
+            r#"
+FROM python:3.13
+WORKDIR /app
+COPY base.txt requirements.txt
+RUN pip install -r requirements.txt
+COPY src src
+"#,
+        );
+    }
+
+    #[test]
+    fn blank_lines_move_with_what_they_divide() {
+        check_fix(
+            &RULE,
+            r#"
+#- requirements.txt
+a==1
+#- Dockerfile
+FROM python:3.13
+
+COPY . /app
+^^^^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
+
+WORKDIR /app
+
+# Needs nothing.
+RUN pip install b==2
+
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+
+CMD ["python"]
+"#,
+            r#"
+FROM python:3.13
+
+WORKDIR /app
+
+# Needs nothing.
+RUN pip install b==2
+
+COPY requirements.txt /app/
+RUN pip install -r requirements.txt
+COPY . /app
+
+CMD ["python"]
+"#,
+        );
+    }
+
+    #[test]
+    fn modules_that_python_itself_would_take_stay_below() {
+        check(
+            &RULE,
+            r#"
+#- requirements.txt
+a==1
+#- lib/sitecustomize.py
+#- Dockerfile
+FROM python:3.13
+ENV PYTHONPATH=/app/lib
+WORKDIR /app
+COPY . /app
+^^^^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: Python itself reads `lib/sitecustomize.py`
+"#,
+        );
+    }
+
+    #[test]
+    fn what_takes_sources_is_silent_whatever_stands_beside_it() {
+        for run in [
+            "RUN /venv/bin/pip install -e /app > /log",
+            "RUN ./prepare.sh && pip install /app",
+            "RUN cd /app && ./prepare.sh && poetry install",
+            "ENV PATH=$TOOLS/bin:$PATH\nRUN cd /app && poetry install --no-root",
+        ] {
+            let fixture = format!(
+                "#- pyproject.toml\n[tool.poetry.dependencies]\na = {{ path = \"lib\" }}\n#- lib/a.py\n#- Dockerfile\nFROM example.org/python:1\nWORKDIR /app\nCOPY . /app\n{run}\n"
+            );
+            check(&RULE, &fixture);
+        }
+    }
+
+    #[test]
+    fn packages_that_another_stage_installed_are_there() {
+        check(
+            &RULE,
+            r#"
+#- pyproject.toml
+[tool.poetry]
+name = "a"
+#- poetry.lock
+#- src/a.py
+#- Dockerfile
+FROM python:3.13 AS packages
+WORKDIR /opt/setup
+COPY pyproject.toml poetry.lock ./
+RUN poetry install
+FROM python:3.13
+COPY --from=packages /opt/setup /opt/setup
+WORKDIR /app
+COPY src pyproject.toml poetry.lock ./
+RUN . /opt/setup/.venv/bin/activate && poetry install
+"#,
+        );
+    }
+
+    #[test]
+    fn npm_ci_begins_anew_whatever_was_copied() {
+        check(
+            &RULE,
+            r#"
+#- package.json
+{"name": "app"}
+#- package-lock.json
+{"lockfileVersion": 3}
+#- .dockerignore
+node_modules
+#- Dockerfile
+FROM node:22.11 AS packages
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci
+FROM node:22.11
+WORKDIR /app
+COPY --from=packages /app/node_modules node_modules
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `npm ci` again
+RUN npm run build && npm ci --omit=dev
+    ^^^^^^^^^^^^^ note: no fix: `npm run` may read or write anything
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm ci` runs again
+"#,
+        );
+    }
+
+    #[test]
+    fn the_output_of_another_project_is_no_package() {
+        check(
+            &RULE,
+            r#"
+#- package.json
+{"name": "app"}
+#- package-lock.json
+{"lockfileVersion": 3}
+#- .dockerignore
+node_modules
+#- Dockerfile
+FROM node:22.11 AS web
+WORKDIR /web
+COPY package.json package-lock.json ./
+RUN npm ci && npm run build
+FROM node:22.11
+COPY --from=web /web/dist /app/public
+WORKDIR /app
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `npm install` again
+RUN npm install && npm run build
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm install` runs again
+                   ^^^^^^^^^^^^^ note: no fix: `npm run` may read or write anything
+"#,
+        );
+    }
+
+    #[test]
+    fn folders_of_the_image_are_no_sources() {
+        check(
+            &RULE,
+            "#- package.json\n{}\n#- docker/startup/a.sh\n#- Dockerfile\nFROM node:22.11\nCOPY docker/startup /etc/init.d/\nCOPY package.json .\nRUN npm install\n",
         );
     }
 

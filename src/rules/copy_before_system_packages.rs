@@ -92,6 +92,10 @@ fn report(view: &DockerfileView<'_>, victims: &[(usize, usize, usize)], findings
     let mut names: Vec<&str> = commands.iter().map(String::as_str).collect();
     names.dedup();
     let mut finding = findings.report(copy.span, format!("any change to {} runs {} again, which needs none of it", what_is_copied(&copy.kind), list(&names)));
+    // A stage for development may well start from the one that ships.
+    if victims.iter().all(|(stage, _, copy)| plan_of(*stage).is_some_and(|it| it.steps[*copy].stage != *stage)) {
+        finding = finding.level(Level::Info);
+    }
     let mut fix = None;
     let mut refused = None;
     for ((stage, index, copy), command) in victims.iter().zip(&commands) {
@@ -129,6 +133,22 @@ mod tests {
     #[test]
     fn other_commands_may_need_the_sources() {
         check(&RULE, "FROM debian:12.9\nCOPY . /app\nRUN apt-get update && apt-get install -y gcc && make -C /app\n");
+    }
+
+    #[test]
+    fn a_stage_that_starts_from_the_one_with_the_sources_is_an_information() {
+        check(
+            &RULE,
+            "
+FROM alpine:3.20 AS app
+COPY src /app
+^^^^^^^^^^^^^ info: any change to `src` runs `apk add` again, which needs none of it
+FROM app
+^^^^^^^^ note: no fix: the stage it starts from may be built by itself
+RUN apk add git
+^^^^^^^^^^^^^^^ note: `apk add` runs again
+",
+        );
     }
 
     #[test]

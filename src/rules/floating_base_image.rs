@@ -1,6 +1,6 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
-use crate::dockerfile::{Base, split_reference};
+use crate::dockerfile::{Base, Dockerfile, Image, Kind, split_reference};
 use crate::view::DockerfileView;
 
 declare_rule! {
@@ -33,28 +33,81 @@ declare_rule! {
 }
 
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    let effects = effects(view.dockerfile);
     for plan in view.plans() {
         let stage = &view.dockerfile.stages[plan.stage];
         let Base::Image(image) = &stage.base else { continue };
         // Whoever builds may choose the image; a named context may stand for it.
         let named = view.callers.iter().any(|it| it.build.build.contexts.iter().any(|(name, _)| *name == image.text));
-        if !image.arguments.is_empty() || image.text.is_empty() || named {
+        if !image.arguments.is_empty() || named || !is_reference(&image.text) || is_local(image) {
             continue;
         }
         let (_, tag, digest) = split_reference(&image.text);
         if digest.is_some() {
             continue;
         }
-        match tag {
-            None => drop(findings.report(image.span, format!("`{}` has no tag, so that every new `latest` rebuilds all layers", image.text))),
-            Some("latest") => drop(findings.report(image.span, format!("every new `{}` rebuilds all layers", image.text))),
-            Some(tag) if moves(tag) => {
-                drop(findings.report(image.span, format!("`{}` moves with every release, which rebuilds all layers", image.text)).level(Level::Info))
-            }
-            Some(_) => {}
-        }
+        let effect = effects.get(plan.stage).copied().unwrap_or(NO_LAYERS);
+        let finding = match tag {
+            None => findings.report(image.span, format!("`{}` has no tag, so that every new `latest` {effect}", image.text)),
+            Some("latest") => findings.report(image.span, format!("every new `{}` {effect}", image.text)),
+            Some(tag) if moves(tag) => findings.report(image.span, format!("`{}` moves with every release, which {effect}", image.text)).level(Level::Info),
+            Some(_) => continue,
+        };
+        drop(if effect == NO_LAYERS { finding.level(Level::Info) } else { finding });
     }
 }
+
+/// What is said of a base image that no layer stands on.
+const NO_LAYERS: &str = "makes another image";
+
+/// What another base image costs, for the stage that names it, by number: the layers on it, in this
+/// stage or one that starts from it, or those behind a copy from it.
+fn effects(dockerfile: &Dockerfile) -> Vec<&'static str> {
+    let stages = &dockerfile.stages;
+    // The stage that names the image under each stage; stages start from earlier ones only.
+    let mut roots: Vec<usize> = Vec::with_capacity(stages.len());
+    let mut effects = vec![NO_LAYERS; stages.len()];
+    for stage in stages {
+        let root = match stage.base {
+            Base::Stage(base) => roots.get(base).copied().unwrap_or(base),
+            Base::Image(_) | Base::Scratch => stage.index,
+        };
+        roots.push(root);
+        for copied in dockerfile.sources_of(stage).into_iter().filter_map(|it| roots.get(it).copied()).filter(|it| *it != root) {
+            if effects[copied] == NO_LAYERS {
+                effects[copied] = "may change what is copied from it";
+            }
+        }
+        if stage.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_) | Kind::Copy(_))) {
+            effects[root] = "rebuilds all layers";
+        }
+    }
+    effects
+}
+
+/// Whether `text` can name an image; a template names none before it is filled in.
+fn is_reference(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"./-_:@".contains(&it))
+}
+
+/// Whether an image can only be one that was built here: names without a namespace belong to Docker
+/// Hub's official images.
+fn is_local(image: &Image) -> bool {
+    image.official().is_some_and(|it| !OFFICIAL.split_ascii_whitespace().any(|official| official == it))
+}
+
+/// Docker Hub's official images, retired ones included
+/// (<https://github.com/docker-library/official-images/tree/master/library>).
+const OFFICIAL: &str = "adminer aerospike almalinux alpine alt amazoncorretto amazonlinux api-firewall arangodb archlinux backdrop bash bonita buildpack-deps \
+    busybox caddy cassandra celery centos chronograf cirros clearlinux clefos clickhouse clojure composer consul convertigo couchbase couchdb crate crux dart debian \
+    django docker docker-dev drupal eclipse-mosquitto eclipse-temurin eggdrop elasticsearch elixir emqx erlang euleros express-gateway fedora flink fluentd friendica \
+    fsharp gazebo gcc geonetwork ghost glassfish golang gradle groovy haproxy haskell haxe hello-seattle hello-world hitch hola-mundo hylang ibm-semeru-runtimes ibmjava influxdb \
+    iojs irssi java jenkins jetty jobber joomla jruby julia kaazing-gateway kapacitor kibana known kong krakend lightstreamer liquibase logstash mageia mariadb \
+    matomo maven mediawiki memcached monica mongo mongo-express mono mysql nats nats-streaming neo4j neurodebian nextcloud nginx node notary nuodb nuxeo odoo \
+    open-liberty openjdk opensuse oraclelinux orientdb owncloud percona perl photon php php-zendserver phpmyadmin piwik plone postfixadmin postgres pypy python \
+    r-base rabbitmq rails rakudo-star rapidoid redis redmine registry rethinkdb rocket.chat rockylinux ros ruby rust sapmachine satosa scratch sentry silverpeas \
+    sl solr sonarqube sourcemage spark spiped storm swarm swift swipl teamspeak telegraf thrift tomcat tomee traefik ubuntu ubuntu-debootstrap ubuntu-upstart \
+    unit varnish vault websphere-liberty wordpress xwiki yourls znc zookeeper";
 
 /// Whether a tag names a major version or a channel.
 fn moves(tag: &str) -> bool {
@@ -71,17 +124,52 @@ mod tests {
 
     #[test]
     fn no_tag_and_latest_are_warnings() {
-        check(&RULE, "FROM ubuntu\n     ^^^^^^ warning: `ubuntu` has no tag, so that every new `latest` rebuilds all layers\n");
-        check(&RULE, "FROM ubuntu:latest\n     ^^^^^^^^^^^^^ warning: every new `ubuntu:latest` rebuilds all layers\n");
+        check(&RULE, "FROM ubuntu\n     ^^^^^^ warning: `ubuntu` has no tag, so that every new `latest` rebuilds all layers\nRUN make\n");
+        check(&RULE, "FROM ubuntu:latest\n     ^^^^^^^^^^^^^ warning: every new `ubuntu:latest` rebuilds all layers\nRUN make\n");
         check(
             &RULE,
-            "FROM registry:5000/app AS x\n     ^^^^^^^^^^^^^^^^^ warning: `registry:5000/app` has no tag, so that every new `latest` rebuilds all layers\n",
+            "FROM registry:5000/app AS x\n     ^^^^^^^^^^^^^^^^^ warning: `registry:5000/app` has no tag, so that every new `latest` rebuilds all layers\nRUN make\n",
         );
     }
 
     #[test]
+    fn layers_of_a_stage_that_starts_from_it_count() {
+        check(&RULE, "FROM alpine:latest AS a\n     ^^^^^^^^^^^^^ warning: every new `alpine:latest` rebuilds all layers\nFROM a AS b\nCOPY x /\n");
+    }
+
+    #[test]
+    fn files_that_are_copied_from_it_may_change() {
+        check(
+            &RULE,
+            "
+FROM example.org/tool:latest AS tool
+     ^^^^^^^^^^^^^^^^^^^^^^^ warning: every new `example.org/tool:latest` may change what is copied from it
+FROM alpine:3.20
+COPY --from=tool /tool /usr/bin/
+",
+        );
+    }
+
+    #[test]
+    fn settings_alone_leave_nothing_to_rebuild() {
+        check(&RULE, "FROM nginx:latest\n     ^^^^^^^^^^^^ info: every new `nginx:latest` makes another image\nENV A=1\n");
+    }
+
+    #[test]
+    fn an_image_that_only_the_project_makes_is_silent() {
+        check(&RULE, "FROM my-base\nRUN make\n");
+        check(&RULE, "FROM my-base:latest\nRUN make\n");
+    }
+
+    #[test]
+    fn a_template_names_no_image() {
+        check(&RULE, "FROM {{baseImage}}\nRUN make\n");
+        check(&RULE, "FROM %%BASE%%\nRUN make\n");
+    }
+
+    #[test]
     fn a_major_version_is_an_information() {
-        check(&RULE, "FROM node:22-alpine\n     ^^^^^^^^^^^^^^ info: `node:22-alpine` moves with every release, which rebuilds all layers\n");
+        check(&RULE, "FROM node:22-alpine\n     ^^^^^^^^^^^^^^ info: `node:22-alpine` moves with every release, which rebuilds all layers\nRUN make\n");
     }
 
     #[test]

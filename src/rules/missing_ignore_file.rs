@@ -3,8 +3,9 @@ use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::Kind;
 use crate::dockerfile::context::{Context, Ignore};
-use crate::edit::{Edit, EditSet};
-use crate::facts;
+use crate::dockerfile::plan::has_word;
+use crate::edit::{Edit, EditSet, Span};
+use crate::facts::{self, Entry};
 use crate::view::DockerfileView;
 
 declare_rule! {
@@ -73,12 +74,30 @@ const CHURN: &[&str] = &[
     ".terraform",
 ];
 
+/// Those of [`CHURN`] that people edit.
+const EDITORS: &[&str] = &[".idea", ".vscode", ".DS_Store"];
+
+/// The name that podman and buildah look for first.
+const CONTAINER_IGNORE: &str = ".containerignore";
+
+/// Whether a command runs behind the instruction at `copy`, in its stage or one that starts from it.
+fn runs_below(view: &DockerfileView<'_>, copy: Span) -> bool {
+    view.plans().any(|plan| {
+        let below = plan.steps.iter().skip_while(|it| it.instruction.span != copy);
+        plan.steps.iter().any(|it| it.instruction.span == copy && matches!(it.instruction.kind, Kind::Run(_)))
+            || below.skip(1).any(|it| matches!(it.instruction.kind, Kind::Run(_)))
+    })
+}
+
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     // One context with an ignore file, or one that the builder clones, shows that the author knows.
     if !view.contexts.iter().all(|it| !it.git && matches!(it.ignore, Ignore::None) && it.folder.is_some()) {
         return;
     }
     let context = view.context();
+    if context.entry(CONTAINER_IGNORE) == Some(Some(Entry::File)) {
+        return;
+    }
     let copies = view.plans().flat_map(|plan| plan.own()).filter(|(_, it)| match &it.instruction.kind {
         Kind::Copy(copy) => copy.whole_context(),
         Kind::Run(run) => run.mounts.iter().any(|it| it.binds_context() && it.source().is_none_or(|it| it == ".")),
@@ -88,26 +107,24 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let Some((_, step)) = copies.min_by_key(|(_, it)| it.instruction.span.start) else { return };
     let Some(churn) = churn(view, context) else { return };
     let names: Vec<&str> = churn.iter().map(String::as_str).collect();
+    let at = step.instruction.span;
     let finding = match names.is_empty() {
-        true => findings
-            .report(step.instruction.span, "there is no `.dockerignore`, so that every file of the folder is a part of the cache key")
-            .level(Level::Info),
-        false => {
-            findings.report(step.instruction.span, format!("there is no `.dockerignore`, so that any change of {} runs everything below again", list(&names)))
+        true => findings.report(at, "there is no `.dockerignore`, so that every file of the folder is a part of the cache key"),
+        false if runs_below(view, at) => {
+            findings.report(at, format!("there is no `.dockerignore`, so that any change of {} runs everything below again", list(&names)))
         }
+        false => findings.report(at, format!("there is no `.dockerignore`, so that any change of {} copies all of it again", list(&names))),
     };
-    drop(finding.maybe_fix(fix(context, &churn)));
+    // Settings of editors are few and change seldom.
+    let costly = names.iter().any(|it| !EDITORS.contains(it));
+    drop(if costly { finding } else { finding.level(Level::Info) }.maybe_fix(fix(context, &churn)));
 }
 
 /// What of [`CHURN`] is in the context and not named in the Dockerfile; `None` where the folder is
 /// not known yet.
 fn churn(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<Vec<String>> {
     let tree = context.tree.as_ref().filter(|it| it.exists)?;
-    let uses_git = || {
-        view.dockerfile
-            .instructions()
-            .any(|(_, it)| matches!(&it.kind, Kind::Run(run) if run.command.text.contains("git ") || run.command.text.contains(".git")))
-    };
+    let uses_git = || view.dockerfile.instructions().any(|(_, it)| matches!(&it.kind, Kind::Run(run) if has_word(&run.command.text, "git")));
     let there = CHURN.iter().filter(|it| tree.entries.contains_key(**it) && !(**it == ".git" && uses_git()));
     Some(there.filter(|it| !copies(view, it)).map(|it| (*it).to_owned()).collect())
 }
@@ -148,6 +165,7 @@ FROM node:22.11
 WORKDIR /app
 COPY . .
 ^^^^^^^^ warning: there is no `.dockerignore`, so that any change of `.git` and `node_modules` runs everything below again
+RUN make
 ",
             "
 #- .dockerignore
@@ -169,6 +187,58 @@ COPY . /app
 ^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
 ",
         );
+    }
+
+    #[test]
+    fn nothing_runs_below_the_last_copy() {
+        check(
+            &RULE,
+            "
+#- .git/HEAD
+#- Dockerfile
+FROM node:22.11
+RUN make
+COPY . /app
+^^^^^^^^^^^ warning: there is no `.dockerignore`, so that any change of `.git` copies all of it again
+CMD [\"node\", \"/app\"]
+",
+        );
+    }
+
+    #[test]
+    fn settings_of_an_editor_alone_are_an_information() {
+        check(
+            &RULE,
+            "
+#- .vscode/settings.json
+#- Dockerfile
+FROM node:22.11
+COPY . /app
+^^^^^^^^^^^ info: there is no `.dockerignore`, so that any change of `.vscode` runs everything below again
+RUN make -C /app
+",
+        );
+    }
+
+    #[test]
+    fn an_image_that_gets_git_may_ask_it() {
+        check(
+            &RULE,
+            "
+#- .git/HEAD
+#- Dockerfile
+FROM node:22.11-alpine
+RUN apk add git
+COPY . /app
+^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
+RUN make -C /app
+",
+        );
+    }
+
+    #[test]
+    fn the_ignore_file_of_podman_counts() {
+        check(&RULE, "#- .git/HEAD\n#- .containerignore\n.git\n#- Dockerfile\nFROM node:22.11\nCOPY . /app\n");
     }
 
     #[test]

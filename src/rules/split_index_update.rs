@@ -110,6 +110,21 @@ RUN apt-get install -y git
     }
 
     #[test]
+    fn a_later_command_would_hide_that_the_update_fails() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+RUN apt-get update
+^^^^^^^^^^^^^^^^^^ warning: `apt-get update` is cached apart from the `apt-get install` that relies on it, and gets old
+RUN apt-get install -y git; rm -rf /tmp/a
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` uses the index of an earlier build
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this is not a plain list of commands
+",
+        );
+    }
+
+    #[test]
     fn an_install_with_its_own_update_is_silent() {
         check(&RULE, "FROM debian:12.9\nRUN apt-get update\nRUN apt-get update && apt-get install -y git\n");
         check(&RULE, "FROM debian:12.9\nRUN apt-get update && apt-get install -y git\nRUN apt-get install -y curl\n");

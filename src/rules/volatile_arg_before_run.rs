@@ -1,10 +1,11 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::context::Passed;
-use crate::dockerfile::key::{ArgumentVolatility, argument_volatility};
+use crate::dockerfile::key::{ArgumentVolatility, argument_volatility, is_volatile_name};
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Kind, Variable};
+use crate::ecosystem::Action;
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
@@ -204,6 +205,8 @@ impl Victims {
     /// The commands below `index` that do not use `name`, nor a variable that is made of it, up to
     /// the first instruction that does.
     pub(super) fn of(plan: &Plan<'_>, index: usize, name: &str) -> Victims {
+        // What an ENV takes is known to be a commit or a moment by what it is made of.
+        let of_commit = is_volatile_name(name) || matches!(plan.steps[index].instruction.kind, Kind::Env(_));
         let mut names = vec![name.to_owned()];
         let mut res = Victims { steps: Vec::new(), end: index + 1, taken_by: None };
         for (later, step) in plan.steps.iter().enumerate().skip(index + 1).filter(|(_, it)| it.stage == plan.steps[index].stage) {
@@ -228,7 +231,7 @@ impl Victims {
                         return res;
                     }
                     // What runs again on every change of the sources loses nothing more.
-                    if step.cost >= Cost::Download && plan.volatility_above(later) < Volatility::Often && cannot_use(plan, later) {
+                    if step.cost >= Cost::Download && plan.volatility_above(later) < Volatility::Often && cannot_use(plan, later, of_commit) {
                         res.steps.push(later);
                     }
                 }
@@ -256,7 +259,9 @@ impl Victims {
 
 /// What a RUN is called in a message.
 pub(super) fn command(step: &Step<'_>) -> String {
-    if let Some(install) = step.installs.iter().max_by_key(|it| it.cost) {
+    // The first of those that cost the most.
+    let costly = step.installs.iter().filter(|it| it.action != Action::Clean).rev().max_by_key(|it| (it.installs(), it.cost));
+    if let Some(install) = costly {
         return format!("`{}`", install.display);
     }
     let Kind::Run(run) = &step.instruction.kind else { return format!("`{}`", step.instruction.keyword) };
@@ -276,13 +281,14 @@ fn uses(step: &Step<'_>, names: &[String]) -> bool {
 }
 
 /// Whether a RUN that does not name a variable can be told not to use it: all its commands are
-/// known, or there is nothing of the project in the image yet that could read it.
-fn cannot_use(plan: &Plan<'_>, index: usize) -> bool {
+/// known, or it names a commit or a moment and there is nothing of the project in the image yet that
+/// could read it. Tools do read tokens and settings that nothing names.
+fn cannot_use(plan: &Plan<'_>, index: usize, of_commit: bool) -> bool {
     let step = &plan.steps[index];
     let files_before = plan.steps[..index].iter().any(|it| matches!(&it.instruction.kind, Kind::Copy(copy) if copy.from_context()));
     let Kind::Run(run) = &step.instruction.kind else { return false };
     let bound = run.mounts.iter().any(|it| it.kind() == "bind");
-    !step.effects.reads.contains(&Place::Anything) || (!files_before && !bound)
+    !step.effects.reads.contains(&Place::Anything) || (!files_before && !bound && of_commit)
 }
 
 #[cfg(test)]
@@ -328,6 +334,26 @@ CMD ["git"]
     #[test]
     fn a_script_of_the_project_may_read_it() {
         check(&RULE, "FROM alpine:3.20\nARG GIT_SHA\nCOPY build.sh /\nRUN /build.sh\n");
+    }
+
+    #[test]
+    fn a_tool_may_read_a_token_that_nothing_names() {
+        let workflow = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - uses: docker/build-push-action@v6\n        with:\n          context: .\n          build-args: TOKEN=${{ github.run_id }}\n";
+        check(&RULE, &format!("{workflow}#- Dockerfile\nFROM alpine:3.20\nARG TOKEN\nRUN fetch-packages a b c\n"));
+    }
+
+    #[test]
+    fn the_install_is_what_is_named() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+ARG COMMIT
+    ^^^^^^ warning: every new value of `COMMIT` runs `apt-get install` again, which does not use it
+RUN apt-get update && apt-get install -y git && apt-get autoremove -y
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` runs again
+",
+        );
     }
 
     #[test]
