@@ -274,16 +274,17 @@ impl<'a> Plan<'a> {
 
     /// Whether a copy of the chain makes the folder `path` just as WORKDIR does, so that it does not
     /// matter which comes first: both make it, and those above it, with mode 0755 for root
-    /// (domain.md A.3; compared with BuildKit 0.25).
+    /// (domain.md A.3; compared with BuildKit 0.25). With `--chmod` a copy makes folders of that mode.
     fn makes_the_same_folder(&self, state: &State, path: &str) -> bool {
         let root = state.user.as_deref() == Some("root");
+        let is_other = |it: &Step<'_>, copy: &Copy| copy.chown.is_some() || copy.link || it.instruction.flags.iter().any(|it| it.name == "chmod");
         let of_root = |it: &Step<'_>| match &it.instruction.kind {
-            Kind::Copy(copy) => {
-                copy.chown.is_none() && !copy.link && it.state.path(&copy.destination.text, self.dockerfile.escape).is_some_and(|it| facts::is_below(&it, path))
+            Kind::Copy(copy) if !is_other(it, copy) => {
+                it.state.path(&copy.destination.text, self.dockerfile.escape).is_some_and(|it| facts::is_below(&it, path))
             }
             _ => false,
         };
-        let others = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Copy(copy) if copy.chown.is_some() || copy.link);
+        let others = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Copy(copy) if is_other(it, copy));
         root && self.steps.iter().any(of_root) && !self.steps.iter().any(others)
     }
 

@@ -816,6 +816,23 @@ mod tests {
     }
 
     #[test]
+    fn modules_beside_the_installed_ones_stand_in_the_way() {
+        let list = ("requirements.txt", "a==1");
+        let run = "pip install -r requirements.txt";
+        let as_module = "python3 -m pip install -r requirements.txt";
+        for name in ["logging.py", "sitecustomize.py", "json/__init__.py", "x.egg-info/PKG-INFO"] {
+            assert!(refusal(as_module, &[list, (name, "")]).contains("Python itself reads"), "{name}");
+            assert!(footprint_of(run, &[list, (name, "")]).starts_with("needs requirements.txt"), "{name}");
+            assert!(refusal_in(run, &[list, (name, "")], &[("PYTHONPATH", "/opt/x:/app")]).contains("Python itself reads"), "{name}");
+        }
+        for name in ["main.py", "json/a.txt", "logging.txt", "app/logging.py"] {
+            assert!(footprint_of(as_module, &[list, (name, "")]).starts_with("needs requirements.txt"), "{name}");
+            assert!(footprint_in(run, &[list, (name, "")], &[("PYTHONPATH", "/app:$PYTHONPATH")]).starts_with("needs requirements.txt"), "{name}");
+        }
+        assert!(refusal_in(run, &[list], &[("PYTHONPATH", "$MODULES")]).contains("what is in `PYTHONPATH` is not known"));
+    }
+
+    #[test]
     fn poetry_installs_the_project_unless_told_not_to() {
         let project = ("pyproject.toml", "[tool.poetry]\nname = \"x\"\n[tool.poetry.dependencies]\npython = \"^3\"\na = { version = \"1\" }\n");
         let lock = ("poetry.lock", "");

@@ -39,7 +39,8 @@ declare_rule! {
     /// ```
     ///
     /// An install that needs the sources is left alone: `pip install .`, a `package.json` with
-    /// scripts that npm runs, a second install of the project itself behind one of its dependencies.
+    /// scripts that npm runs, dependencies in folders of the project, a second install of the project
+    /// itself behind one of its dependencies, here or in a stage that they are copied from.
     ///
     /// ```dockerfile,good
     /// #- pyproject.toml
@@ -269,6 +270,55 @@ RUN npm ci
 COPY api /src/api
 
 RUN make
+"#,
+        );
+    }
+
+    #[test]
+    fn a_copy_with_a_mode_makes_the_folder_with_it() {
+        check(
+            &RULE,
+            r#"
+#- requirements.txt
+a==1
+#- Dockerfile
+FROM python:3.13
+COPY --chmod=700 . /app
+^^^^^^^^^^^^^^^^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
+^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this writes `/app`, and so does the later instruction
+WORKDIR /app
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+"#,
+        );
+    }
+
+    #[test]
+    fn variables_with_known_values_are_followed() {
+        check_fix(
+            &RULE,
+            r#"
+#- pkg/a.py
+#- app/requirements.txt
+a==1
+#- Dockerfile
+FROM python:3.13
+ENV TOP=/opt/x PART=app
+ADD pkg ${TOP}/pkg
+^^^^^^^^^^^^^^^^^^ warning: any change to `pkg` runs `pip install -r requirements.txt` again
+ADD ${PART} ${TOP}/${PART}
+WORKDIR ${TOP}/${PART}
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+"#,
+            r#"
+FROM python:3.13
+ENV TOP=/opt/x PART=app
+WORKDIR ${TOP}/${PART}
+COPY app/requirements.txt ${TOP}/${PART}/
+RUN pip install -r requirements.txt
+ADD pkg ${TOP}/pkg
+ADD ${PART} ${TOP}/${PART}
 "#,
         );
     }

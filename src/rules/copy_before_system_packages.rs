@@ -25,6 +25,9 @@ declare_rule! {
     /// COPY src /app
     /// ```
     ///
+    /// In a stage that starts from the one with the copy, as stages for development do, it is an
+    /// information only.
+    ///
     /// A copy that may bring package sources, keys or configuration is left where it is.
     ///
     /// ```dockerfile,good

@@ -18,8 +18,9 @@ declare_rule! {
     /// FROM node:22.11-bookworm-slim
     /// ```
     ///
-    /// A tag that only names a major version, or a channel such as `stable`, moves more seldom
-    /// and is an information only.
+    /// A tag that only names a major version, a channel such as `stable` or a variant such as
+    /// `alpine`, and an image that no layer stands on, are an information only. Names that can only
+    /// be those of the project's own images, and templates, are left alone.
     ///
     /// ## Fix safety
     ///
@@ -50,7 +51,9 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
         let finding = match tag {
             None => findings.report(image.span, format!("`{}` has no tag, so that every new `latest` {effect}", image.text)),
             Some("latest") => findings.report(image.span, format!("every new `{}` {effect}", image.text)),
-            Some(tag) if moves(tag) => findings.report(image.span, format!("`{}` moves with every release, which {effect}", image.text)).level(Level::Info),
+            Some(tag) if moves(tag) || is_variant(image, tag) => {
+                findings.report(image.span, format!("`{}` moves with every release, which {effect}", image.text)).level(Level::Info)
+            }
             Some(_) => continue,
         };
         drop(if effect == NO_LAYERS { finding.level(Level::Info) } else { finding });
@@ -109,6 +112,15 @@ const OFFICIAL: &str = "adminer aerospike almalinux alpine alt amazoncorretto am
     sl solr sonarqube sourcemage spark spiped storm swarm swift swipl teamspeak telegraf thrift tomcat tomee traefik ubuntu ubuntu-debootstrap ubuntu-upstart \
     unit varnish vault websphere-liberty wordpress xwiki yourls znc zookeeper";
 
+/// Whether a tag only says how the newest version is built: `alpine`, `slim`, and names of Debian and
+/// Ubuntu releases for an official image that is neither.
+fn is_variant(image: &Image, tag: &str) -> bool {
+    const RELEASES: &[&str] = &["jessie", "stretch", "buster", "bullseye", "bookworm", "trixie", "bionic", "focal", "jammy", "noble"];
+    const OF_RELEASES: &[&str] = &["debian", "ubuntu", "buildpack-deps", "neurodebian", "ros"];
+    let release_is_variant = image.official().is_some_and(|it| !OF_RELEASES.contains(&it));
+    tag.split('-').all(|it| matches!(it, "alpine" | "slim") || release_is_variant && RELEASES.contains(&it))
+}
+
 /// Whether a tag names a major version or a channel.
 fn moves(tag: &str) -> bool {
     const CHANNELS: &[&str] =
@@ -130,6 +142,17 @@ mod tests {
             &RULE,
             "FROM registry:5000/app AS x\n     ^^^^^^^^^^^^^^^^^ warning: `registry:5000/app` has no tag, so that every new `latest` rebuilds all layers\nRUN make\n",
         );
+    }
+
+    #[test]
+    fn a_variant_alone_is_an_information() {
+        check(&RULE, "FROM nginx:alpine\n     ^^^^^^^^^^^^ info: `nginx:alpine` moves with every release, which rebuilds all layers\nRUN make\n");
+        check(
+            &RULE,
+            "FROM python:slim-bookworm\n     ^^^^^^^^^^^^^^^^^^^^ info: `python:slim-bookworm` moves with every release, which rebuilds all layers\nRUN make\n",
+        );
+        check(&RULE, "FROM debian:bookworm\nRUN make\n");
+        check(&RULE, "FROM example.org/base:bookworm\nRUN make\n");
     }
 
     #[test]

@@ -35,6 +35,9 @@ declare_rule! {
     /// COPY . .
     /// ```
     ///
+    /// Settings of an editor alone are an information only. An ignore file of podman and buildah,
+    /// `.containerignore`, counts.
+    ///
     /// Where the builder clones the repository itself (the default of `docker/build-push-action`),
     /// no ignore file is applied, and this rule is silent.
     ///
