@@ -3,7 +3,7 @@
 use super::read::{Known, Names, Reader};
 use super::{
     Action, Call, Concurrency, Defaults, Event, Filter, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable, Workflow, build, matrix,
-    metadata, script,
+    metadata, scope, script,
 };
 use crate::edit::Span;
 use crate::shell;
@@ -31,6 +31,7 @@ pub fn lower(text: &str, source: &Source) -> Workflow {
         triggers: root.get("on").map(triggers).unwrap_or_default(),
         jobs: Vec::new(),
         broken,
+        names: scope::Names::default(),
     };
     names.add_env(&res.env);
     let file = File { text, source };

@@ -50,6 +50,8 @@ pub struct Workflow {
     /// A part of the file could not be read, so that something that seems to be missing may be
     /// there.
     pub broken: bool,
+    /// What names for scopes are chosen by.
+    names: scope::Names,
 }
 
 /// An event that starts a workflow.

@@ -6,6 +6,20 @@ use crate::build::{Build, Context};
 use crate::value::{Leg, Part, Value};
 use crate::volatility::{Axis, Variance};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+/// What the names of a workflow's builds are chosen by, found when the first name is asked for: each
+/// name depends on all others.
+#[derive(Debug, Clone, Default)]
+pub struct Names(OnceLock<Vec<Named>>);
+
+#[derive(Debug, Clone)]
+struct Named {
+    /// See [`candidates`].
+    candidates: Vec<String>,
+    /// See [`layers`].
+    layers: Option<String>,
+}
 
 impl Workflow {
     /// A scope that no other build of the workflow has, other than those that build the same: the
@@ -13,17 +27,22 @@ impl Workflow {
     /// a matrix differ in.
     pub fn scope_name(&self, job: &Job, step: &BuildStep) -> String {
         let names = candidates(job, step);
-        let others = self.builds().filter(|(_, it)| !builds_the_same(&it.build, &step.build));
-        let others: Vec<Vec<String>> = others.filter_map(|(index, it)| Some(candidates(self.jobs.get(index)?, it))).collect();
+        let layers = layers(&step.build);
         let base = names.first().cloned().unwrap_or_else(|| job.id.clone());
-        let clashing: Vec<&Vec<String>> = others.iter().filter(|it| it.first() == Some(&base)).collect();
-        let alone = |it: &&String| **it != base && !clashing.iter().any(|other| other.contains(it));
+        let is_other = |it: &&Named| it.layers.is_none() || it.layers != layers;
+        let clashing: Vec<&Named> = self.named().iter().filter(|it| it.candidates.first() == Some(&base)).filter(is_other).collect();
+        let alone = |it: &&String| **it != base && !clashing.iter().any(|other| other.candidates.contains(it));
         let base = match names.iter().find(alone).filter(|_| !clashing.is_empty()) {
             Some(second) => format!("{base}-{second}"),
             None => base,
         };
         let suffix = job.scope_suffix(step, &base).unwrap_or_default();
         base + &suffix
+    }
+
+    fn named(&self) -> &[Named] {
+        let name = |(job, step): (&Job, &BuildStep)| Named { candidates: candidates(job, step), layers: layers(&step.build) };
+        self.names.0.get_or_init(|| self.jobs.iter().flat_map(|job| job.builds.iter().map(move |it| (job, it))).map(name).collect())
     }
 }
 
@@ -100,11 +119,13 @@ fn path(text: &str) -> String {
     text.split('/').filter(|it| !matches!(*it, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
-/// Whether the two give the same layers, as far as is written.
-fn builds_the_same(a: &Build, b: &Build) -> bool {
-    let written = |it: &Build| (context(it).map(|it| path(&it.pattern())), dockerfile(it), options(it).iter().map(|it| it.pattern()).collect::<Vec<_>>());
-    let names = |it: &Build| it.arguments.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
-    a.tool == b.tool && a.folder == b.folder && !a.opaque && !b.opaque && written(a) == written(b) && names(a) == names(b)
+/// What decides the layers, as far as it is written: equal for builds that give the same ones. `None`
+/// where something is not understood.
+fn layers(build: &Build) -> Option<String> {
+    let folder = context(build).map(|it| path(&it.pattern()));
+    let options: Vec<String> = options(build).iter().map(|it| it.pattern()).collect();
+    let arguments: Vec<&String> = build.arguments.iter().map(|it| &it.name).collect();
+    (!build.opaque).then(|| format!("{:?} {:?} {folder:?} {:?} {options:?} {arguments:?}", build.tool, build.folder, dockerfile(build)))
 }
 
 /// Whether legs that differ in the affecting keys also differ in `keys`.
