@@ -7,7 +7,7 @@
 mod support;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use layerwise::check;
+use layerwise::check::{self, Repairs};
 use layerwise::config::Configs;
 use layerwise::edit::{Edit, Span};
 use layerwise::file::{File, Kind, Model};
@@ -81,7 +81,7 @@ fn lower_and_check(c: &mut Criterion) {
         let file = snapshot.file(&path).expect("it is open").clone();
         it.iter(|| {
             black_box(Model::lower(file.kind, &file.document));
-            check::check(&snapshot, &configs, &path)
+            check::check(&snapshot, &configs, &path, Repairs::Late)
         });
     });
 }

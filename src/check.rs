@@ -7,6 +7,7 @@ use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text, Want};
 use crate::file::{File, Kind, Model, panic_message};
 use crate::rules;
+pub use crate::rules::Repairs;
 use crate::snapshot::{Host, Snapshot};
 use crate::view::View;
 use std::collections::BTreeMap;
@@ -67,13 +68,13 @@ pub fn known_rules() -> Vec<&'static str> {
 ///
 /// # Errors
 /// [`Fault`] if a rule panicked.
-pub fn check(snapshot: &Snapshot, configs: &Configs, path: &str) -> (Result<Vec<Diagnostic>, Fault>, Vec<Want>) {
+pub fn check(snapshot: &Snapshot, configs: &Configs, path: &str, repairs: Repairs) -> (Result<Vec<Diagnostic>, Fault>, Vec<Want>) {
     let snapshot = snapshot.apart();
     if let Some(message) = snapshot.file(path).and_then(|it| it.fault.clone()) {
         return (Err(Fault { path: path.into(), message }), Vec::new());
     }
     // Rules hold nothing that a panic could leave half done: they see a snapshot and return.
-    let found = catch_unwind(AssertUnwindSafe(|| diagnose(&snapshot, configs, path)));
+    let found = catch_unwind(AssertUnwindSafe(|| diagnose(&snapshot, configs, path, repairs)));
     let found = found.map_err(|it| Fault { path: path.into(), message: panic_message(&*it) });
     (found, snapshot.facts.take_wanted())
 }
@@ -86,7 +87,7 @@ pub fn ask(snapshot: &Snapshot, configs: &Configs, path: &str) -> Vec<Want> {
     snapshot.facts.take_wanted()
 }
 
-fn diagnose(snapshot: &Snapshot, configs: &Configs, path: &str) -> Vec<Diagnostic> {
+fn diagnose(snapshot: &Snapshot, configs: &Configs, path: &str, repairs: Repairs) -> Vec<Diagnostic> {
     let Some(file) = snapshot.file(path) else { return Vec::new() };
     let config = configs.of(snapshot, path);
     if config.is_excluded(path) {
@@ -95,7 +96,7 @@ fn diagnose(snapshot: &Snapshot, configs: &Configs, path: &str) -> Vec<Diagnosti
     let mut found = match file.kind {
         Kind::Other => Vec::new(),
         Kind::Configuration => config::check(path, file.text(), &configs.known_rules),
-        _ => rules::run(snapshot, path, &config),
+        _ => rules::run(snapshot, path, &config, repairs),
     };
     sort(&mut found);
     found
@@ -351,9 +352,9 @@ mod tests {
     fn nothing_is_found_in_a_file_that_is_excluded() {
         let mut host = host(&[("/.layerwise.yaml", "exclude: [Dockerfile]\nbuilder: x\n"), ("/Dockerfile", "FROM a\nCOPY . .\nRUN npm ci\n")]);
         let configs = Configs::new(known_rules());
-        assert_eq!(check(&host.snapshot(), &configs, "/Dockerfile").0, Ok(vec![]));
-        assert_eq!(check(&host.snapshot(), &configs, "/.layerwise.yaml").0.unwrap()[0].rule, "configuration");
+        assert_eq!(check(&host.snapshot(), &configs, "/Dockerfile", Repairs::Made).0, Ok(vec![]));
+        assert_eq!(check(&host.snapshot(), &configs, "/.layerwise.yaml", Repairs::Made).0.unwrap()[0].rule, "configuration");
         host.learn_text("/.layerwise.yaml", Text::Missing);
-        assert_ne!(check(&host.snapshot(), &configs, "/Dockerfile").0, Ok(vec![]));
+        assert_ne!(check(&host.snapshot(), &configs, "/Dockerfile", Repairs::Made).0, Ok(vec![]));
     }
 }

@@ -7,7 +7,7 @@
 //! What is read is bounded in size, count and depth, and lies inside the workspace: a symbolic link
 //! that leads out of it is refused.
 
-use crate::check::{self, Outcome};
+use crate::check::{self, Outcome, Repairs};
 use crate::config::Configs;
 use crate::facts::{self, Entry, Text, Tree, Want};
 use crate::file::Kind;
@@ -437,7 +437,7 @@ pub fn settle(host: &mut Host, configs: &Configs, paths: &[Arc<str>], done: &(dy
     for round in 0..ROUNDS {
         let snapshot = host.snapshot();
         let check = |index: usize| {
-            let (found, wanted) = check::check(&snapshot, configs, &paths[index]);
+            let (found, wanted) = check::check(&snapshot, configs, &paths[index], Repairs::Made);
             if round == 0 {
                 done(checked.fetch_add(1, Ordering::Relaxed) + 1);
             }

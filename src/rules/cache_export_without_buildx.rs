@@ -67,7 +67,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if may_have_builder(view, build) {
             continue;
         }
-        findings.report(export.span, "Docker's own builder cannot export this cache, and the build fails").maybe_fix(fix(view, build));
+        findings.report(export.span, "Docker's own builder cannot export this cache, and the build fails").maybe_fix(|| fix(view, build));
     }
 }
 

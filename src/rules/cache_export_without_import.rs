@@ -66,7 +66,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         let message = format!("nothing imports {}, so that it is exported in vain", export.describe());
-        findings.report(export.span, message).maybe_fix(fix(view, build, export));
+        findings.report(export.span, message).maybe_fix(|| fix(view, build, export));
     }
 }
 

@@ -71,7 +71,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         }
         let Some(import) = build.build.imports.first() else { continue };
         let message = format!("nothing exports {}, so that this import finds nothing", import.describe());
-        findings.report(import.span, message).maybe_fix(fix(view, build, import));
+        findings.report(import.span, message).maybe_fix(|| fix(view, build, import));
     }
 }
 

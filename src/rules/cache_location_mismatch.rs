@@ -76,7 +76,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let message = format!("{} is imported, but {} is exported, so that the two never meet", import.describe(), export.describe());
         let level = if found || read { Level::Warning } else { Level::Error };
         let finding = findings.report(import.span, message).level(level).note(export.span, "the export goes here");
-        finding.maybe_fix(fix(view, import, export));
+        finding.maybe_fix(|| fix(view, import, export));
     }
 }
 

@@ -83,7 +83,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
                 // A comment in the place of a build argument only names an argument that no Dockerfile has.
                 let level = if input.name == "build-args" && comment.start == line.span.start { Level::Warning } else { Level::Error };
                 let message = format!("in a block scalar this is no comment, but a part of `{}`", input.name);
-                findings.report(comment, message).level(level).maybe_fix(fix(view, step, input, &line, comment));
+                findings.report(comment, message).level(level).maybe_fix(|| fix(view, step, input, &line, comment));
             }
         }
     }

@@ -74,7 +74,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let Some(file) = &build.build.dockerfile else { continue };
         let Some(name) = file.known() else { continue };
         let Some(kind) = description(view, build, name.trim()) else { continue };
-        findings.report(file.span, format!("`{}` is a {kind} file, and is parsed as a Dockerfile", name.trim())).maybe_fix(fix(view, build, file));
+        findings.report(file.span, format!("`{}` is a {kind} file, and is parsed as a Dockerfile", name.trim())).maybe_fix(|| fix(view, build, file));
     }
 }
 

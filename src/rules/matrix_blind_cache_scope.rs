@@ -78,7 +78,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             let span = entry.key().map_or(entry.span, |it| it.span);
             let message = format!("the legs of the matrix export to {}, where each replaces the cache of the others", entry.describe());
             let note = format!("`{}` makes them build different images", key.name);
-            findings.report(span, message).note(key.span, note).maybe_fix(fix(view, build, entry));
+            findings.report(span, message).note(key.span, note).maybe_fix(|| fix(view, build, entry));
         }
     }
 }

@@ -87,8 +87,8 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         for entry in exports {
             let message = format!("without `mode=max` the layers of stage `{label}` are not cached");
             let note = "the image only copies from this stage";
-            let edit = view.edits().set_attributes(entry, &[("mode", "max")]);
-            let fix = edit.map(|it| Fix::cache_options("Export the layers of all stages", view.path.clone(), it));
+            let edit = || view.edits().set_attributes(entry, &[("mode", "max")]);
+            let fix = || Some(Fix::cache_options("Export the layers of all stages", view.path.clone(), edit()?));
             findings.report(entry.span, message).note_in(path.as_str().into(), stage.from.span, note).maybe_fix(fix);
         }
     }

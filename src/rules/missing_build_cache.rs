@@ -95,7 +95,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfile(view, build)];
         let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
         let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
-        finding.level(level).maybe_fix(fix(view, build));
+        finding.level(level).maybe_fix(|| fix(view, build));
     }
 }
 

@@ -80,7 +80,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         {
             finding = finding.note(folder.span, "the path of the Dockerfile starts where the build does, not in this context");
         }
-        finding.maybe_fix(candidate.and_then(|it| fix(view, build, &it)));
+        finding.maybe_fix(|| fix(view, build, &candidate?));
     }
 }
 

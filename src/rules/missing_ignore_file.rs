@@ -120,7 +120,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     };
     // Settings of editors are few and change seldom.
     let costly = names.iter().any(|it| !EDITORS.contains(it));
-    drop(if costly { finding } else { finding.level(Level::Info) }.maybe_fix(fix(context, &churn)));
+    drop(if costly { finding } else { finding.level(Level::Info) }.maybe_fix(|| fix(context, &churn)));
 }
 
 /// What of [`CHURN`] is in the context and not named in the Dockerfile; `None` where the folder is

@@ -145,14 +145,14 @@ pub fn documentation() -> String {
 }
 
 /// What the rules find in one file, in order of place and rule.
-pub fn run(snapshot: &Snapshot, path: &str, config: &Config) -> Vec<Diagnostic> {
+pub fn run(snapshot: &Snapshot, path: &str, config: &Config, repairs: Repairs) -> Vec<Diagnostic> {
     let Some(view) = View::new(snapshot, path, config) else { return Vec::new() };
     if matches!(view, View::Workflow(_)) && !snapshot.runs(path) {
         return Vec::new();
     }
     let mut found = Vec::new();
     for rule in ALL.iter().filter(|it| config.level(it.name, it.level) != Level::Off) {
-        let mut findings = Findings { rule, config, path: view.path(), found: &mut found };
+        let mut findings = Findings { rule, repairs, config, path: view.path(), found: &mut found };
         match (&rule.check, &view) {
             (Check::Dockerfile(check) | Check::Both(check, _), View::Dockerfile(view)) => check(view, &mut findings),
             (Check::Workflow(check) | Check::Both(_, check), View::Workflow(view)) => check(view, &mut findings),
@@ -164,9 +164,20 @@ pub fn run(snapshot: &Snapshot, path: &str, config: &Config) -> Vec<Diagnostic> 
     res
 }
 
+/// Whether repairs are made: they often take longer than to find what is wrong, and who only shows
+/// what is wrong does not need them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repairs {
+    /// All of them.
+    Made,
+    /// Only those that are a part of the finding, because their proof says what stands in the way.
+    Late,
+}
+
 /// Where a rule reports to.
 pub struct Findings<'a> {
     rule: &'static Rule,
+    repairs: Repairs,
     config: &'a Config,
     path: &'a Arc<str>,
     found: &'a mut Vec<Diagnostic>,
@@ -235,8 +246,9 @@ impl Finding<'_, '_> {
         }
     }
 
-    /// A repair, if there is one.
-    pub fn maybe_fix(self, fix: Option<Fix>) -> Self {
+    /// A repair, if there is one. It is made only if somebody asked for repairs.
+    pub fn maybe_fix(self, make: impl FnOnce() -> Option<Fix>) -> Self {
+        let fix = if self.findings.repairs == Repairs::Made { make() } else { None };
         match fix {
             Some(fix) => self.fix(fix),
             None => self,

@@ -70,7 +70,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             }
             let changes = if axis == Axis::Commit { "with every commit" } else { "in every run" };
             let message = format!("`{}` changes {changes}, so that what is exported is never imported again", key.name);
-            findings.report(key.span, message).maybe_fix(fix(view, build, entry, key));
+            findings.report(key.span, message).maybe_fix(|| fix(view, build, entry, key));
         }
     }
 }

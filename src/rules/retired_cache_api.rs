@@ -77,7 +77,7 @@ fn check_cache_action(view: &WorkflowView<'_>, step: &Step, findings: &mut Findi
     let version = action.reference.as_deref().filter(|_| !action.is_pinned()).or(action.comment.as_deref()).unwrap_or_default();
     let message = format!("`{}` {version} needs a cache service that was shut down in 2025, and fails", action.name);
     let replace = || edit(view, step, action.reference_span, "v4", format!("Use `{}@v4`", action.name));
-    findings.report(action.span, message).maybe_fix(if action.is_pinned() { None } else { replace() });
+    findings.report(action.span, message).maybe_fix(|| if action.is_pinned() { None } else { replace() });
 }
 
 /// Whether the version is before 3.4.0, or before 4.2.0 of the fourth major version.
@@ -98,7 +98,7 @@ fn check_builder(view: &WorkflowView<'_>, step: &Step, findings: &mut Findings<'
         if let Some((input, text)) = step.input("version").and_then(|it| Some((it, it.value.known()?)))
             && is_before(text.trim(), (0, 21))
         {
-            let fix = edit(view, step, input.value.span, "v0.21.0", "Use Buildx 0.21.0".to_owned());
+            let fix = || edit(view, step, input.value.span, "v0.21.0", "Use Buildx 0.21.0".to_owned());
             findings.report(input.value.span, format!("Buildx {} cannot use the cache of GitHub, which needs 0.21.0", text.trim())).maybe_fix(fix);
         }
         for line in step.lines("driver-opts") {
@@ -109,7 +109,7 @@ fn check_builder(view: &WorkflowView<'_>, step: &Step, findings: &mut Findings<'
         && let Some((input, text)) = step.input("version").and_then(|it| Some((it, it.value.known()?)))
         && is_before(text.trim(), (28, 0))
     {
-        let fix = edit(view, step, input.value.span, "v28.0.0", "Use Docker 28.0.0".to_owned());
+        let fix = || edit(view, step, input.value.span, "v28.0.0", "Use Docker 28.0.0".to_owned());
         findings.report(input.value.span, format!("Docker {} cannot use the cache of GitHub, which needs 28.0.0", text.trim())).maybe_fix(fix);
     }
 }
@@ -120,7 +120,7 @@ fn check_image(view: &WorkflowView<'_>, step: &Step, line: &Line, findings: &mut
     let Some(tag) = text.strip_prefix(IMAGE).filter(|it| is_before(it, (0, 20))) else { return };
     let at = line.passage.source(Span::new(IMAGE.len(), text.len()));
     let suffix = if tag.ends_with("-rootless") { "-rootless" } else { "" };
-    let fix = edit(view, step, at, &format!("v0.20.0{suffix}"), "Use BuildKit 0.20.0".to_owned());
+    let fix = || edit(view, step, at, &format!("v0.20.0{suffix}"), "Use BuildKit 0.20.0".to_owned());
     findings.report(line.span, format!("BuildKit {tag} cannot use the cache of GitHub, which needs 0.20.0")).maybe_fix(fix);
 }
 

@@ -110,7 +110,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             for (other, entry) in &others {
                 finding = finding.note_in(other.path.clone(), entry.span, "this build does");
             }
-            finding.maybe_fix(fix(view, &location));
+            finding.maybe_fix(|| fix(view, &location));
             seen.push(location);
         }
     }

@@ -5,7 +5,7 @@
 //! before anything is parsed, so that they cannot change what is analysed. A finding over several
 //! lines is marked on its first.
 
-use super::{ALL, Rule, run};
+use super::{ALL, Repairs, Rule, run};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Fix, Safety};
 use crate::dockerfile::plan::Step;
@@ -72,7 +72,7 @@ fn settle(host: &mut Host, files: &Files) {
     for _ in 0..16 {
         let snapshot = host.snapshot();
         for path in files.keys() {
-            run(&snapshot, path, &Config::default());
+            run(&snapshot, path, &Config::default(), Repairs::Made);
         }
         let wanted = snapshot.facts.take_wanted();
         if wanted.is_empty() {
@@ -104,7 +104,7 @@ fn tree(files: &Files, folder: &str) -> Tree {
 
 fn all(files: &Files) -> Vec<Diagnostic> {
     let snapshot = snapshot(files);
-    files.keys().flat_map(|path| run(&snapshot, path, &Config::default())).collect()
+    files.keys().flat_map(|path| run(&snapshot, path, &Config::default(), Repairs::Made)).collect()
 }
 
 fn of<'d>(found: &'d [Diagnostic], rule: &Rule) -> Vec<&'d Diagnostic> {

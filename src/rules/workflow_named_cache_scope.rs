@@ -72,7 +72,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let Some((entry, name)) = entries.find_map(|it| Some((it, workflow_name(it)?))) else { continue };
         let Some(scope) = entry.key() else { continue };
         let message = format!("the scope is named after `{name}`, not after the image that is cached");
-        findings.report(scope.span, message).maybe_fix(fix(view, build, entry));
+        findings.report(scope.span, message).maybe_fix(|| fix(view, build, entry));
     }
 }
 

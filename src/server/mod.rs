@@ -11,6 +11,7 @@ mod publish;
 mod state;
 mod transport;
 
+use crate::check::Repairs;
 use crate::config;
 use crate::diagnostic::Diagnostic;
 use crate::file::{File, Kind};
@@ -108,12 +109,11 @@ impl Backend {
         tokio::spawn(publish::index(self.shared.clone(), folders));
     }
 
-    /// What is found in an open document, on a thread of its own; `whole` waits for all that the
-    /// rules ask of the disk.
+    /// What is found in an open document, on a thread of its own. See [`Shared::examine`].
     async fn examined<R: Send + 'static>(
         &self,
         uri: &Uri,
-        whole: bool,
+        repairs: Repairs,
         then: impl FnOnce(&View, Arc<str>, Vec<Diagnostic>) -> R + Send + 'static,
     ) -> Option<R> {
         let path: Arc<str> = convert::path(uri).into();
@@ -121,7 +121,7 @@ impl Backend {
             return None;
         }
         let done = work(&self.shared, move |shared| {
-            let (view, outcome, folders) = shared.examine(whole, |_| vec![path.clone()]);
+            let (view, outcome, folders) = shared.examine(repairs, |_| vec![path.clone()]);
             (then(&view, path, outcome.diagnostics), folders)
         });
         let (res, folders) = done.await?;
@@ -280,7 +280,7 @@ impl LanguageServer for Backend {
             let converter = view.converter();
             found.iter().filter(|it| it.at.path == path).map(|it| converter.diagnostic(it)).collect::<Vec<_>>()
         };
-        let items = self.examined(&params.text_document.uri, false, convert).await.unwrap_or_default();
+        let items = self.examined(&params.text_document.uri, Repairs::Late, convert).await.unwrap_or_default();
         let result_id = result_id(&items);
         let report = if params.previous_result_id.as_ref() == Some(&result_id) {
             let unchanged_document_diagnostic_report = UnchangedDocumentDiagnosticReport { result_id };
@@ -295,13 +295,13 @@ impl LanguageServer for Backend {
     async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
         let (range, only) = (params.range, params.context.only);
         let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| actions::actions(view, &found, &actions::Request { path, range, only });
-        Ok(self.examined(&params.text_document.uri, true, make).await)
+        Ok(self.examined(&params.text_document.uri, Repairs::Made, make).await)
     }
 
     async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
         let place = params.text_document_position_params;
         let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| hover(view, &path, &found, place.position);
-        Ok(self.examined(&place.text_document.uri, false, make).await.flatten())
+        Ok(self.examined(&place.text_document.uri, Repairs::Late, make).await.flatten())
     }
 }
 

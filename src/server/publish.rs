@@ -2,7 +2,7 @@
 //! arrive meanwhile are taken together in the next round.
 
 use super::state::{Shared, View};
-use crate::check::Fault;
+use crate::check::{Fault, Repairs};
 use crate::facts::Want;
 use crate::file::panic_message;
 use crate::workspace;
@@ -85,7 +85,7 @@ struct Round {
 
 /// Checks all open files. A diagnostic is reported for the file that it stands in, open or not.
 fn round(shared: &Shared) -> Round {
-    let (view, outcome, folders) = shared.examine(false, View::checked);
+    let (view, outcome, folders) = shared.examine(Repairs::Late, View::checked);
     let mut reports = Reports::new();
     for path in view.checked() {
         let Some(opened) = view.opened.get(&path) else { continue };

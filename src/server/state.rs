@@ -4,7 +4,7 @@
 //! anything. Work is done on views: a view never changes, so nobody waits for the work.
 
 use super::convert::{Converter, Encoding};
-use crate::check::{self, Outcome};
+use crate::check::{self, Outcome, Repairs};
 use crate::config::{Configs, Settings};
 use crate::facts::{self, Want};
 use crate::snapshot::{Host, Snapshot};
@@ -195,9 +195,9 @@ impl Shared {
     }
 
     /// Checks files, and reads at once the texts that rules ask for. Folders take longer: unless
-    /// `folders` says to wait for them too, they are returned, and what is found may change when they
-    /// are known.
-    pub fn examine(&self, folders: bool, paths: impl Fn(&View) -> Vec<Arc<str>>) -> (View, Outcome, Vec<Want>) {
+    /// repairs are made, which have to know all, they are returned, and what is found may change when
+    /// they are known.
+    pub fn examine(&self, repairs: Repairs, paths: impl Fn(&View) -> Vec<Arc<str>>) -> (View, Outcome, Vec<Want>) {
         self.reread();
         self.locate();
         let mut round = 0;
@@ -206,11 +206,11 @@ impl Shared {
             let mut outcome = Outcome::default();
             let mut wanted = BTreeSet::new();
             for path in paths(&view) {
-                let (found, wants) = check::check(&view.snapshot, &view.configs, &path);
+                let (found, wants) = check::check(&view.snapshot, &view.configs, &path, repairs);
                 outcome.add(found);
                 wanted.extend(wants);
             }
-            let (now, later): (Vec<Want>, Vec<Want>) = wanted.into_iter().partition(|it| folders || matches!(it, Want::Text(_)));
+            let (now, later): (Vec<Want>, Vec<Want>) = wanted.into_iter().partition(|it| repairs == Repairs::Made || matches!(it, Want::Text(_)));
             round += 1;
             if now.is_empty() || round == ROUNDS {
                 return (view, outcome.sorted(), later);

@@ -70,8 +70,14 @@ impl<'a> WorkflowView<'a> {
     /// The builds of this repository that somebody runs.
     fn in_repository(&self, references: &'a [Reference]) -> impl Iterator<Item = &'a Reference> {
         let root = self.snapshot.root(&self.path);
-        let runs = |it: &Reference| Kind::of(&it.path) != Kind::Workflow || self.snapshot.runs(&it.path);
-        references.iter().filter(move |it| self.snapshot.root(&it.path) == root && runs(it))
+        let counts = move |path: &str| self.snapshot.root(path) == root && (Kind::of(path) != Kind::Workflow || self.snapshot.runs(path));
+        // References of one file stand together.
+        let mut last: Option<(&Arc<str>, bool)> = None;
+        references.iter().filter(move |it| {
+            let known = last.filter(|(path, _)| **path == it.path);
+            let (_, res) = *last.insert(known.unwrap_or_else(|| (&it.path, counts(&it.path))));
+            res
+        })
     }
 
     fn is_own(&self, reference: &Reference, own: &[&StepView<'_>]) -> bool {

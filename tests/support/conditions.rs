@@ -1,7 +1,7 @@
 //! What has to hold for any text of a file that rules look at: property tests and fuzz targets
 //! demand it of texts that nobody wrote.
 
-use layerwise::check::{self, Fixed, Outcome};
+use layerwise::check::{self, Fixed, Outcome, Repairs};
 use layerwise::config::Configs;
 use layerwise::diagnostic::{Diagnostic, FileSpan, Fix, Safety};
 use layerwise::edit::Edit;
@@ -90,7 +90,7 @@ fn settle(host: &mut Host, files: &Files, paths: &[Arc<str>]) -> Outcome {
         let mut outcome = Outcome::default();
         let mut wanted = BTreeSet::new();
         for path in paths {
-            let (found, wants) = check::check(&snapshot, &configs, path);
+            let (found, wants) = check::check(&snapshot, &configs, path, Repairs::Made);
             outcome.add(found);
             wanted.extend(wants);
         }

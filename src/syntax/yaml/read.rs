@@ -2,9 +2,10 @@
 
 use super::{Entry, Kind, Mapping, Node, Scalar, Sequence, Source, Style, scalar};
 use crate::edit::Span;
+use crate::text::Language;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use tree_sitter::{Node as Tree, Tree as WholeTree};
+use std::sync::{Arc, LazyLock};
+use tree_sitter::{Node as Tree, Tree as WholeTree, TreeCursor};
 
 /// Collections inside collections, aliases followed. Deeper ones are errors: no workflow comes
 /// near, and all that walks a [`Node`] may recurse.
@@ -14,17 +15,99 @@ const MAX_DEPTH: usize = 100;
 /// meets a "billion laughs".
 const MAX_SHARED: usize = 4 << 20;
 
+/// The sorts of nodes that are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Document,
+    BlockNode,
+    FlowNode,
+    Anchor,
+    AnchorName,
+    Tag,
+    Alias,
+    AliasName,
+    Comment,
+    Error,
+    BlockMapping,
+    FlowMapping,
+    BlockMappingPair,
+    FlowPair,
+    BlockSequence,
+    FlowSequence,
+    BlockSequenceItem,
+    BlockScalar,
+    SingleQuoted,
+    DoubleQuoted,
+    Plain,
+    Colon,
+    Other,
+}
+
+/// What the grammar's numbers for kinds and fields mean: to compare numbers takes a fraction of
+/// what comparing names does, and every keystroke reads the whole tree.
+struct Grammar {
+    sorts: Vec<Sort>,
+    key: Option<u16>,
+    value: Option<u16>,
+}
+
+static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
+    let language = Language::Yaml.grammar();
+    let sort = |id: usize| u16::try_from(id).ok().and_then(|it| language.node_kind_for_id(it)).map_or(Sort::Other, Sort::of);
+    let field = |name: &str| language.field_id_for_name(name).map(Into::into);
+    Grammar { sorts: (0..language.node_kind_count()).map(sort).collect(), key: field("key"), value: field("value") }
+});
+
+impl Sort {
+    fn of(kind: &str) -> Sort {
+        match kind {
+            "document" => Sort::Document,
+            "block_node" => Sort::BlockNode,
+            "flow_node" => Sort::FlowNode,
+            "anchor" => Sort::Anchor,
+            "anchor_name" => Sort::AnchorName,
+            "tag" => Sort::Tag,
+            "alias" => Sort::Alias,
+            "alias_name" => Sort::AliasName,
+            "comment" => Sort::Comment,
+            "block_mapping" => Sort::BlockMapping,
+            "flow_mapping" => Sort::FlowMapping,
+            "block_mapping_pair" => Sort::BlockMappingPair,
+            "flow_pair" => Sort::FlowPair,
+            "block_sequence" => Sort::BlockSequence,
+            "flow_sequence" => Sort::FlowSequence,
+            "block_sequence_item" => Sort::BlockSequenceItem,
+            "block_scalar" => Sort::BlockScalar,
+            "single_quote_scalar" => Sort::SingleQuoted,
+            "double_quote_scalar" => Sort::DoubleQuoted,
+            "plain_scalar" => Sort::Plain,
+            ":" => Sort::Colon,
+            _ => Sort::Other,
+        }
+    }
+}
+
+fn sort(node: Tree) -> Sort {
+    // An error has a number of its own, behind all others.
+    GRAMMAR.sorts.get(usize::from(node.kind_id())).copied().unwrap_or(Sort::Error)
+}
+
 /// Reads a YAML file from its tree. Places that the tree could not make sense of are left out and
 /// listed in [`Source::errors`]; where the parser gave up there is no root at all.
 pub fn read(text: &str, tree: &WholeTree) -> Source {
     let mut source = Source::default();
     let marks = survey(text, tree, &mut source);
-    let mut reader = Reader { text, marks, anchors: HashMap::new(), shared: 0, errors: &mut source.errors };
-    let document = children(tree.root_node()).into_iter().find(|it| it.kind() == "document");
-    let root = document.and_then(|it| children(it).into_iter().find(|it| matches!(it.kind(), "block_node" | "flow_node")));
-    let root = root.map(|it| reader.node(it, None, 0).node);
-    source.root = root;
+    let errors = std::mem::take(&mut source.errors);
+    let mut reader = Reader { text, cursor: tree.walk(), marks, anchors: HashMap::new(), shared: 0, errors };
+    let document = reader.child(tree.root_node(), |it| it == Sort::Document);
+    let root = document.and_then(|it| reader.child(it, is_value));
+    source.root = root.map(|it| reader.node(it, None, 0).node);
+    source.errors = reader.errors;
     source
+}
+
+fn is_value(sort: Sort) -> bool {
+    matches!(sort, Sort::BlockNode | Sort::FlowNode)
 }
 
 /// What one walk over the whole tree finds.
@@ -42,9 +125,9 @@ fn survey(text: &str, tree: &WholeTree, source: &mut Source) -> Marks {
     loop {
         let node = cursor.node();
         let span = span(node);
-        match node.kind() {
-            "comment" => source.comments.push(trim_end(text, span)),
-            "alias_name" => drop(aliased.insert(span.of(text).to_owned())),
+        match sort(node) {
+            Sort::Comment => source.comments.push(trim_end(text, span)),
+            Sort::AliasName => drop(aliased.insert(span.of(text).to_owned())),
             _ => {}
         }
         if (node.is_error() || node.is_missing()) && n_open_errors == 0 {
@@ -90,31 +173,42 @@ struct Shared {
 
 struct Reader<'a> {
     text: &'a str,
+    /// For all nodes, because to make one takes longer than to use it.
+    cursor: TreeCursor<'a>,
     marks: Marks,
     /// `None` while the node is being read: an alias inside it is a cycle.
     anchors: HashMap<String, Option<Shared>>,
     shared: usize,
-    errors: &'a mut Vec<Span>,
+    errors: Vec<Span>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn children(&mut self, node: Tree<'a>) -> Vec<Tree<'a>> {
+        node.children(&mut self.cursor).collect()
+    }
+
+    /// The first child of a sort.
+    fn child(&mut self, node: Tree<'a>, is: impl Fn(Sort) -> bool) -> Option<Tree<'a>> {
+        node.children(&mut self.cursor).find(|it| is(sort(*it)))
+    }
+
     /// Reads a `block_node` or `flow_node` inside a collection at column `parent`.
-    fn node(&mut self, wrapper: Tree, parent: Option<usize>, depth: usize) -> Read {
+    fn node(&mut self, wrapper: Tree<'a>, parent: Option<usize>, depth: usize) -> Read {
         let mut anchor = None;
         let mut tagged = false;
         let mut content = None;
         let mut properties_end = wrapper.start_byte();
-        for child in children(wrapper) {
-            match child.kind() {
-                "anchor" => {
-                    anchor = children(child).into_iter().find(|it| it.kind() == "anchor_name").map(|it| span(it).of(self.text).to_owned());
+        for child in self.children(wrapper) {
+            match sort(child) {
+                Sort::Anchor => {
+                    anchor = self.child(child, |it| it == Sort::AnchorName).map(|it| span(it).of(self.text).to_owned());
                     properties_end = child.end_byte();
                 }
-                "tag" => {
+                Sort::Tag => {
                     tagged = true;
                     properties_end = child.end_byte();
                 }
-                "comment" | "ERROR" => {}
+                Sort::Comment | Sort::Error => {}
                 _ => content = content.or(Some(child)),
             }
         }
@@ -141,24 +235,24 @@ impl Reader<'_> {
         res
     }
 
-    fn content(&mut self, node: Tree, parent: Option<usize>, depth: usize, tagged: bool) -> Read {
-        match node.kind() {
-            "block_mapping" | "flow_mapping" => self.mapping(node, parent, depth),
-            "block_sequence" | "flow_sequence" => self.sequence(node, parent, depth),
-            "alias" => self.alias(node, depth),
+    fn content(&mut self, node: Tree<'a>, parent: Option<usize>, depth: usize, tagged: bool) -> Read {
+        match sort(node) {
+            Sort::BlockMapping | Sort::FlowMapping => self.mapping(node, parent, depth),
+            Sort::BlockSequence | Sort::FlowSequence => self.sequence(node, parent, depth),
+            Sort::Alias => self.alias(node, depth),
             _ => self.scalar(node, parent, tagged),
         }
     }
 
-    fn mapping(&mut self, node: Tree, parent: Option<usize>, depth: usize) -> Read {
-        let flow = node.kind() == "flow_mapping";
+    fn mapping(&mut self, node: Tree<'a>, parent: Option<usize>, depth: usize) -> Read {
+        let flow = sort(node) == Sort::FlowMapping;
         let column = if flow { parent } else { Some(self.column(node.start_byte())) };
         let mut level = Level::default();
         let mut entries = Vec::new();
-        for child in children(node) {
-            match child.kind() {
-                "block_mapping_pair" | "flow_pair" => entries.push(self.pair(child, column, depth, &mut level)),
-                "flow_node" => entries.push(self.lone_key(child, column, depth, &mut level)),
+        for child in self.children(node) {
+            match sort(child) {
+                Sort::BlockMappingPair | Sort::FlowPair => entries.push(self.pair(child, column, depth, &mut level)),
+                Sort::FlowNode => entries.push(self.lone_key(child, column, depth, &mut level)),
                 _ => {}
             }
         }
@@ -166,10 +260,10 @@ impl Reader<'_> {
         level.read(whole, Kind::Mapping(Mapping { flow, entries }))
     }
 
-    fn pair(&mut self, pair: Tree, column: Option<usize>, depth: usize, level: &mut Level) -> Entry {
-        let colon = children(pair).into_iter().find(|it| it.kind() == ":").map_or(pair.end_byte(), |it| it.end_byte());
-        let key = pair.child_by_field_name("key");
-        let value = pair.child_by_field_name("value");
+    fn pair(&mut self, pair: Tree<'a>, column: Option<usize>, depth: usize, level: &mut Level) -> Entry {
+        let colon = self.child(pair, |it| it == Sort::Colon).map_or(pair.end_byte(), |it| it.end_byte());
+        let key = GRAMMAR.key.and_then(|it| pair.child_by_field_id(it));
+        let value = GRAMMAR.value.and_then(|it| pair.child_by_field_id(it));
         let (key, key_span) = match key {
             Some(key) => self.key(key, column, depth, level),
             None => (String::new(), Span::at(pair.start_byte())),
@@ -183,14 +277,14 @@ impl Reader<'_> {
     }
 
     /// `{key}`: a key without a value.
-    fn lone_key(&mut self, node: Tree, column: Option<usize>, depth: usize, level: &mut Level) -> Entry {
+    fn lone_key(&mut self, node: Tree<'a>, column: Option<usize>, depth: usize, level: &mut Level) -> Entry {
         let (key, key_span) = self.key(node, column, depth, level);
         Entry { span: key_span, key, key_span, value: level.add(Read::null(key_span.end)) }
     }
 
     /// The text of a key; the source of one that is a collection.
-    fn key(&mut self, node: Tree, column: Option<usize>, depth: usize, level: &mut Level) -> (String, Span) {
-        let plain = children(node).into_iter().find(|it| it.kind() == "plain_scalar").map(span);
+    fn key(&mut self, node: Tree<'a>, column: Option<usize>, depth: usize, level: &mut Level) -> (String, Span) {
+        let plain = self.child(node, |it| it == Sort::Plain).map(span);
         let key = level.add(self.node(node, column, depth + 1));
         let text = match (plain, key.text()) {
             // `null:` and `~:` are read as they are written.
@@ -201,16 +295,16 @@ impl Reader<'_> {
         (text, key.span)
     }
 
-    fn sequence(&mut self, node: Tree, parent: Option<usize>, depth: usize) -> Read {
-        let flow = node.kind() == "flow_sequence";
+    fn sequence(&mut self, node: Tree<'a>, parent: Option<usize>, depth: usize) -> Read {
+        let flow = sort(node) == Sort::FlowSequence;
         let column = if flow { parent } else { Some(self.column(node.start_byte())) };
         let mut level = Level::default();
         let mut items = Vec::new();
-        for child in children(node) {
-            match child.kind() {
-                "block_sequence_item" => items.push(level.add(self.item(child, column, depth))),
-                "flow_node" => items.push(level.add(self.node(child, column, depth + 1))),
-                "flow_pair" => {
+        for child in self.children(node) {
+            match sort(child) {
+                Sort::BlockSequenceItem => items.push(level.add(self.item(child, column, depth))),
+                Sort::FlowNode => items.push(level.add(self.node(child, column, depth + 1))),
+                Sort::FlowPair => {
                     let mut inner = Level::default();
                     let entry = self.pair(child, column, depth + 1, &mut inner);
                     let pair = inner.read(entry.span, Kind::Mapping(Mapping { flow: true, entries: vec![entry] }));
@@ -224,16 +318,16 @@ impl Reader<'_> {
         level.read(whole, Kind::Sequence(Sequence { flow, items }))
     }
 
-    fn item(&mut self, item: Tree, column: Option<usize>, depth: usize) -> Read {
-        let value = children(item).into_iter().find(|it| matches!(it.kind(), "block_node" | "flow_node"));
+    fn item(&mut self, item: Tree<'a>, column: Option<usize>, depth: usize) -> Read {
+        let value = self.child(item, is_value);
         match value {
             Some(value) => self.node(value, column, depth + 1),
             None => Read::null(item.start_byte() + 1),
         }
     }
 
-    fn alias(&mut self, node: Tree, depth: usize) -> Read {
-        let name = children(node).into_iter().find(|it| it.kind() == "alias_name").map_or("", |it| span(it).of(self.text));
+    fn alias(&mut self, node: Tree<'a>, depth: usize) -> Read {
+        let name = self.child(node, |it| it == Sort::AliasName).map_or("", |it| span(it).of(self.text));
         let target = self.anchors.get(name).and_then(Option::as_ref);
         let allowed = target.filter(|it| depth + it.height < MAX_DEPTH && self.shared + it.weight <= MAX_SHARED);
         let (height, weight) = allowed.map_or((0, 0), |it| (it.height + 1, it.weight));
@@ -244,16 +338,16 @@ impl Reader<'_> {
         res
     }
 
-    fn scalar(&self, node: Tree, parent: Option<usize>, tagged: bool) -> Read {
+    fn scalar(&self, node: Tree<'a>, parent: Option<usize>, tagged: bool) -> Read {
         let whole = span(node);
-        let (style, value) = match node.kind() {
-            "block_scalar" => {
+        let (style, value) = match sort(node) {
+            Sort::BlockScalar => {
                 let Some(block) = scalar::block(self.text, whole.start, parent) else { return Read::null(whole.start) };
                 let weight = block.scalar.value.text.len();
                 return Read::leaf(Span::new(whole.start, block.end), Kind::Scalar(block.scalar), weight);
             }
-            "single_quote_scalar" => (Style::Single, scalar::quoted(self.text, whole, Style::Single)),
-            "double_quote_scalar" => (Style::Double, scalar::quoted(self.text, whole, Style::Double)),
+            Sort::SingleQuoted => (Style::Single, scalar::quoted(self.text, whole, Style::Single)),
+            Sort::DoubleQuoted => (Style::Double, scalar::quoted(self.text, whole, Style::Double)),
             _ => (Style::Plain, scalar::plain(self.text, whole)),
         };
         if style == Style::Plain && !tagged && is_null(&value.text) {
@@ -311,10 +405,6 @@ fn span(node: Tree) -> Span {
 
 fn trim_end(text: &str, span: Span) -> Span {
     Span::new(span.start, span.start + span.of(text).trim_end_matches(['\r', '\n']).len())
-}
-
-fn children(node: Tree) -> Vec<Tree> {
-    node.children(&mut node.walk()).collect()
 }
 
 #[cfg(test)]
