@@ -1,4 +1,4 @@
-//! Which Dockerfile a build description means, and which builds mean a Dockerfile (domain.md F).
+//! Which Dockerfile a build description means, and which builds mean a Dockerfile (docs/facts.md F).
 //!
 //! What cannot be told is unknown, never guessed.
 
@@ -230,7 +230,7 @@ fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn
     let Some(value) = build.dockerfile.as_ref().filter(|it| !it.is_blank()) else { return in_context("Dockerfile") };
     let name = known(value)?;
     // Bake and compose look in the context; buildx looks in the folder it runs in, and in a cloned
-    // repository inside the context (domain.md F.1, F.3).
+    // repository inside the context (docs/facts.md F.1, F.3).
     let relative_to_context = matches!(build.tool, Tool::BakeTarget | Tool::ComposeService) || matches!(context, Folder::Git(_));
     if name.contains("://") || name == "-" {
         None

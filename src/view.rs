@@ -338,7 +338,7 @@ fn contexts<'a>(snapshot: &'a Snapshot, path: &str, dockerfile: &Dockerfile, cal
 }
 
 /// The folders that a Dockerfile of which no build is known may be built with: its own, and the
-/// root of the repository; those that lack a file which it names are out (domain.md F.5).
+/// root of the repository; those that lack a file which it names are out (docs/facts.md F.5).
 fn guess(snapshot: &Snapshot, path: &str, dockerfile: &Dockerfile) -> Vec<(String, bool)> {
     let own = facts::parent(path);
     let root = snapshot.root(path);

@@ -1,6 +1,6 @@
 //! What the cache key of an instruction is made of, and how often each part of it changes.
 //!
-//! The chain of keys (domain.md A.1): the key of an instruction holds the key of the one before it,
+//! The chain of keys (docs/facts.md A.1): the key of an instruction holds the key of the one before it,
 //! so that whatever changes often makes everything below it run again.
 
 use super::context::{Context, Passed};
@@ -12,7 +12,7 @@ use crate::volatility::Volatility;
 /// How often a copy from the build context has another content.
 pub fn copy_volatility(context: &Context<'_>, copy: &Copy) -> Volatility {
     if copy.from.is_some() {
-        // The content decides, not the chain of the other stage (domain.md A.1.5).
+        // The content decides, not the chain of the other stage (docs/facts.md A.1.5).
         return Volatility::Sometimes;
     }
     copy.sources.iter().map(|it| source_volatility(context, &it.text)).max().unwrap_or(Volatility::Rarely)
@@ -170,7 +170,7 @@ fn wildcard(pattern: &str, name: &str) -> bool {
 }
 
 /// Whether a name says that the value names a commit, a run or a moment. Names of versions are not
-/// among them: most are set by hand (domain.md DF05). A name that says that it is there to defeat
+/// among them: most are set by hand (docs/facts.md B.6). A name that says that it is there to defeat
 /// the cache is meant to stand where it stands.
 pub fn is_volatile_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
@@ -258,7 +258,7 @@ const OWN_WORDS: &[&str] = &[
     "SCM",
 ];
 
-/// How a builder makes cache keys (domain.md A.2, second table).
+/// How a builder makes cache keys (docs/facts.md A.2, second table).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keys {
     /// BuildKit: only what makes a file system has a key; image configuration is free.
@@ -289,7 +289,7 @@ impl Plan<'_> {
             Change::Argument(name) if keys == Keys::Whole => return (0..self.steps.len()).filter(|_| !name.is_empty()).collect(),
             Change::Argument(name) => match self.steps.iter().position(|it| declares(it, name)) {
                 Some(index) => (index, Some(name)),
-                // Nothing declares it: its value reaches nothing (domain.md A.2).
+                // Nothing declares it: its value reaches nothing (docs/facts.md A.2).
                 None => return Vec::new(),
             },
         };
@@ -519,7 +519,7 @@ mod tests {
         plan.invalidated(Change::Step(index), keys).into_iter().map(|it| plan.steps[it].instruction.span.of(text).to_owned()).collect()
     }
 
-    /// Each row of the table in domain.md A.2: a changed instruction, then RUN and COPY directly
+    /// Each row of the table in docs/facts.md A.2: a changed instruction, then RUN and COPY directly
     /// below it, and a COPY alone. `(instruction, does RUN run again, does a COPY below run again)`.
     const ROWS: &[(&str, bool, bool)] = &[
         ("RUN make", true, true),

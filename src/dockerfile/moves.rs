@@ -312,7 +312,7 @@ impl Plan<'_> {
     /// Joins the shell-form RUN `later` to the RUN `earlier` directly above it: `earlier && later`.
     ///
     /// # Errors
-    /// What keeps the two from being one command (domain.md B.4).
+    /// What keeps the two from being one command (docs/facts.md B.4).
     pub fn merge(&self, source: &str, earlier: usize, later: usize) -> Result<Move, Refusal> {
         let (first, second) = (&self.steps[earlier], &self.steps[later]);
         if later != earlier + 1 || first.stage != second.stage {

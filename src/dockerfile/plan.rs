@@ -274,7 +274,7 @@ impl<'a> Plan<'a> {
 
     /// Whether a copy of the chain makes the folder `path` just as WORKDIR does, so that it does not
     /// matter which comes first: both make it, and those above it, with mode 0755 for root
-    /// (domain.md A.3; compared with BuildKit 0.25). With `--chmod` a copy makes folders of that mode.
+    /// (docs/facts.md A.3; compared with BuildKit 0.25). With `--chmod` a copy makes folders of that mode.
     fn makes_the_same_folder(&self, state: &State, path: &str) -> bool {
         let root = state.user.as_deref() == Some("root");
         let is_other = |it: &Step<'_>, copy: &Copy| copy.chown.is_some() || copy.link || it.instruction.flags.iter().any(|it| it.name == "chmod");

@@ -1,6 +1,6 @@
 //! NuGet, through `dotnet`.
 //!
-//! Facts: domain.md B.8; <https://learn.microsoft.com/dotnet/core/tools/dotnet-restore>,
+//! Facts: docs/facts.md B.8; <https://learn.microsoft.com/dotnet/core/tools/dotnet-restore>,
 //! <https://learn.microsoft.com/visualstudio/msbuild/customize-by-directory>.
 
 use super::arguments::{Flags, Means, Tool, frozen, switch, valued, verb};

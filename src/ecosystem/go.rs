@@ -1,6 +1,6 @@
 //! Go modules.
 //!
-//! Facts: domain.md B.8; <https://go.dev/ref/mod>.
+//! Facts: docs/facts.md B.8; <https://go.dev/ref/mod>.
 
 use super::arguments::{Flags, Means, Tool, frozen, switch, valued, verb};
 use super::manifest::Collector;

@@ -1,6 +1,6 @@
 //! Maven and Gradle.
 //!
-//! Facts: domain.md B.8; <https://maven.apache.org/pom.html>,
+//! Facts: docs/facts.md B.8; <https://maven.apache.org/pom.html>,
 //! <https://docs.gradle.org/current/userguide/build_lifecycle.html>.
 
 use super::arguments::{Flags, Means, Tool, frozen, switch, valued};

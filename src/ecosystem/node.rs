@@ -1,6 +1,6 @@
 //! Package managers of Node: npm, Yarn, pnpm, bun, and corepack, which installs them.
 //!
-//! Facts: domain.md B.5.4 and B.8; <https://docs.npmjs.com/cli/using-npm/scripts>.
+//! Facts: docs/facts.md B.5.4 and B.8; <https://docs.npmjs.com/cli/using-npm/scripts>.
 
 use super::arguments::{Flags, Means, Tool, Verb, frozen, switch, valued, verb};
 use super::manifest::{Collector, json, locate, locate_text, variables_in};

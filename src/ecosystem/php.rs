@@ -1,6 +1,6 @@
 //! Composer.
 //!
-//! Facts: domain.md B.8; <https://getcomposer.org/doc/03-cli.md#install-i>,
+//! Facts: docs/facts.md B.8; <https://getcomposer.org/doc/03-cli.md#install-i>,
 //! <https://getcomposer.org/doc/articles/scripts.md>.
 
 use super::arguments::{Flags, Means, Tool, frozen, switch, valued, verb};

@@ -63,7 +63,7 @@ const COMMANDS: &[Plain] = &[
     plain("ln", "sfnvT", 0, Does::Links),
 ];
 
-/// Folders that hold nothing but caches, lists and logs of package managers (domain.md B.2, B.9).
+/// Folders that hold nothing but caches, lists and logs of package managers (docs/facts.md B.2, B.9).
 const CACHES: &[&str] = &[
     "/var/lib/apt/lists",
     "/var/cache",

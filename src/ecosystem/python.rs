@@ -1,6 +1,6 @@
 //! Package managers of Python: pip, uv, poetry, pipenv.
 //!
-//! Facts: domain.md B.8; <https://pip.pypa.io/en/stable/reference/requirements-file-format/>,
+//! Facts: docs/facts.md B.8; <https://pip.pypa.io/en/stable/reference/requirements-file-format/>,
 //! <https://docs.astral.sh/uv/concepts/projects/>, <https://python-poetry.org/docs/cli/#install>.
 
 use super::arguments::{Flags, Means, Tool, Verb, frozen, switch, valued, verb};

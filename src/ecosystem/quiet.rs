@@ -1,7 +1,7 @@
 //! Programs that read no variable of a project, whatever files they touch.
 //!
 //! A command that is not understood may read any file and any variable. Of these programs it is
-//! known that they read the variables of domain.md B.10 and those that their words expand, and no
+//! known that they read the variables of docs/facts.md B.10 and those that their words expand, and no
 //! other: a build argument with the commit can be declared below them.
 
 use super::table::COMMON_VARIABLES;

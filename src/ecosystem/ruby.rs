@@ -1,6 +1,6 @@
 //! Bundler and RubyGems.
 //!
-//! Facts: domain.md B.8; <https://bundler.io/man/bundle-install.1.html>,
+//! Facts: docs/facts.md B.8; <https://bundler.io/man/bundle-install.1.html>,
 //! <https://bundler.io/man/gemfile.5.html>.
 
 use super::arguments::{Flags, Means, Tool, Verb, frozen, switch, valued, verb};

@@ -1,6 +1,6 @@
 //! Cargo, cargo-chef and rustup.
 //!
-//! Facts: domain.md B.8; <https://doc.rust-lang.org/cargo/reference/config.html>,
+//! Facts: docs/facts.md B.8; <https://doc.rust-lang.org/cargo/reference/config.html>,
 //! <https://github.com/LukeMathWalker/cargo-chef>.
 
 use super::arguments::{Flags, Means, Tool, Verb, frozen, switch, valued, verb};

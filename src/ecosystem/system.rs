@@ -1,7 +1,7 @@
 //! Package managers of operating systems: apt, apk, dnf and its kin, zypper.
 //!
 //! Their packages run scripts and write all over the system, but not where applications live
-//! (domain.md B.3).
+//! (docs/facts.md B.3).
 
 use super::arguments::{Flags, Means, Tool, switch, valued, verb};
 use super::manifest::Collector;
@@ -9,7 +9,7 @@ use super::{Action, Manager, Obstacle, Role};
 use crate::effects::Place;
 use crate::shell::Word;
 
-/// Folders of applications that packages of a system never write to (domain.md B.3).
+/// Folders of applications that packages of a system never write to (docs/facts.md B.3).
 pub const APPLICATION_FOLDERS: &[&str] = &["/app", "/code", "/src", "/usr/src/app", "/workspace"];
 
 const APT: &[Flags] = &[
@@ -61,7 +61,7 @@ const APT_VERBS: &[super::arguments::Verb] = &[
     verb("clean|autoclean|distclean", Action::Clean, NO_FLAGS),
 ];
 
-/// Commands of the package managers of systems (domain.md B.8).
+/// Commands of the package managers of systems (docs/facts.md B.8).
 pub(super) const TOOLS: &[Tool] = &[
     Tool { manager: Manager::Apt, programs: "apt-get apt aptitude", verbs: APT_VERBS, flags: APT, default: None, otherwise: Action::Other },
     Tool {

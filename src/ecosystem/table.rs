@@ -92,7 +92,7 @@ const fn locked(folder: &'static str) -> Cache {
     Cache { folder, variable: None, locked: true }
 }
 
-/// Variables that any program may read (domain.md B.10).
+/// Variables that any program may read (docs/facts.md B.10).
 pub const COMMON_VARIABLES: &[&str] = &[
     "PATH",
     "HOME",
@@ -196,7 +196,7 @@ pub static ALL: &[Ecosystem] = &[
         outputs: &[],
         caches: &[locked("/var/cache/dnf"), locked("/var/cache/libdnf5"), locked("/var/cache/yum")],
         environment: &["DNF_*", "YUM*"],
-        source: "domain.md B.8, dnf",
+        source: "docs/facts.md B.8, dnf",
     },
     Ecosystem {
         manager: Manager::Zypper,
@@ -207,7 +207,7 @@ pub static ALL: &[Ecosystem] = &[
         outputs: &[],
         caches: &[locked("/var/cache/zypp")],
         environment: &["ZYPP_*"],
-        source: "domain.md B.8, zypper",
+        source: "docs/facts.md B.8, zypper",
     },
     Ecosystem {
         manager: Manager::Npm,
@@ -255,7 +255,7 @@ pub static ALL: &[Ecosystem] = &[
         outputs: &["node_modules"],
         caches: &[cache("~/.bun/install/cache", "BUN_INSTALL_CACHE_DIR")],
         environment: NODE_VARIABLES,
-        source: "domain.md B.8, bun",
+        source: "docs/facts.md B.8, bun",
     },
     Ecosystem {
         manager: Manager::Corepack,
@@ -310,7 +310,7 @@ pub static ALL: &[Ecosystem] = &[
         outputs: &[".venv"],
         caches: &[cache("~/.cache/pipenv", "PIPENV_CACHE_DIR"), cache("~/.cache/pip", "PIP_CACHE_DIR")],
         environment: PYTHON_VARIABLES,
-        source: "domain.md B.8, pipenv",
+        source: "docs/facts.md B.8, pipenv",
     },
     Ecosystem {
         manager: Manager::Bundler,
@@ -365,7 +365,7 @@ pub static ALL: &[Ecosystem] = &[
         outputs: &["target"],
         caches: &[cache("~/.m2/repository", "MAVEN_OPTS")],
         environment: &["MAVEN_*", "MVNW_*", "M2_*", "JAVA_*", "JDK_*"],
-        source: "domain.md B.8, maven",
+        source: "docs/facts.md B.8, maven",
     },
     Ecosystem {
         manager: Manager::Gradle,
@@ -379,7 +379,7 @@ pub static ALL: &[Ecosystem] = &[
             Cache { folder: "~/.gradle/wrapper", variable: Some("GRADLE_USER_HOME"), locked: true },
         ],
         environment: &["GRADLE_*", "ORG_GRADLE_*", "JAVA_*", "JDK_*"],
-        source: "domain.md B.8, gradle",
+        source: "docs/facts.md B.8, gradle",
     },
     Ecosystem {
         manager: Manager::Dotnet,
@@ -405,7 +405,7 @@ static SHELL: Ecosystem = Ecosystem {
     outputs: &[],
     caches: &[],
     environment: &[],
-    source: "domain.md B.10",
+    source: "docs/facts.md B.10",
 };
 
 /// What is known of a manager.

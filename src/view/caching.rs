@@ -152,14 +152,14 @@ impl<'a> WorkflowView<'a> {
 
     /// Whether somebody who may not write to the repository can start it on the main branch. There
     /// GitHub refuses to write the cache for them or, where `cache-mode` allows it, gives what they
-    /// have built to everybody (domain.md D.6).
+    /// have built to everybody (docs/facts.md D.6).
     pub fn may_be_started_by_strangers(&self) -> bool {
         let strangers = [Event::PullRequestTarget, Event::IssueComment, Event::WorkflowRun];
         strangers.iter().any(|it| self.workflow.trigger(it).is_some())
     }
 
     /// Whether it runs on tags only, each of which has a cache of its own at GitHub that no other
-    /// run reads (domain.md D.6).
+    /// run reads (docs/facts.md D.6).
     pub fn runs_on_tags_only(&self) -> bool {
         let triggers = &self.workflow.triggers;
         !triggers.is_empty() && triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
