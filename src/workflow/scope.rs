@@ -159,7 +159,8 @@ fn candidates(job: &Job, step: &BuildStep) -> Vec<String> {
         _ => None,
     };
     let file = build.dockerfile.as_ref().and_then(file_name);
-    let target = build.target.as_ref().map(|it| plain(&it.pattern()));
+    // An input may be empty.
+    let target = build.target.as_ref().filter(|it| is_stable(it)).map(|it| plain(&it.pattern()));
     let step_name = format!("{}", step.step + 1);
     let names = [image, folder, file, target, Some(plain(&job.id)), Some(step_name)].into_iter().flatten();
     names.filter(|it| !it.is_empty() && names_each_leg(job, it)).collect()
