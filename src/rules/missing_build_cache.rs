@@ -101,8 +101,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 
 fn has_no_cache(build: &StepView<'_>) -> bool {
     let options = build.build;
-    let inline = options.arguments.iter().any(|it| it.name == "BUILDKIT_INLINE_CACHE");
-    let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline;
+    let inline_cache = options.arguments.iter().any(|it| it.name == "BUILDKIT_INLINE_CACHE");
+    // A Dockerfile that the script writes itself is a line or two on top of an image.
+    let written_here = options.inline || matches!(&options.context, Context::Foreign(it) if it.known().as_deref() == Some("-"));
+    let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline_cache && !written_here;
     none && build.may_write_cache() && matches!(options.tool, Tool::BuildPushAction | Tool::Command) && !has_cache_of_its_own(build)
 }
 
@@ -229,7 +231,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     if build.build.tool != Tool::BuildPushAction || view.may_be_started_by_strangers() {
         return None;
     }
-    let scope = free_scope(view, build)?;
+    let scope = view.as_written(build.job, &free_scope(view, build)?);
     let import = format!("type=gha,scope={scope}");
     let export = format!("type=gha,mode=max,scope={scope},ignore-error=true");
     let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
@@ -438,6 +440,7 @@ mod tests {
         quiet(&steps("- uses: actions/cache@v5\n  with: {path: /tmp/docker.tar, key: a}\n- run: docker build ."));
         quiet(&build_step("push: true").replace("jobs:", "cache-mode: none\njobs:"));
         quiet(&steps("- uses: docker/bake-action@v7"));
+        quiet(&steps("- uses: docker/setup-buildx-action@v4\n- run: |\n    printf 'FROM a:1.0\\nENV A=1\\n' | docker buildx build -t org/app --push -"));
     }
 
     #[test]
