@@ -138,8 +138,8 @@ fn exchange(map: &mut Arc<BTreeMap<String, Vec<Reference>>>, old: Vec<(String, R
 fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
     let path: Arc<str> = path.into();
     let named = |(build, it): (usize, Described<'_>)| {
-        let (_, job, step) = it.step?;
-        Some((workflow::first_name(job, step), Reference { path: path.clone(), build, leg: None }))
+        let (workflow, job, step) = it.step?;
+        Some((workflow::first_name(workflow, job, step), Reference { path: path.clone(), build, leg: None }))
     };
     file.builds().into_iter().enumerate().filter_map(named).collect()
 }

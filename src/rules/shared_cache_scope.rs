@@ -68,7 +68,8 @@ declare_rule! {
     /// does one build for several platforms. The cache of GitHub is one for each branch and pull
     /// request, so that builds that never run on the same one do not meet, and those that run on
     /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
-    /// event or the branch, are not reported.
+    /// event or the branch, are not reported. Targets of one call of bake are builds too, other than those
+    /// that another one of them uses, whose cache holds all of theirs.
     ///
     /// ## Fix safety
     ///

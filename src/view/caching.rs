@@ -197,7 +197,7 @@ impl<'a> WorkflowView<'a> {
         let is_told = product.matches("${{").count() == product.matches("${{ matrix.").count();
         let is_other = |it: &Use<'_>| !(is_told && self.product(it) == product) && self.likeness(&own, it) != Likeness::Same;
         let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| workflow.scope_name(job, step) == name);
-        let references = self.in_repository(self.snapshot.links.named(&first_name(build.job, build.step))).filter(|it| it.path != self.path);
+        let references = self.in_repository(self.snapshot.links.named(&first_name(self.workflow, build.job, build.step))).filter(|it| it.path != self.path);
         let named: Vec<Use<'_>> = references.take(MAX_NAMESAKES + 1).filter_map(|it| of_reference(self.snapshot, it)).collect();
         // Of very many one is bound to be something else.
         named.len() > MAX_NAMESAKES || named.iter().any(|it| is_other(it) && is_named(it))
