@@ -1,7 +1,8 @@
 //! Bake files: targets with what they inherit, as builds.
 //!
-//! HCL and JSON are read. Only what stands in the one file counts: a file that is read after it,
-//! `--set` and the environment can change a target. A variable has its default. What is not
+//! HCL and JSON are read. What is read of one file is what stands in it; [`Bake::merge`] reads
+//! several as one call of bake does. `--set` and the environment can change a target. A variable
+//! has its default. What is not
 //! understood is an expression that varies with something unknown.
 //!
 //! The folder of a build is not known here: its context starts from where bake is run, its
@@ -41,6 +42,8 @@ pub struct Bake {
     pub targets: Vec<Target>,
     /// The file could not be read.
     pub broken: bool,
+    /// The targets before they have what they inherit.
+    raws: Vec<Raw>,
 }
 
 /// A variable.
@@ -65,6 +68,16 @@ pub struct Group {
     pub opaque: bool,
 }
 
+impl Group {
+    /// Adds the targets of a group of the same name.
+    fn add(&mut self, other: &Group) {
+        let known: BTreeSet<String> = self.targets.iter().cloned().collect();
+        let room = MAX_TARGETS.saturating_sub(self.targets.len());
+        self.targets.extend(other.targets.iter().filter(|it| !known.contains(*it)).take(room).cloned());
+        self.opaque |= other.opaque;
+    }
+}
+
 /// A target.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -83,6 +96,40 @@ pub struct Target {
 }
 
 impl Bake {
+    /// Several files as bake reads them, one after the other: a target that is in two of them is
+    /// one, in which the later file wins, and the targets of a group are added to. A variable has
+    /// its value inside its own file only.
+    pub fn merge<'a>(files: impl IntoIterator<Item = &'a Bake>) -> Bake {
+        let mut res = Bake::default();
+        for file in files {
+            let earlier: BTreeMap<String, usize> = res.raws.iter().enumerate().map(|(index, it)| (it.name.clone(), index)).collect();
+            for raw in &file.raws {
+                if let Some(known) = earlier.get(&raw.name).and_then(|it| res.raws.get_mut(*it)) {
+                    known.attributes = merged(&known.attributes, &raw.attributes);
+                } else if res.raws.len() < MAX_TARGETS {
+                    res.raws.push(raw.clone());
+                }
+            }
+            for group in &file.groups {
+                match res.groups.iter_mut().find(|it| it.name == group.name) {
+                    Some(known) => known.add(group),
+                    None => res.groups.push(group.clone()),
+                }
+            }
+            res.variables.extend(file.variables.iter().cloned());
+            res.broken |= file.broken;
+        }
+        res.inherited()
+    }
+
+    /// With targets that have all that they inherit.
+    fn inherited(self) -> Bake {
+        let by_name: BTreeMap<String, usize> = self.raws.iter().enumerate().map(|(index, it)| (it.name.clone(), index)).collect();
+        let mut inheritance = Inheritance { raws: &self.raws, by_name: &by_name, resolved: BTreeMap::new() };
+        let targets = self.raws.iter().enumerate().map(|(index, it)| target(it, &inheritance.attributes(index, 0))).collect();
+        Bake { targets, ..self }
+    }
+
     /// The builds of all targets.
     pub fn builds(&self) -> Vec<&Build> {
         self.targets.iter().map(|it| &it.build).collect()
@@ -186,6 +233,7 @@ struct File<'a> {
 type Attributes = BTreeMap<String, Term>;
 
 /// A target before it has what it inherits.
+#[derive(Debug, Clone)]
 struct Raw {
     name: String,
     span: Span,
@@ -217,9 +265,7 @@ impl File<'_> {
             let legs = raws.iter().filter(|it| it.span == definition.span && it.is_leg && it.name != definition.name);
             groups.push(Group { name: definition.name.clone(), targets: legs.map(|it| it.name.clone()).collect(), opaque: false });
         }
-        let mut inheritance = Inheritance { raws: &raws, by_name: &by_name, resolved: BTreeMap::new() };
-        let targets = raws.iter().enumerate().map(|(index, it)| target(it, &inheritance.attributes(index, 0))).collect();
-        Bake { variables: Vec::new(), groups, targets, broken: false }
+        Bake { groups, raws, ..Bake::default() }.inherited()
     }
 
     fn attribute(&self, definition: &Definition<'_>, name: &str, locals: &Locals) -> Option<Term> {
@@ -619,6 +665,35 @@ group "default" { targets = ["app"] }
         assert_eq!(names(&[]), ["a", "base"]);
         assert_eq!(names(&["other"]), ["other"]);
         assert_eq!(names(&["missing"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_later_file_adds_to_targets_and_groups() {
+        let first = lower(
+            "group \"default\" { targets = [\"a\"] }\ntarget \"base\" { cache-to = [\"type=gha\"] }\ntarget \"a\" {\n  inherits = [\"base\"]\n  args = { X = \"1\", Y = \"1\" }\n  tags = [\"o/a:1\"]\n}",
+        );
+        let second = lower(
+            "group \"default\" { targets = [\"b\", \"a\"] }\ntarget \"base\" { cache-to = [\"type=inline\"] }\ntarget \"a\" { args = { Y = \"2\" } }\ntarget \"b\" {}",
+        );
+        let both = Bake::merge([&first, &second]);
+        assert_eq!(both.select(&[]).iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let build = &both.targets.iter().find(|it| it.name == "a").unwrap().build;
+        assert_eq!(build.exports[0].backend, Backend::Inline);
+        let arguments: Vec<_> = build.arguments.iter().map(|it| (it.name.as_str(), it.value.as_ref().unwrap().pattern())).collect();
+        assert_eq!(arguments, [("X", "1".to_owned()), ("Y", "2".to_owned())]);
+        assert_eq!(build.tags.len(), 1);
+        let other = Bake::merge([&second, &first]);
+        assert_eq!(other.targets.iter().find(|it| it.name == "a").unwrap().build.exports[0].backend, Backend::Gha);
+        assert!(Bake::merge([&lower("{"), &first]).broken);
+    }
+
+    #[test]
+    fn files_of_equal_length_are_not_taken_for_legs() {
+        let (first, second) = (lower("target \"a\" { context = \"x\" }"), lower("target \"a\" { context = \"y\" }"));
+        let both = Bake::merge([&first, &second]);
+        assert_eq!(both.targets.iter().map(|it| folder(&it.build.context)).collect::<Vec<_>>(), ["y"]);
+        let legs = lower("target \"a\" {\n  name = \"a-${md5(v)}\"\n  matrix = { v = [\"x\", \"y\"] }\n}");
+        assert_eq!(Bake::merge([&legs]).targets.len(), 2);
     }
 
     #[test]

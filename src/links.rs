@@ -2,11 +2,12 @@
 //!
 //! What cannot be told is unknown, never guessed.
 
+pub mod baked;
 pub mod locations;
 
 use crate::build::{Build, Context, Leg, Tool, Value};
 use crate::facts;
-use crate::file::{File, Model};
+use crate::file::{File, Kind, Model};
 use crate::workflow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct Index {
     by_dockerfile: Arc<BTreeMap<String, Vec<Reference>>>,
     /// The builds of workflows, by what a scope of theirs would be named after.
     by_name: Arc<BTreeMap<String, Vec<Reference>>>,
+    /// The builds of workflows, by the bake files that they name.
+    by_bake: Arc<BTreeMap<String, Vec<Reference>>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
 }
@@ -73,6 +76,7 @@ impl Index {
         let of = |file: Option<&File>, keys: fn(&str, &File) -> Vec<(String, Reference)>| file.map_or_else(Vec::new, |it| keys(path, it));
         exchange(&mut self.by_dockerfile, of(old, references), of(new, references));
         exchange(&mut self.by_name, of(old, names), of(new, names));
+        exchange(&mut self.by_bake, of(old, bake_files), of(new, bake_files));
     }
 
     /// The builds of workflows whose scopes would be named after the same, in order of path and
@@ -84,6 +88,15 @@ impl Index {
     /// Whether a build names `path` as its Dockerfile.
     pub fn names(&self, path: &str) -> bool {
         self.by_dockerfile.contains_key(path)
+    }
+
+    /// What a file is that has no name of its kind, by what builds name it as.
+    pub fn kind(&self, path: &str) -> Kind {
+        match Kind::of(path) {
+            _ if self.names(path) => Kind::Dockerfile,
+            Kind::Other if self.by_bake.contains_key(path) => Kind::Bake,
+            kind => kind,
+        }
     }
 
     /// The builds of a Dockerfile, in order of path and place.
@@ -125,15 +138,30 @@ fn exchange(map: &mut Arc<BTreeMap<String, Vec<Reference>>>, old: Vec<(String, R
 fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
     let path: Arc<str> = path.into();
     let named = |(build, it): (usize, Described<'_>)| {
-        let (_, job, step) = it.step?;
-        Some((workflow::first_name(job, step), Reference { path: path.clone(), build, leg: None }))
+        let (workflow, job, step) = it.step?;
+        Some((workflow::first_name(workflow, job, step), Reference { path: path.clone(), build, leg: None }))
     };
     file.builds().into_iter().enumerate().filter_map(named).collect()
+}
+
+/// The bake files that a workflow's builds name.
+fn bake_files(path: &str, file: &File) -> Vec<(String, Reference)> {
+    let shared: Arc<str> = path.into();
+    let named = |(build, it): (usize, Described<'_>)| {
+        let (_, _, step) = it.step.filter(|(_, _, step)| !step.files.is_empty())?;
+        let files = baked::files(step, path, &|_| false)?;
+        Some(files.into_iter().map(|it| (it, Reference { path: shared.clone(), build, leg: None })).collect::<Vec<_>>())
+    };
+    file.builds().into_iter().enumerate().filter_map(named).flatten().collect()
 }
 
 /// The Dockerfiles that a file's builds mean.
 fn references(path: &str, file: &File) -> Vec<(String, Reference)> {
     let mut res = Vec::new();
+    // Its paths start from where bake is run, which for a file of any other name is not its folder.
+    if file.kind == Kind::Bake && Kind::of(path) != Kind::Bake {
+        return res;
+    }
     let shared: Arc<str> = path.into();
     for (index, described) in file.builds().into_iter().enumerate() {
         let legs = described.legs();
@@ -247,7 +275,6 @@ fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::Kind;
 
     fn place_of(with: &str) -> Place {
         let path = "/r/.github/workflows/ci.yml";

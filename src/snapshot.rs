@@ -5,7 +5,7 @@
 //! files only, however many files the workspace has.
 
 use crate::facts::{self, Facts, Text, Tree};
-use crate::file::{File, Kind};
+use crate::file::File;
 use crate::links;
 use crate::text::Document;
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,7 +196,7 @@ impl Host {
     /// Learns the text of a file on disk. A file of ours is made of it too. Says whether one was
     /// made or went away, so that files that were checked before may have other findings.
     pub fn learn_text(&mut self, path: &str, text: Text) -> bool {
-        let kind = if self.current.links.names(path) { Kind::Dockerfile } else { Kind::of(path) };
+        let kind = self.current.links.kind(path);
         let loaded = self.current.disk.contains_key(path);
         let changed = match &text {
             Text::Known(it) if kind.is_checked() || loaded => {
@@ -224,7 +224,7 @@ impl Host {
         let known = self.current.facts.forget(path);
         let below = self.current.disk.range::<str, _>((Bound::Included(path), Bound::Unbounded)).map(|(it, _)| &**it).take_while(|it| it.starts_with(path));
         let mut ours: Vec<String> = below.filter(|it| facts::is_below(it, path)).map(str::to_owned).collect();
-        if ours.is_empty() && (Kind::of(path).is_checked() || self.current.links.names(path)) {
+        if ours.is_empty() && self.current.links.kind(path).is_checked() {
             ours.push(path.to_owned());
         }
         let matters = known || !ours.is_empty();
@@ -256,6 +256,7 @@ impl Host {
 mod tests {
     use super::*;
     use crate::edit::Edit;
+    use crate::file::Kind;
 
     #[test]
     fn the_editor_stands_in_front_of_the_disk() {

@@ -65,18 +65,6 @@ impl Value {
         self.parts.iter().map(Part::known).collect()
     }
 
-    /// The text in one leg of a matrix: an expression that is `matrix.key` and no more has the
-    /// leg's value.
-    pub fn in_leg(&self, leg: &Leg) -> Option<String> {
-        self.parts
-            .iter()
-            .map(|it| match it {
-                Part::Expression { source, known: None, .. } => source.strip_prefix("matrix.").and_then(|key| leg.get(key)).map(String::as_str),
-                _ => it.known(),
-            })
-            .collect()
-    }
-
     /// What the whole varies with.
     pub fn variance(&self) -> Variance {
         self.parts.iter().fold(Variance::constant(), |res, it| match it {
@@ -482,14 +470,6 @@ mod tests {
         assert_eq!(texts(&passage("a\n\"b=1\n2\"\nc").records()), ["a", "b=1\n2", "c"]);
         assert_eq!(texts(&passage("a\n\"b\nc").records()), ["a", "\"b", "c"]);
         assert_eq!(texts(&passage("\n\n").records()), Vec::<&str>::new());
-    }
-
-    #[test]
-    fn a_leg_gives_a_value_to_its_keys() {
-        let value = Value { span: Span::default(), parts: vec![Part::Text("a-".into()), unknown("matrix.os", Span::default())] };
-        assert_eq!(value.in_leg(&Leg::from([("os".into(), "linux".into())])).as_deref(), Some("a-linux"));
-        assert_eq!(value.in_leg(&Leg::new()), None);
-        assert_eq!(value.known(), None);
     }
 
     proptest::proptest! {

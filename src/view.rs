@@ -1,8 +1,10 @@
 //! What a rule looks at: one file with all that is known of it and of the files it refers to,
 //! taken from one snapshot.
 
+mod baking;
 mod caching;
 
+pub use baking::Call;
 pub use caching::{Likeness, Use, display};
 
 use crate::build::Build;
@@ -115,8 +117,9 @@ impl<'a> View<'a> {
             Model::Workflow(_) => {
                 let builds = file.builds();
                 let places = builds.iter().flat_map(|it| it.legs().into_iter().map(|(_, leg)| links::place(it.build, path, leg)));
-                for dockerfile in places.filter_map(|it| it.dockerfile).filter(|it| snapshot.file(it).is_none()) {
-                    snapshot.facts.text(&dockerfile);
+                let named = builds.iter().filter_map(|it| links::baked::files(it.step?.2, path, &|_| false)).flatten();
+                for file in places.filter_map(|it| it.dockerfile).chain(named).filter(|it| snapshot.file(it).is_none()) {
+                    snapshot.facts.text(&file);
                 }
             }
             Model::Compose(_) | Model::Bake(_) | Model::Other => {}

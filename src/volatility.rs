@@ -23,8 +23,10 @@ pub enum Volatility {
 pub enum Axis {
     /// The commit that is built: `github.sha`, a timestamp of the commit, a tag made of it.
     Commit,
-    /// The run: `github.run_id`, the date, a random number.
+    /// The run: `github.run_id`, the time, a random number.
     Run,
+    /// The day, the week or a longer time: a date. The runs of one day have it in common.
+    Day,
     /// The branch, tag or pull request.
     Ref,
     /// The event that started the run.
@@ -80,9 +82,10 @@ impl Variance {
         self.has(&Axis::Unknown)
     }
 
-    /// Whether the value is another on every commit or run, as far as is known.
+    /// Whether the value is another on every commit or run, or at least on every day, as far as is
+    /// known.
     pub fn is_per_commit(&self) -> bool {
-        self.has(&Axis::Commit) || self.has(&Axis::Run)
+        self.has(&Axis::Commit) || self.has(&Axis::Run) || self.has(&Axis::Day)
     }
 
     /// The axes, in order.
@@ -96,6 +99,7 @@ impl fmt::Display for Axis {
         match self {
             Axis::Commit => f.write_str("every commit"),
             Axis::Run => f.write_str("every run"),
+            Axis::Day => f.write_str("every day"),
             Axis::Ref => f.write_str("every branch"),
             Axis::Event => f.write_str("every event"),
             Axis::Matrix(key) => write!(f, "`matrix.{key}`"),

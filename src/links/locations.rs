@@ -7,7 +7,7 @@ use super::{Described, Reference};
 use crate::cache::{Backend, CacheEntry};
 use crate::file::{File, Model};
 use crate::value::{Leg, Part, Value};
-use crate::workflow::{Action, Job, Step, Workflow};
+use crate::workflow::{Action, Job, Step, Workflow, expression};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -150,10 +150,10 @@ impl Described<'_> {
             match part {
                 Part::Text(text) => res.push_str(text),
                 Part::Expression { known: Some(text), .. } => res.push_str(text),
-                Part::Expression { source, .. } => match source.strip_prefix("matrix.") {
-                    Some(key) => res.push_str(leg?.get(key)?),
-                    None => res.push_str(&self.named(source, path).or_else(|| is_common(source).then(|| format!("${{{{ {source} }}}}")))?),
-                },
+                Part::Expression { source, .. } => {
+                    let in_leg = leg.and_then(|it| expression::in_leg(source, it)).or_else(|| self.named(source, path));
+                    res.push_str(&in_leg.or_else(|| is_common(source).then(|| format!("${{{{ {source} }}}}")))?);
+                }
             }
         }
         Some(res)
@@ -245,6 +245,11 @@ mod tests {
     fn each_leg_has_its_location() {
         assert_eq!(locations("cache-to: type=gha,scope=a-${{ matrix.arch }}"), ["> gha:a-amd64", "> gha:a-arm64"]);
         assert_eq!(locations("cache-from: type=gha\ncache-to: type=gha,scope=buildkit"), ["> gha:buildkit", "< gha:buildkit"]);
+    }
+
+    #[test]
+    fn a_condition_on_the_leg_tells_locations_apart() {
+        assert_eq!(locations("cache-to: \"type=gha,scope=${{ matrix.arch == 'amd64' && 'x86' || 'arm' }}\""), ["> gha:arm", "> gha:x86"]);
     }
 
     #[test]

@@ -181,7 +181,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Opt
         _ => return None,
     };
     let edit = view.move_cache(build, &entry.location()?, &to)?;
-    Some(Fix::cache_options(format!("Tell the legs apart: `{to}`"), view.path.clone(), edit))
+    Some(Fix::cache_options(format!("Tell the legs apart: `{}`", view.as_written(build.job, &to)), view.path.clone(), edit))
 }
 
 fn has_tag(reference: &str) -> bool {
@@ -234,6 +234,26 @@ mod tests {
     fn the_default_scope_gets_a_name() {
         let text = workflow("{arch: [amd64, arm64]}", "tags: org/app:${{ matrix.arch }}\nplatforms: linux/${{ matrix.arch }}\ncache-to: type=gha");
         check_fix(&RULE, &found(&text, "type=gha", "the scope `buildkit`", "arch"), &text.replace("type=gha", "type=gha,scope=app-${{ matrix.arch }}"));
+    }
+
+    #[test]
+    fn a_condition_on_the_leg_chooses_what_is_built() {
+        let text = workflow("{os: [alpine, debian]}", "file: \"${{ matrix.os == 'alpine' && 'a' || 'b' }}.Dockerfile\"\ncache-to: type=gha,scope=app");
+        check_fix(&RULE, &found(&text, "scope=app", "the scope `app`", "os"), &text.replace("scope=app", "scope=app-${{ matrix.os }}"));
+        let same = workflow("{os: [ubuntu, debian]}", "file: \"${{ matrix.os == 'alpine' && 'a' || 'b' }}.Dockerfile\"\ncache-to: type=gha,scope=app");
+        check(&RULE, &same);
+        check(
+            &RULE,
+            &text.replace("scope=app", "\"scope=${{ matrix.os == 'alpine' && 'a' || 'b' }}\"").replace("cache-to: type=gha,\"", "cache-to: \"type=gha,"),
+        );
+    }
+
+    #[test]
+    fn keys_are_written_as_the_matrix_spells_them() {
+        let matrix = "{os: [{osImage: a, isBig: x}, {osImage: b, isBig: x}], cpuArch: [amd64, arm64]}";
+        let text = workflow(matrix, "file: ${{ matrix.os.osImage }}.Dockerfile\nplatforms: linux/${{ matrix.cpuArch }}\ncache-to: type=gha,scope=app");
+        let after = "scope=app-${{ matrix.cpuArch }}-${{ matrix.os.osImage }}";
+        check_fix(&RULE, &found(&text, "scope=app", "the scope `app`", "os"), &text.replace("scope=app", after));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
+use crate::config::Config;
 use crate::diagnostic::{Fix, Level};
-use crate::dockerfile::{Base, Dockerfile, Kind, Stage};
-use crate::links::Target;
-use crate::view::{StepView, WorkflowView};
-use crate::volatility::Cost;
+use crate::dockerfile::plan::Step;
+use crate::dockerfile::{Base, Dockerfile, Instruction, Kind, Stage};
+use crate::ecosystem::Manager;
+use crate::links::{Place, Target};
+use crate::view::{DockerfileView, StepView, View, WorkflowView};
+use crate::volatility::{Cost, Volatility};
 
 declare_rule! {
     /// Only the final stage of a Dockerfile with several stages is cached.
@@ -60,7 +63,10 @@ declare_rule! {
     /// ```
     ///
     /// A Dockerfile whose other stages download and compile nothing loses nothing, and is not reported; nor is
-    /// `mode=min` that somebody wrote down. All stages take more room: GitHub keeps 10 GB for a
+    /// `mode=min` that somebody wrote down. An information only where the other stages copy the
+    /// sources before everything that they run: as long as nothing changes the image is found without
+    /// them, and after any change there is nothing of them to go on from; or where what they download goes
+    /// into a cache mount, which no export has. All stages take more room: GitHub keeps 10 GB for a
     /// repository, and takes 200 uploads a minute. A cache in a registry has no such bounds.
     ///
     /// ## Fix safety
@@ -82,14 +88,15 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if exports.is_empty() || whole {
             continue;
         }
-        let Some((path, stage)) = lost_stage(view, build) else { continue };
+        let Some(Lost { path, stage, keeps }) = lost_stage(view, build, findings.config()) else { continue };
         let label = stage.label();
+        let level = if keeps { Level::Warning } else { Level::Info };
         for entry in exports {
             let message = format!("without `mode=max` the layers of stage `{label}` are not cached");
             let note = "the image only copies from this stage";
             let edit = || view.edits().set_attributes(entry, &[("mode", "max")]);
             let fix = || Some(Fix::cache_options("Export the layers of all stages", view.path.clone(), edit()?));
-            findings.report(entry.span, message).note_in(path.as_str().into(), stage.from.span, note).maybe_fix(fix);
+            findings.report(entry.span, message).level(level).note_in(path.as_str().into(), stage.from.span, note).maybe_fix(fix);
         }
     }
 }
@@ -99,21 +106,60 @@ fn has_no_mode(entry: &CacheEntry) -> bool {
     can && !entry.opaque && !entry.is_joined() && entry.attribute("mode").is_none()
 }
 
-/// A stage that downloads or compiles something and that no layer of the image comes from, with its Dockerfile.
-fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, &'a Stage)> {
-    build.places.iter().find_map(|place| {
-        let path = place.dockerfile.as_ref()?;
-        let dockerfile = view.dockerfile(path)?;
-        let target = match &place.target {
-            Target::Last => None,
-            Target::Named(name) => Some(name.as_str()),
-            Target::Unknown => return None,
-        };
-        let image = image_stages(dockerfile, target);
-        let lost = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
-        let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(&it.kind, Kind::Run(run) if run.reading.cost >= Cost::Download));
-        Some((path.clone(), lost.filter(runs).max_by_key(|it| it.index)?))
-    })
+/// A stage that downloads or compiles something and that no layer of the image comes from.
+struct Lost<'a> {
+    /// Its Dockerfile.
+    path: String,
+    stage: &'a Stage,
+    /// Something of that is of use after a change of the sources.
+    keeps: bool,
+}
+
+/// The last stage that is lost; one with something that outlives a change of the sources before any other.
+fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, config: &Config) -> Option<Lost<'a>> {
+    let lost = build.places.iter().flat_map(|it| lost_stages(view, it, config));
+    // Of several Dockerfiles the first.
+    let is_later = |it: &Lost<'_>, best: &Lost<'_>| it.path == best.path && it.stage.index > best.stage.index;
+    let is_better = |it: &Lost<'_>, best: &Lost<'_>| if it.keeps == best.keeps { is_later(it, best) } else { it.keeps };
+    lost.reduce(|best, it| if is_better(&it, &best) { it } else { best })
+}
+
+/// The stages that are lost in a build of one place.
+fn lost_stages<'a>(view: &WorkflowView<'a>, place: &Place, config: &Config) -> Vec<Lost<'a>> {
+    let Some((path, dockerfile)) = place.dockerfile.as_ref().and_then(|it| Some((it, view.dockerfile(it)?))) else { return Vec::new() };
+    let target = match &place.target {
+        Target::Last => None,
+        Target::Named(name) => Some(name.as_str()),
+        Target::Unknown => return Vec::new(),
+    };
+    let image = image_stages(dockerfile, target);
+    let lost = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
+    let stages: Vec<&Stage> = lost.filter(|it| it.instructions.iter().any(is_costly)).collect();
+    if stages.is_empty() {
+        return Vec::new();
+    }
+    let Some(View::Dockerfile(plans)) = View::new(view.snapshot, path, config) else { return Vec::new() };
+    stages.into_iter().map(|stage| Lost { path: path.clone(), stage, keeps: outlives_sources(&plans, stage) }).collect()
+}
+
+fn is_costly(instruction: &Instruction) -> bool {
+    matches!(&instruction.kind, Kind::Run(run) if run.reading.cost >= Cost::Download)
+}
+
+/// Whether something that the stage downloads or compiles has a key without the sources; also where
+/// that is not known.
+fn outlives_sources(view: &DockerfileView<'_>, stage: &Stage) -> bool {
+    let Some(plan) = view.plans().find(|it| it.stage == stage.index) else { return true };
+    let is_quiet = |index: usize, step: &Step<'_>| plan.volatility_above(index).max(plan.own_volatility(step)) < Volatility::Often;
+    plan.own().any(|(index, step)| is_costly(step.instruction) && !fills_a_mount(step) && is_quiet(index, step))
+}
+
+/// Whether all that a step downloads goes into a cache mount, which is in no layer.
+fn fills_a_mount(step: &Step<'_>) -> bool {
+    let Kind::Run(run) = &step.instruction.kind else { return false };
+    let is_mounted = run.mounts.iter().any(|it| it.get("type") == Some("cache"));
+    // Go has its modules in one folder; others copy from their caches.
+    is_mounted && step.dependency_install().is_some_and(|it| it.manager == Manager::Go)
 }
 
 /// The target and the stages it starts from: their layers are the image's.
@@ -196,6 +242,34 @@ mod tests {
         quiet("FROM a:1.0 AS unused\nRUN x\nFROM b:1.0\nRUN y\n", "cache-to: type=gha");
         quiet("FROM a:1.0 AS files\nCOPY x /x\nFROM b:1.0\nCOPY --from=files /x /x\nRUN y\n", "cache-to: type=gha");
         quiet("FROM a:1.0\nRUN x\n", "cache-to: type=gha");
+    }
+
+    #[test]
+    fn stages_that_copy_the_sources_first_have_little_to_keep() {
+        let info = MESSAGE.replace("warning", "info");
+        let found = |stage: &str| {
+            let dockerfile = format!("#- Dockerfile\nFROM golang:1.25.3 AS builder\n{stage}\nFROM scratch\nCOPY --from=builder /app /app\n");
+            marked(&dockerfile, "FROM golang:1.25.3 AS builder", "note: the image only copies from this stage")
+        };
+        const MOUNTED: &str = "WORKDIR /src\nCOPY go.mod go.sum ./\nRUN --mount=type=cache,target=/go/pkg/mod go mod download\nCOPY . .\nRUN go build -o /app";
+        let step = build_step("cache-to: type=gha");
+        for stage in ["WORKDIR /src\nCOPY . .\nRUN go build -o /app", "RUN --mount=type=bind,target=. go build -o /app", MOUNTED] {
+            check(&RULE, &format!("{}{}", found(stage), marked(&step, "type=gha", &info)));
+        }
+        for stage in ["RUN apk add git\nCOPY . .\nRUN go build -o /app", "COPY go.mod go.sum ./\nRUN go mod download\nCOPY . .\nRUN go build -o /app"] {
+            check(&RULE, &format!("{}{}", found(stage), marked(&step, "type=gha", MESSAGE)));
+        }
+    }
+
+    #[test]
+    fn one_of_several_dockerfiles_with_something_to_keep_is_enough() {
+        let dockerfile =
+            |name: &str, stage: &str| format!("#- {name}.Dockerfile\nFROM golang:1.25.3 AS {name}\n{stage}\nFROM scratch\nCOPY --from={name} /app /app\n");
+        let step = build_step("file: ${{ matrix.name }}.Dockerfile\ncache-to: type=gha,scope=${{ matrix.name }}")
+            .replace("    steps:", "    strategy: {matrix: {name: [first, second]}}\n    steps:");
+        let second = marked(&dockerfile("second", "RUN go build"), "FROM golang:1.25.3 AS second", "note: the image only copies from this stage");
+        let text = marked(&step, "type=gha,scope=${{ matrix.name }}", &MESSAGE.replace("builder", "second"));
+        check(&RULE, &format!("{}{second}{text}", dockerfile("first", "COPY . .\nRUN go build")));
     }
 
     #[test]

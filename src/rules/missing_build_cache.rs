@@ -1,12 +1,12 @@
 use super::{Check, Findings, declare_rule};
-use crate::build::{Context, Tool};
+use crate::build::{Build, Context, Tool};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Instruction, Kind};
 use crate::edit::EditSet;
 use crate::facts::{self, Text};
 use crate::file;
-use crate::links::Target;
 use crate::links::locations::{Location, Side};
+use crate::links::{Place, Target};
 use crate::value::Value;
 use crate::view::{StepView, WorkflowView};
 use crate::volatility::Cost;
@@ -61,7 +61,7 @@ declare_rule! {
     /// ```
     ///
     /// An information only where the build is rare or its part is not known: `docker build` in a
-    /// script, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
+    /// script, targets of bake, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
     /// one that neither downloads nor compiles anything; and where the workflow also runs on a
     /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
     /// changes. Not reported are builds
@@ -92,7 +92,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for build in view.judged().filter(|it| has_no_cache(it) && !follows_another(view, it) && !is_commented_out(view, it)) {
-        let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfile(view, build)];
+        let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfiles(view, build)];
         let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
         let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
         finding.level(level).maybe_fix(|| fix(view, build));
@@ -101,9 +101,11 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 
 fn has_no_cache(build: &StepView<'_>) -> bool {
     let options = build.build;
-    let inline = options.arguments.iter().any(|it| it.name == "BUILDKIT_INLINE_CACHE");
-    let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline;
-    none && build.may_write_cache() && matches!(options.tool, Tool::BuildPushAction | Tool::Command) && !has_cache_of_its_own(build)
+    let inline_cache = options.arguments.iter().any(|it| it.name == "BUILDKIT_INLINE_CACHE");
+    // A Dockerfile that the script writes itself is a line or two on top of an image.
+    let written_here = options.inline || matches!(&options.context, Context::Foreign(it) if it.known().as_deref() == Some("-"));
+    let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline_cache && !written_here;
+    none && build.may_write_cache() && matches!(options.tool, Tool::BuildPushAction | Tool::Command | Tool::Bake) && !has_cache_of_its_own(build)
 }
 
 /// Whether a build before it in the job has left the layers in the builder: the one that has to be
@@ -192,10 +194,22 @@ fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
     }
 }
 
-/// How much it matters, by what is built; nothing where nothing is run, or where that is not known
-/// yet.
-fn level_of_dockerfile(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
-    let known: Option<Vec<_>> = build.places.iter().map(|it| it.dockerfile.as_ref().map(|path| (path, &it.target))).collect();
+/// How much it matters, by what is built. Targets of bake are of one file, in which a cache for all
+/// of them has to be thought out.
+fn level_of_dockerfiles(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
+    if build.build.tool != Tool::Bake {
+        return level_of_places(view, &build.places);
+    }
+    let call = view.call(build)?;
+    let has_none = |it: &Build| it.imports.is_empty() && it.exports.is_empty() && !it.no_cache && !it.opaque;
+    let places: Vec<Place> = call.targets.iter().filter(|it| !it.build.inline).map(|it| call.place(it, &view.path)).collect();
+    let level = level_of_places(view, &places).filter(|_| !places.is_empty())?;
+    call.targets.iter().all(|it| has_none(&it.build)).then_some(level.min(Level::Info))
+}
+
+/// Nothing where nothing is run, or where that is not known yet.
+fn level_of_places(view: &WorkflowView<'_>, places: &[Place]) -> Option<Level> {
+    let known: Option<Vec<_>> = places.iter().map(|it| it.dockerfile.as_ref().map(|path| (path, &it.target))).collect();
     let Some(known) = known.filter(|it| !it.is_empty()) else { return Some(Level::Info) };
     let mut cost = None;
     for (path, target) in known {
@@ -229,7 +243,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     if build.build.tool != Tool::BuildPushAction || view.may_be_started_by_strangers() {
         return None;
     }
-    let scope = free_scope(view, build)?;
+    let scope = view.as_written(build.job, &free_scope(view, build)?);
     let import = format!("type=gha,scope={scope}");
     let export = format!("type=gha,mode=max,scope={scope},ignore-error=true");
     let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
@@ -310,6 +324,26 @@ mod tests {
         check_without_fix(&RULE, &found(&steps("- run: docker build ."), "docker build", "info"));
         check(&RULE, &found(&steps("- uses: docker/setup-buildx-action@v4\n- run: docker build ."), "docker build", "info"));
         check(&RULE, &found(&steps("- uses: docker/setup-buildx-action@v4\n- run: docker buildx build --push ."), "docker buildx build", "warning"));
+    }
+
+    #[test]
+    fn targets_of_bake_are_an_information() {
+        const BAKE: &str =
+            "#- docker-bake.hcl\ngroup \"default\" { targets = [\"api\", \"web\"] }\ntarget \"api\" {}\ntarget \"web\" {\n  target = \"web\"\n}\n";
+        let step = |with: &str| steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with:\n    push: true\n{with}"));
+        let found = |text: &str| {
+            format!(
+                "{DOCKERFILE}{BAKE}{}",
+                marked(text, "docker/bake-action@v7", "info: nothing of this build is cached, so that every run builds all layers again")
+            )
+        };
+        check_without_fix(&RULE, &found(&step("")));
+        check_without_fix(&RULE, &found(&step("    set: api.args.V=1\n")));
+        quiet(&format!("{BAKE}{}", step("    set: '*.cache-from=type=gha'\n")));
+        quiet(&format!("{BAKE}{}", step("    set: |\n      api.cache-to=type=gha\n")));
+        quiet(&format!("{BAKE}{}", step("    targets: ${{ inputs.targets }}\n")));
+        quiet(&format!("{}{}", BAKE.replace("{}", "{\n  cache-from = [\"type=gha\"]\n}"), step("")));
+        check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\nCOPY . .\n{BAKE}{}", step("")));
     }
 
     #[test]
@@ -438,6 +472,8 @@ mod tests {
         quiet(&steps("- uses: actions/cache@v5\n  with: {path: /tmp/docker.tar, key: a}\n- run: docker build ."));
         quiet(&build_step("push: true").replace("jobs:", "cache-mode: none\njobs:"));
         quiet(&steps("- uses: docker/bake-action@v7"));
+        quiet(&steps("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with:\n    files: missing.hcl"));
+        quiet(&steps("- uses: docker/setup-buildx-action@v4\n- run: |\n    printf 'FROM a:1.0\\nENV A=1\\n' | docker buildx build -t org/app --push -"));
     }
 
     #[test]

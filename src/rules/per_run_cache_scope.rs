@@ -41,8 +41,10 @@ declare_rule! {
     ///           cache-to: type=gha,mode=max,scope=app
     /// ```
     ///
-    /// A second export to a place that stays is enough. So is a list of names in a bucket with one
-    /// that stays, and a place that another build of the same run imports from.
+    /// A second export to a place that stays is enough. So is a date without the time, which the runs
+    /// of one day have in common: whoever puts it there wants to start afresh each day. So are a list
+    /// of names in a bucket with one that stays, and a place that another build of the same run
+    /// imports from.
     ///
     /// ## Fix safety
     ///
@@ -204,6 +206,8 @@ mod tests {
         for scope in ["app", "${{ github.ref_name }}", "${{ github.workflow }}", "${{ matrix.arch }}", "${{ inputs.scope }}", "${{ hashFiles('go.sum') }}"] {
             check(&RULE, &build_step(&format!("cache-to: type=gha,scope={scope}")));
         }
+        let dated = "- id: date\n  run: echo \"date=$(date +'%Y-%m-%d')\" >> $GITHUB_OUTPUT\n- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with:\n    cache-to: type=gha,scope=app-${{ steps.date.outputs.date }}";
+        check(&RULE, &steps(dated));
         check(&RULE, &build_step("tags: org/app:${{ github.sha }}\ncache-to: type=inline"));
         check(&RULE, &build_step("cache-to: type=local,dest=/tmp/cache-${{ github.sha }}"));
         check(&RULE, &build_step("cache-from: |\n  type=gha,scope=${{ github.sha }}\n  type=gha\ncache-to: type=gha"));

@@ -43,7 +43,8 @@ declare_rule! {
     ///
     /// ## Fix safety
     ///
-    /// Unsafe: another version is used, the oldest one that works. A commit that is pinned is left
+    /// Unsafe: another version is used, the oldest one that works, or a tag that moves where there is
+    /// one now. A commit that is pinned is left
     /// to its owner.
     pub(crate) static RETIRED_CACHE_API = {
         name: "retired-cache-api",
@@ -76,8 +77,20 @@ fn check_cache_action(view: &WorkflowView<'_>, step: &Step, findings: &mut Findi
     }
     let version = action.reference.as_deref().filter(|_| !action.is_pinned()).or(action.comment.as_deref()).unwrap_or_default();
     let message = format!("`{}` {version} needs a cache service that was shut down in 2025, and fails", action.name);
-    let replace = || edit(view, step, action.reference_span, "v4", format!("Use `{}@v4`", action.name));
+    let current = current(action);
+    let replace = || edit(view, step, action.reference_span, current, format!("Use `{}@{current}`", action.name));
     findings.report(action.span, message).maybe_fix(|| if action.is_pinned() { None } else { replace() });
+}
+
+/// The version to use: a tag that moves for one that moves, the first that works for one that was
+/// given to the last number.
+fn current(action: &Action) -> &'static str {
+    let is_exact = action.reference.as_deref().is_some_and(|it| it.matches('.').count() == 2);
+    match action.version() {
+        Some((3, _)) if is_exact => "v3.4.0",
+        _ if is_exact => "v4.2.0",
+        _ => "v4",
+    }
 }
 
 /// Whether the version is before 3.4.0, or before 4.2.0 of the fourth major version.
@@ -157,17 +170,18 @@ mod tests {
 
     #[test]
     fn old_versions_of_the_cache_action_fail() {
-        for uses in [
-            "actions/cache@v1",
-            "actions/cache@v2.1.7",
-            "actions/cache@v3.3.1",
-            "actions/cache@v4.1.2",
-            "actions/cache/restore@v3.2.0",
-            "actions/cache/save@v4.0.0",
+        for (uses, current) in [
+            ("actions/cache@v1", "v4"),
+            ("actions/cache@v2.1", "v4"),
+            ("actions/cache@v2.1.7", "v4.2.0"),
+            ("actions/cache@v3.3.1", "v3.4.0"),
+            ("actions/cache@v4.1.2", "v4.2.0"),
+            ("actions/cache/restore@v3.2.0", "v3.4.0"),
+            ("actions/cache/save@v4.0.0", "v4.2.0"),
         ] {
             let (name, version) = uses.split_once('@').unwrap();
             let text = steps(&format!("- uses: {uses}"));
-            check_unsafe_fix(&RULE, &marked(&text, uses, &gone(uses, version)), &steps(&format!("- uses: {name}@v4")));
+            check_unsafe_fix(&RULE, &marked(&text, uses, &gone(uses, version)), &steps(&format!("- uses: {name}@{current}")));
         }
     }
 

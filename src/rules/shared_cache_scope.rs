@@ -1,15 +1,13 @@
 use super::{Check, Findings, declare_rule};
-use crate::bake::Target;
 use crate::build::{Build, Tool};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::facts;
-use crate::file::Model;
-use crate::links;
+use crate::links::baked::Baked;
 use crate::links::locations::{Location, Side};
 use crate::view::{Likeness, StepView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
-use crate::workflow::{Event, Filter, Override, Trigger, Workflow};
+use crate::workflow::{Event, Filter, Trigger, Workflow};
 
 declare_rule! {
     /// Builds of different images export to one cache.
@@ -70,7 +68,8 @@ declare_rule! {
     /// does one build for several platforms. The cache of GitHub is one for each branch and pull
     /// request, so that builds that never run on the same one do not meet, and those that run on
     /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
-    /// event or the branch, are not reported.
+    /// event or the branch, are not reported. Targets of one call of bake are builds too, other than those
+    /// that another one of them uses, whose cache holds all of theirs.
     ///
     /// ## Fix safety
     ///
@@ -230,47 +229,27 @@ fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
 
 /// Targets of one call of bake that export to one location.
 fn check_bake(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
-    let Some((path, targets)) = selected(view, build) else { return };
+    let Some(call) = view.call(build) else { return };
+    let targets: Vec<&Baked> = call.targets.iter().filter(|it| !it.is_part).collect();
     for (index, target) in targets.iter().enumerate() {
-        let Some((entry, location)) = effective(build, target).find_map(|it| Some((it, it.location().filter(|_| is_writer(it))?))) else { continue };
-        let shares = |other: &&&Target| {
-            differ(&target.build, &other.build) && effective(build, other).any(|it| is_writer(it) && it.location().as_deref() == Some(&location))
+        let Some((entry, location)) = target.build.exports.iter().find_map(|it| Some((it, it.location().filter(|_| is_writer(it))?))) else { continue };
+        let shares = |other: &&&Baked| {
+            differ(&target.build, &other.build) && other.build.exports.iter().any(|it| is_writer(it) && it.location().as_deref() == Some(&location))
         };
         // Reported once, for the first of them.
         if targets[..index].iter().any(|it| shares(&it)) {
             return;
         }
         let Some(other) = targets[index + 1..].iter().find(shares) else { continue };
-        let own = build.build.exports.iter().find(|it| it.span == entry.span);
-        let span = own.map_or(build.build.span, |it| it.span);
+        let elsewhere = call.file_of(build, entry);
+        let span = if elsewhere.is_some() { build.build.span } else { entry.span };
         let message = format!("the targets `{}` and `{}` export to {}, and each replaces the cache of the other", target.name, other.name, entry.describe());
-        let mut finding = findings.report(span, message);
-        if own.is_none() {
-            finding = finding.note_in(path.as_str().into(), entry.span, "the option is here");
+        let finding = findings.report(span, message);
+        if let Some((path, span)) = elsewhere {
+            drop(finding.note_in(path.into(), span, "the option is here"));
         }
-        drop(finding);
         return;
     }
-}
-
-/// The bake file of a step, if it is one that is known, and the targets that are built.
-fn selected<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, Vec<&'a Target>)> {
-    let [file] = build.step.files.as_slice() else { return None };
-    let folder = facts::join(links::base(&view.path), build.build.folder.as_deref()?);
-    let path = facts::join(&folder, &file.known()?);
-    let names: Vec<String> = build.step.targets.iter().map(|it| it.known()).collect::<Option<_>>()?;
-    let Model::Bake(bake) = &view.snapshot.file(&path)?.model else { return None };
-    Some((path, bake.select(&names)))
-}
-
-/// The exports of a target in a call of bake: lines of `set` take the place of its own.
-fn effective<'b>(build: &'b StepView<'_>, target: &'b Target) -> impl Iterator<Item = &'b CacheEntry> {
-    let is_meant = |it: &&Override| it.key == "cache-to" && it.is_for(&target.name);
-    let overrides: Vec<&Override> = build.step.overrides.iter().filter(is_meant).collect();
-    let replaced = overrides.iter().any(|it| !it.append);
-    let own = target.build.exports.iter().filter(move |_| !replaced);
-    let set = build.build.exports.iter().filter(move |entry| overrides.iter().any(|it| it.span.contains(entry.span)));
-    own.chain(set)
 }
 
 /// Whether two targets build different things for certain.
@@ -469,6 +448,39 @@ mod tests {
         check(&RULE, &format!("{BAKE}{}", bake("    targets: api")));
         check(&RULE, &format!("{BAKE}{}", bake("    set: |\n      api.cache-to=type=gha,scope=api\n")));
         check(&RULE, &format!("{BAKE}{}", bake("    targets: ${{ matrix.target }}")));
+    }
+
+    #[test]
+    fn a_bake_file_may_have_any_name_and_be_one_of_several() {
+        let named = marked(BAKE, "type=gha,mode=max", "note: the option is here").replace("docker-bake.hcl", "images/all.hcl");
+        let step = |files: &str| bake("").replace("files: docker-bake.hcl", &format!("files: {files}"));
+        check_without_fix(&RULE, &format!("{named}{}", marked(&step("images/all.hcl"), "docker/bake-action@v7", TARGETS)));
+        let own = "#- own.hcl\ntarget \"web\" {\n  cache-to = [\"type=gha,scope=web\"]\n}\n";
+        check(&RULE, &format!("{BAKE}{own}{}", step("docker-bake.hcl,own.hcl")));
+        check(&RULE, &format!("{BAKE}{own}{}", step("own.hcl,docker-bake.hcl")));
+        let file = marked(BAKE, "type=gha,mode=max", "note: the option is here");
+        let meta = "|\n      docker-bake.hcl\n      cwd://${{ steps.meta.outputs.bake-file }}";
+        check_without_fix(&RULE, &format!("{file}{}", marked(&step(meta), "docker/bake-action@v7", TARGETS)));
+        check_without_fix(
+            &RULE,
+            &format!("{file}{}", marked(&bake("").replace("    files: docker-bake.hcl\n", "    push: true\n"), "docker/bake-action@v7", TARGETS)),
+        );
+        check(&RULE, &format!("{BAKE}{}", step("${{ inputs.file }}")));
+    }
+
+    #[test]
+    fn what_a_call_sets_decides_what_is_built() {
+        check(&RULE, &format!("{BAKE}{}", bake("    set: |\n      *.context=.\n")));
+        let file = marked(&BAKE.replace("context = \"web\"", "context = \"api\""), "type=gha,mode=max", "note: the option is here");
+        let text = bake("    set: |\n      web.dockerfile=web.Dockerfile\n");
+        check_without_fix(&RULE, &format!("{file}{}", marked(&text, "docker/bake-action@v7", TARGETS)));
+    }
+
+    #[test]
+    fn targets_that_another_one_uses_are_in_its_cache() {
+        let file = BAKE.replace("  context = \"web\"\n", "  context = \"web\"\n  contexts = { base = \"target:api\" }\n");
+        check(&RULE, &format!("{file}{}", bake("    targets: web")));
+        check(&RULE, &format!("{file}{}", bake("")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
 use crate::view::{DockerfileView, View, WorkflowView};
-use crate::volatility::{Cost, Volatility};
+use crate::volatility::{Axis, Cost, Volatility};
 
 declare_rule! {
     /// A build argument that changes on every commit stands above instructions that do not use it.
@@ -165,7 +165,11 @@ fn volatile_argument<'p>(plan: &'p Plan<'_>, index: usize, variable: &Variable) 
 }
 
 fn axes(passed: &Passed) -> &'static str {
-    if passed.variance.has(&crate::volatility::Axis::Commit) { "every commit" } else { "every run" }
+    match &passed.variance {
+        it if it.has(&Axis::Commit) => "every commit",
+        it if it.has(&Axis::Run) => "every run",
+        _ => "every day",
+    }
 }
 
 fn fix(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, victims: &Victims) -> Result<Fix, Refusal> {

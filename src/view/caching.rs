@@ -13,7 +13,7 @@ use crate::links::{self, Described, Folder, Place, Reference, Target};
 use crate::snapshot::Snapshot;
 use crate::value::{Leg, Value};
 use crate::workflow::repair::{self, CacheEdit};
-use crate::workflow::{Builder, Event, first_name};
+use crate::workflow::{Builder, Event, Job, first_name};
 use std::sync::Arc;
 
 /// Files with more builds have no fix that has to look at all of them for each.
@@ -110,13 +110,31 @@ impl<'a> WorkflowView<'a> {
     /// another value. `None` where one of them cannot be edited.
     pub fn move_cache(&self, build: &StepView<'_>, from: &str, to: &str) -> Option<CacheEdit> {
         let entries = build.build.exports.iter().chain(&build.build.imports).filter(|it| it.location().as_deref() == Some(from));
+        let to = self.as_written(build.job, to);
         let mut res: Option<CacheEdit> = None;
         for entry in entries {
-            let edit = self.edits().set_attributes(entry, &[(entry.key_name()?, to)])?;
+            let edit = self.edits().set_attributes(entry, &[(entry.key_name()?, &to)])?;
             res = Some(match res {
                 Some(known) => known.and(edit)?,
                 None => edit,
             });
+        }
+        res
+    }
+
+    /// A text with the keys of the job's matrix as the file spells them: the model has their names in
+    /// lower case, which means the same and reads worse.
+    pub fn as_written(&self, job: &Job, text: &str) -> String {
+        const KEY: &str = "matrix.";
+        let matrix = job.matrix.as_ref().map_or("", |it| it.span.of(&self.source));
+        let lower = matrix.to_ascii_lowercase();
+        let mut pieces = text.split(KEY);
+        let mut res = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let length = piece.bytes().take_while(|it| it.is_ascii_alphanumeric() || b"-_.".contains(it)).count();
+            let (path, rest) = piece.split_at(length);
+            let segments: Vec<&str> = path.split('.').map(|it| spelling(matrix, &lower, it)).collect();
+            res += &format!("{KEY}{}{rest}", segments.join("."));
         }
         res
     }
@@ -185,7 +203,7 @@ impl<'a> WorkflowView<'a> {
         let is_told = product.matches("${{").count() == product.matches("${{ matrix.").count();
         let is_other = |it: &Use<'_>| !(is_told && self.product(it) == product) && self.likeness(&own, it) != Likeness::Same;
         let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| workflow.scope_name(job, step) == name);
-        let references = self.in_repository(self.snapshot.links.named(&first_name(build.job, build.step))).filter(|it| it.path != self.path);
+        let references = self.in_repository(self.snapshot.links.named(&first_name(self.workflow, build.job, build.step))).filter(|it| it.path != self.path);
         let named: Vec<Use<'_>> = references.take(MAX_NAMESAKES + 1).filter_map(|it| of_reference(self.snapshot, it)).collect();
         // Of very many one is bound to be something else.
         named.len() > MAX_NAMESAKES || named.iter().any(|it| is_other(it) && is_named(it))
@@ -400,6 +418,17 @@ fn argument(dockerfile: &Dockerfile, name: &str, build: &Use<'_>) -> Option<Stri
         _ => None,
     });
     declared?.value.clone()
+}
+
+/// A key as a text has it, whose form in lower case is `lower`.
+fn spelling<'t>(text: &'t str, lower: &str, key: &'t str) -> &'t str {
+    let is_name = |it: Option<&u8>| it.is_some_and(|it| it.is_ascii_alphanumeric() || b"-_".contains(it));
+    let is_key = |at: &usize| {
+        let behind = lower.get(at + key.len()..).unwrap_or_default().trim_start_matches(['"', '\'', ' ']);
+        behind.starts_with(':') && !is_name(at.checked_sub(1).and_then(|it| lower.as_bytes().get(it)))
+    };
+    let found = lower.match_indices(key).map(|(at, _)| at).find(is_key).filter(|_| !key.is_empty());
+    found.and_then(|at| text.get(at..at + key.len())).unwrap_or(key)
 }
 
 /// The name of a file as a person reads it: from the root of the repository.

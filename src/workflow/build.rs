@@ -38,7 +38,7 @@ pub struct Override {
     pub span: Span,
     /// Which targets: a name, with `*` for any text.
     pub pattern: String,
-    /// Which attribute, in lower case: `cache-to`, `args.NAME`.
+    /// Which attribute: `cache-to`, `args.NAME`.
     pub key: String,
     /// Its value.
     pub value: Value,
@@ -52,8 +52,14 @@ impl Override {
         let (name, value) = line.split_once('=')?;
         let append = name.text().ends_with('+');
         let (pattern, key) = name.known()?.trim_end_matches('+').split_once('.')?;
-        let res = Override { span: line.span(), pattern: pattern.to_owned(), key: key.to_lowercase(), value: value.value(), append };
+        let res = Override { span: line.span(), pattern: pattern.to_owned(), key: key.to_owned(), value: value.value(), append };
         Some((res, value))
+    }
+
+    /// The context that its value names.
+    pub fn context(&self) -> Context {
+        let value = self.value.clone();
+        if is_remote(&value.pattern()) { Context::Foreign(value) } else { Context::Folder(value) }
     }
 
     /// Whether it is meant for a target; `*` stands for any text.

@@ -8,9 +8,11 @@
 
 mod contexts;
 mod evaluate;
+mod leg;
 mod parse;
 
 pub use evaluate::evaluate;
+pub use leg::in_leg;
 pub use parse::parse;
 
 use crate::build::{Part, Value};

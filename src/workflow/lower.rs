@@ -2,8 +2,8 @@
 
 use super::read::{Known, Names, Reader};
 use super::{
-    Action, Call, Concurrency, Defaults, Event, Filter, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable, Workflow, build, matrix,
-    metadata, scope, script,
+    Action, Call, Concurrency, DeclaredInput, Defaults, Event, Filter, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable, Workflow,
+    build, matrix, metadata, scope, script,
 };
 use crate::edit::Span;
 use crate::shell;
@@ -192,9 +192,10 @@ fn filter(node: &Node) -> Filter {
     Filter { span: node.span, patterns }
 }
 
-fn declared_inputs(node: &Node) -> Vec<(String, Option<Value>)> {
+fn declared_inputs(node: &Node) -> Vec<DeclaredInput> {
     let default = |it: &Entry| it.value.get("default").and_then(|it| Some(Value::literal(it.text()?, it.span)));
-    node.entries().iter().map(|it| (it.key.to_lowercase(), default(it))).collect()
+    let required = |it: &Entry| it.value.get("required").and_then(Node::text) == Some("true");
+    node.entries().iter().map(|it| DeclaredInput { name: it.key.to_lowercase(), default: default(it), required: required(it) }).collect()
 }
 
 fn value(reader: &Reader<'_>, node: Option<&Node>) -> Option<Value> {

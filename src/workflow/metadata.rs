@@ -98,7 +98,6 @@ fn template_variance(value: &Passage) -> Variance {
     let axes: &[(&str, Axis)] = &[
         ("{{sha", Axis::Commit),
         ("{{commit_date", Axis::Commit),
-        ("{{date", Axis::Run),
         ("{{branch", Axis::Ref),
         ("{{tag", Axis::Ref),
         ("{{base_ref", Axis::Ref),
@@ -106,7 +105,17 @@ fn template_variance(value: &Passage) -> Variance {
     ];
     let squeezed: String = text.chars().filter(|it| !it.is_whitespace()).collect();
     axes.iter().filter(|(name, _)| squeezed.contains(name)).for_each(|(_, axis)| res.add(axis.clone()));
+    squeezed.split("{{date").skip(1).for_each(|it| res.add(date_axis(it)));
     res
+}
+
+/// What a date varies with, by what follows its name in the template: `'YYYYMMDD'}}`. The letters
+/// are those of Moment.js.
+fn date_axis(template: &str) -> Axis {
+    const DAYS: &str = "YyMQDdWwGgEo";
+    let format = template.split("}}").next().unwrap_or_default();
+    let is_day = |it: char| !it.is_alphabetic() || DAYS.contains(it);
+    if format.chars().any(char::is_alphabetic) && format.chars().all(is_day) { Axis::Day } else { Axis::Run }
 }
 
 #[cfg(test)]
@@ -127,7 +136,9 @@ mod tests {
         assert!(!output("type=ref,event=branch\ntype=sha", "version").is_per_commit());
         assert!(output("type=ref,event=branch\ntype=sha,priority=1000", "version").is_per_commit());
         assert!(output("type=semver,pattern={{version}}\ntype=sha", "version").is_per_commit());
-        assert!(output("# none\ntype=raw,value={{date 'YYYYMMDD'}}", "version").has(&Axis::Run));
+        assert!(output("# none\ntype=raw,value={{date 'YYYYMMDD'}}", "version").has(&Axis::Day));
+        assert!(output("type=raw,value={{date 'YYYYMMDD-HHmmss'}}", "version").has(&Axis::Run));
+        assert!(output("type=raw,value={{date}}", "version").has(&Axis::Run));
         assert!(output("type=raw,value=latest", "version").is_constant());
         assert!(!output("", "version").is_per_commit());
         assert!(output("latest", "version").is_constant());

@@ -102,8 +102,19 @@ pub struct Trigger {
     pub paths_ignore: Option<Filter>,
     /// `types:`
     pub types: Option<Filter>,
-    /// `inputs:` of `workflow_dispatch` and `workflow_call`: name and default.
-    pub inputs: Vec<(String, Option<Value>)>,
+    /// `inputs:` of `workflow_dispatch` and `workflow_call`.
+    pub inputs: Vec<DeclaredInput>,
+}
+
+/// An input that a workflow says it takes.
+#[derive(Debug, Clone)]
+pub struct DeclaredInput {
+    /// In lower case.
+    pub name: String,
+    /// What it is where nobody gives it.
+    pub default: Option<Value>,
+    /// Whoever starts the workflow has to give it.
+    pub required: bool,
 }
 
 impl Trigger {
@@ -701,8 +712,8 @@ jobs:
         }
         let workflow = lowered("on:\n  push: {tags: ['v*']}\n  workflow_call:\n    inputs:\n      Cache: {default: gha}\n");
         assert!(workflow.triggers[0].is_tags_only());
-        let (name, default) = &workflow.triggers[1].inputs[0];
-        assert_eq!((name.as_str(), default.as_ref().unwrap().known().as_deref()), ("cache", Some("gha")));
+        let input = &workflow.triggers[1].inputs[0];
+        assert_eq!((input.name.as_str(), input.default.as_ref().unwrap().known().as_deref(), input.required), ("cache", Some("gha"), false));
         assert!(lowered("jobs: {}").triggers.is_empty());
     }
 

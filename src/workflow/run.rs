@@ -667,7 +667,7 @@ mod tests {
         assert_eq!(step.files.iter().map(Value::pattern).collect::<Vec<_>>(), ["docker-bake.hcl", "x.json"]);
         assert_eq!(step.targets.iter().map(Value::pattern).collect::<Vec<_>>(), ["app", "web"]);
         let overrides: Vec<_> = step.overrides.iter().map(|it| (it.pattern.as_str(), it.key.as_str(), it.append)).collect();
-        assert_eq!(overrides, [("*", "cache-to", false), ("app", "cache-from", true), ("web", "args.v", false)]);
+        assert_eq!(overrides, [("*", "cache-to", false), ("app", "cache-from", true), ("web", "args.V", false)]);
         assert_eq!(step.build.exports[0].backend, Backend::Gha);
         assert_eq!(step.build.push, Some(true));
         assert!(!step.build.opaque);

@@ -1,7 +1,7 @@
 //! Names for cache scopes: what tells one build from the others, as text to write into the file.
 
 use super::build::BuildStep;
-use super::{Job, Matrix, Workflow};
+use super::{DeclaredInput, Event, Job, Matrix, Trigger, Workflow};
 use crate::build::{Build, Context};
 use crate::value::{Leg, Part, Value};
 use crate::volatility::{Axis, Variance};
@@ -26,7 +26,7 @@ impl Workflow {
     /// image's name, else the folder, the Dockerfile, the target or the job, and what the legs of
     /// a matrix differ in.
     pub fn scope_name(&self, job: &Job, step: &BuildStep) -> String {
-        let names = candidates(job, step);
+        let names = candidates(self, job, step);
         let layers = layers(&step.build);
         let base = names.first().cloned().unwrap_or_else(|| job.id.clone());
         let is_other = |it: &&Named| it.layers.is_none() || it.layers != layers;
@@ -41,15 +41,15 @@ impl Workflow {
     }
 
     fn named(&self) -> &[Named] {
-        let name = |(job, step): (&Job, &BuildStep)| Named { candidates: candidates(job, step), layers: layers(&step.build) };
+        let name = |(job, step): (&Job, &BuildStep)| Named { candidates: candidates(self, job, step), layers: layers(&step.build) };
         self.names.0.get_or_init(|| self.jobs.iter().flat_map(|job| job.builds.iter().map(move |it| (job, it))).map(name).collect())
     }
 }
 
 /// What a scope of the build is named after first of all: the image, else the folder, the
 /// Dockerfile, the target or the job.
-pub fn first_name(job: &Job, step: &BuildStep) -> String {
-    candidates(job, step).into_iter().next().unwrap_or_else(|| job.id.clone())
+pub fn first_name(workflow: &Workflow, job: &Job, step: &BuildStep) -> String {
+    candidates(workflow, job, step).into_iter().next().unwrap_or_else(|| job.id.clone())
 }
 
 impl Job {
@@ -172,15 +172,16 @@ fn is_name_char(it: char) -> bool {
 }
 
 /// Names for a build, the best first.
-fn candidates(job: &Job, step: &BuildStep) -> Vec<String> {
+fn candidates(workflow: &Workflow, job: &Job, step: &BuildStep) -> Vec<String> {
+    let sure = sure_inputs(workflow);
     let build = &step.build;
-    let image = build.tags.iter().find_map(image_name).or_else(|| metadata_image(job, build));
+    let image = build.tags.iter().find_map(|it| image_name(it, &sure)).or_else(|| metadata_image(job, build, &sure));
     let folder = match &build.context {
         Context::Folder(value) | Context::Git(Some(value)) => last_segment(value),
         _ => None,
     };
     let file = build.dockerfile.as_ref().and_then(file_name);
-    let target = build.target.as_ref().map(|it| plain(&it.pattern()));
+    let target = build.target.as_ref().filter(|it| is_stable(it, &sure)).map(|it| plain(&it.pattern()));
     let step_name = format!("{}", step.step + 1);
     let names = [image, folder, file, target, Some(plain(&job.id)), Some(step_name)].into_iter().flatten();
     names.filter(|it| !it.is_empty() && names_each_leg(job, it)).collect()
@@ -194,7 +195,7 @@ fn names_each_leg(job: &Job, name: &str) -> bool {
 }
 
 /// `app` of `ghcr.io/org/app:tag@sha256:…`.
-fn image_name(tag: &Value) -> Option<String> {
+fn image_name(tag: &Value, sure: &[String]) -> Option<String> {
     let mut name = Value { span: tag.span, parts: Vec::new() };
     let mut ended = false;
     for part in &tag.parts {
@@ -219,13 +220,29 @@ fn image_name(tag: &Value) -> Option<String> {
             }
         }
     }
-    is_stable(&name).then(|| plain(&name.pattern())).filter(|it| !it.is_empty())
+    is_stable(&name, sure).then(|| plain(&name.pattern())).filter(|it| !it.is_empty())
 }
 
-/// Whether a value is the same for every commit and run, so that it can name a scope.
-fn is_stable(value: &Value) -> bool {
+/// The inputs of a workflow that are never empty, as expressions. Others may be, and so would be the
+/// name that is made of them.
+fn sure_inputs(workflow: &Workflow) -> Vec<String> {
+    let declared = || workflow.triggers.iter().filter(|it| !it.inputs.is_empty());
+    let is_sure = |it: &DeclaredInput| it.required || it.default.as_ref().is_some_and(|it| !it.is_blank());
+    let everywhere = |name: &str| declared().all(|it| it.inputs.iter().any(|it| it.name == name && is_sure(it)));
+    // Whatever else starts the workflow gives no inputs.
+    let asks = |it: &Trigger| matches!(it.event, Event::WorkflowCall | Event::WorkflowDispatch);
+    if !workflow.triggers.iter().all(asks) {
+        return Vec::new();
+    }
+    declared().flat_map(|it| &it.inputs).filter(|it| everywhere(&it.name)).map(|it| format!("inputs.{}", it.name)).collect()
+}
+
+/// Whether a value is the same for every commit and run, so that it can name a scope; inputs that
+/// are sure say which of several images it is.
+fn is_stable(value: &Value, sure: &[String]) -> bool {
     value.parts.iter().all(|it| match it {
         Part::Text(_) | Part::Expression { known: Some(_), .. } => true,
+        Part::Expression { source, .. } if sure.contains(source) => true,
         Part::Expression { source, variance, .. } => is_key(source) && variance.iter().all(|it| matches!(it, Axis::Matrix(_))),
     })
 }
@@ -236,18 +253,18 @@ fn is_key(source: &str) -> bool {
 }
 
 /// The image that the metadata step was given, where the tags come from one.
-fn metadata_image(job: &Job, build: &Build) -> Option<String> {
+fn metadata_image(job: &Job, build: &Build, sure: &[String]) -> Option<String> {
     let step = build.tags.iter().flat_map(|it| &it.parts).find_map(|it| match it {
         Part::Expression { source, .. } => source.strip_prefix("steps.").and_then(|it| it.split('.').next()),
         Part::Text(_) => None,
     })?;
     let images = job.steps.iter().find(|it| it.id.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(step)))?.input("images")?;
-    image_name(&images.list(true).first()?.value())
+    image_name(&images.list(true).first()?.value(), sure)
 }
 
 fn last_segment(value: &Value) -> Option<String> {
     let pattern = value.pattern();
-    if !is_stable(value) {
+    if !is_stable(value, &[]) {
         return None;
     }
     let last = match value.known() {
@@ -259,7 +276,7 @@ fn last_segment(value: &Value) -> Option<String> {
 
 /// `api` of `Dockerfile.api`, `docker/api/Dockerfile` and `api.Dockerfile`.
 fn file_name(value: &Value) -> Option<String> {
-    if !is_stable(value) {
+    if !is_stable(value, &[]) {
         return None;
     }
     let pattern = value.pattern();
@@ -301,6 +318,22 @@ mod tests {
 
     fn of_step(with: &str) -> String {
         names(&with_steps(&format!("- uses: docker/build-push-action@v6\n  with: {{{with}}}"))).remove(0)
+    }
+
+    #[test]
+    fn inputs_that_are_always_there_name_the_image_of_a_called_workflow() {
+        let named = |on: &str, with: &str| {
+            let text = with_steps(&format!("- uses: docker/build-push-action@v6\n  with: {{{with}}}"));
+            names(&text.replacen("on: push", on, 1))[0].clone()
+        };
+        let call = |input: &str| format!("on: {{workflow_call: {{inputs: {{name: {{{input}}}}}}}}}");
+        let image = "tags: 'org/${{ inputs.name }}:latest'";
+        assert_eq!(named(&call("required: true, type: string"), image), "${{ inputs.name }}");
+        assert_eq!(named(&call("default: app"), "target: '${{ inputs.name }}'"), "${{ inputs.name }}");
+        for on in [&call("required: false"), &call("default: ''"), "on: {push: {}, workflow_call: {inputs: {name: {required: true}}}}"] {
+            assert_eq!(named(on, image), "build", "{on}");
+            assert_eq!(named(on, "target: '${{ inputs.name }}'"), "build", "{on}");
+        }
     }
 
     #[test]

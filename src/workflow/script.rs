@@ -136,7 +136,7 @@ impl<'a> Variables<'a> {
         let of_words = || invocation.arguments().iter().fold(Variance::constant(), |res, it| res.join(&self.word_variance(it, depth)));
         let reads_pipe = command.joined == Join::Pipe;
         match invocation.program() {
-            Some("date") => Variance::over(Axis::Run),
+            Some("date") => Variance::over(date_axis(&arguments)),
             Some("uuidgen" | "mktemp" | "openssl") => Variance::over(Axis::Run),
             Some("git") => git_variance(&arguments),
             Some("echo" | "printf" | "basename" | "dirname") => of_words(),
@@ -195,6 +195,18 @@ fn runner_variable(name: &str) -> Variance {
         _ => Axis::Unknown,
     };
     Variance::over(axis)
+}
+
+/// What the output of `date` varies with: the day, where no part of the format is smaller.
+fn date_axis(arguments: &[&str]) -> Axis {
+    const PADDING: &[char] = &['-', '_', '0', '^', '#'];
+    const DAYS: &str = "aAbBCdDeFgGhjmquUVwWxyY";
+    let is_day = |field: &str| field.trim_start_matches(PADDING).chars().next().is_none_or(|it| DAYS.contains(it));
+    let of_day = |it: &&str| match it.strip_prefix('+') {
+        Some(format) => format.split('%').skip(1).all(is_day),
+        None => matches!(*it, "-I" | "-Idate" | "--iso-8601" | "--iso-8601=date"),
+    };
+    if arguments.iter().any(of_day) { Axis::Day } else { Axis::Run }
 }
 
 /// What the output of `git` varies with.
@@ -400,6 +412,13 @@ mod tests {
     fn outputs_vary_with_what_is_written_to_them() {
         let cases: &[(&str, &[Axis])] = &[
             ("echo \"x=$(date +%s)\" >> $GITHUB_OUTPUT", &[Axis::Run]),
+            ("echo \"x=$(date -u +'%Y-%m-%d')\" >> $GITHUB_OUTPUT", &[Axis::Day]),
+            ("echo \"x=$(date +%-V)\" >> $GITHUB_OUTPUT", &[Axis::Day]),
+            ("echo \"x=$(date -I)\" >> $GITHUB_OUTPUT", &[Axis::Day]),
+            ("echo \"x=$(date -u -d yesterday +%Y%m%dT000000Z)\" >> $GITHUB_OUTPUT", &[Axis::Day]),
+            ("echo \"x=$(date +%Y%m%d-%H%M)\" >> $GITHUB_OUTPUT", &[Axis::Run]),
+            ("echo \"x=$(date -Iseconds)\" >> $GITHUB_OUTPUT", &[Axis::Run]),
+            ("echo \"x=$(date +)\" >> $GITHUB_OUTPUT", &[Axis::Day]),
             ("echo \"x=$(git rev-parse --short HEAD)\" >> \"$GITHUB_OUTPUT\"", &[Axis::Commit]),
             ("echo \"x=`git describe --tags`\" >>$GITHUB_OUTPUT", &[Axis::Commit]),
             ("echo \"x=$(git rev-parse --abbrev-ref HEAD | tr / -)\" >> $GITHUB_OUTPUT", &[Axis::Ref]),

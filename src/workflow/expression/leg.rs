@@ -1,0 +1,109 @@
+//! What an expression comes out as in one leg of a matrix.
+
+use super::{Constant, Outcome, Scope, evaluate, parse};
+use crate::value::{Leg, Part, Value};
+use crate::volatility::{Axis, Variance};
+
+impl Value {
+    /// The text in one leg of a matrix: `matrix.key` has the leg's value, and an expression that
+    /// asks for nothing else comes out as one text
+    /// (`${{ matrix.os == 'alpine' && 'alpine/Dockerfile' || 'Dockerfile' }}`).
+    pub fn in_leg(&self, leg: &Leg) -> Option<String> {
+        self.parts
+            .iter()
+            .map(|it| match it {
+                Part::Text(text) => Some(text.clone()),
+                Part::Expression { known: Some(text), .. } => Some(text.clone()),
+                Part::Expression { source, .. } => in_leg(source, leg),
+            })
+            .collect()
+    }
+}
+
+/// The text of an expression in a leg; `None` where it depends on anything else.
+pub fn in_leg(source: &str, leg: &Leg) -> Option<String> {
+    if let Some(value) = source.strip_prefix("matrix.").and_then(|it| leg.get(it)) {
+        return Some(value.clone());
+    }
+    if leg.is_empty() || !source.contains("matrix.") {
+        return None;
+    }
+    evaluate(&parse(source)?, &InLeg(leg)).known?.text()
+}
+
+/// Knows the keys of a leg, and nothing else.
+struct InLeg<'a>(&'a Leg);
+
+impl Scope for InLeg<'_> {
+    fn matrix(&self, path: &[&str]) -> Outcome {
+        let key = path.join(".");
+        match self.0.get(&key) {
+            Some(text) if !has_lost_its_kind(text) => Outcome::text(text.clone()),
+            _ => Outcome::varying(Variance::over(Axis::Matrix(key))),
+        }
+    }
+}
+
+/// Whether a text is true as a text and would not be as the truth value or the number that it may
+/// have been in the file.
+fn has_lost_its_kind(text: &str) -> bool {
+    ["true", "false", "null"].iter().any(|it| text.eq_ignore_ascii_case(it)) || Constant::Text(text.to_owned()).number() == 0.0 && !text.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::Span;
+
+    fn leg() -> Leg {
+        [("os", "alpine"), ("python", "3.12"), ("push", "true"), ("zero", "0"), ("image.name", "app")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    fn found(source: &str) -> Option<String> {
+        in_leg(&parse(source).unwrap().to_string(), &leg())
+    }
+
+    #[test]
+    fn a_key_has_the_value_of_the_leg() {
+        let part = Part::Expression { span: Span::default(), source: "matrix.os".into(), known: None, variance: Variance::constant() };
+        let value = Value { span: Span::default(), parts: vec![Part::Text("a-".into()), part] };
+        assert_eq!(value.in_leg(&leg()).as_deref(), Some("a-alpine"));
+        assert_eq!(value.in_leg(&Leg::new()), None);
+        assert_eq!(value.known(), None);
+        assert_eq!(found("matrix.push").as_deref(), Some("true"));
+        assert_eq!(found("matrix['image'].name").as_deref(), Some("app"));
+    }
+
+    #[test]
+    fn a_condition_on_keys_chooses() {
+        for (source, expected) in [
+            ("matrix.os == 'alpine' && 'a' || 'b'", "a"),
+            ("matrix.os != 'alpine' && 'a' || 'b'", "b"),
+            ("contains(fromJSON('[\"cli\"]'), matrix.os) && 'a' || 'b'", "?"),
+            ("contains(matrix.os, 'pine') && 'a' || 'b'", "a"),
+            ("format('{0}-{1}', matrix.os, matrix.python)", "alpine-3.12"),
+            ("matrix.python == '3.12' && 'new' || 'old'", "new"),
+            ("matrix.os == 'x' && 'a' || matrix.os == 'alpine' && 'b' || 'c'", "b"),
+        ] {
+            assert_eq!(found(source).as_deref(), Some(expected).filter(|it| *it != "?"), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_depends_on_more_or_has_lost_its_kind_is_not_known() {
+        for source in [
+            "matrix.other || 'x'",
+            "matrix.image",
+            "matrix.push && 'a' || 'b'",
+            "matrix.push == 'true' && 'a' || 'b'",
+            "matrix.zero && 'a' || 'b'",
+            "matrix.os == github.ref && 'a' || 'b'",
+            "github.ref == 'x' && matrix.os || 'b'",
+            "inputs.os",
+        ] {
+            assert_eq!(found(source), None, "{source}");
+        }
+    }
+}
