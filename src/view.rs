@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix};
 use crate::dockerfile::context::{Context, Ignore, Passed};
 use crate::dockerfile::ignore;
+use crate::dockerfile::mounts::MountEdit;
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Base, Dockerfile, Kind, clean_source, is_glob, is_remote};
@@ -245,11 +246,11 @@ impl<'a> DockerfileView<'a> {
         facts::name(&self.path)
     }
 
-    /// A move that holds in every context that the file is, or may be, built with.
+    /// A move, or another proven edit, that holds in every context that the file is, or may be, built with.
     ///
     /// # Errors
     /// What stands in the way in one of them.
-    pub fn prove(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<Move, Refusal>) -> Result<Move, Refusal> {
+    pub fn prove<T: PartialEq>(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let Some(plan) = self.plans.get(stage).and_then(Option::as_ref) else {
             return Err(Refusal::at(self.dockerfile.stages[stage].from.span, "no build reaches this stage"));
         };
@@ -282,6 +283,16 @@ impl<'a> DockerfileView<'a> {
     /// A fix that does a proven move.
     pub fn reordering(&self, title: impl Into<String>, proven: Move) -> Fix {
         Fix::reordering(title, self.path.clone(), proven)
+    }
+
+    /// A fix that does a proven edit of cache mounts; the title says what the image loses by it.
+    pub fn mounting(&self, title: &str, proven: MountEdit) -> Fix {
+        let loses: Vec<String> = proven.loses().iter().map(|it| format!("`{it}`")).collect();
+        let title = match loses.as_slice() {
+            [] => title.to_owned(),
+            folders => format!("{title}; {} is then left out of the image", folders.join(" and ")),
+        };
+        Fix::mounting(title, self.path.clone(), proven)
     }
 }
 

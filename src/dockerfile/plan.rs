@@ -130,7 +130,7 @@ impl State {
 
 /// The working directory that an official image sets; `None` for images that are not known.
 /// Read from the `WORKDIR` lines of docker-library's Dockerfiles; most set none.
-fn base_directory(image: &super::Image) -> Option<&'static str> {
+pub(super) fn base_directory(image: &super::Image) -> Option<&'static str> {
     Some(match image.official()? {
         "golang" => "/go",
         "php" => "/var/www/html",
