@@ -15,6 +15,8 @@ mod copy_before_install;
 mod copy_before_system_packages;
 mod defeated_cache_mount;
 mod floating_base_image;
+mod install_without_index_update;
+mod late_cleanup;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
 mod misplaced_cache_mount;
@@ -92,6 +94,8 @@ pub static ALL: &[&Rule] = &[
     &volatile_arg_before_run::VOLATILE_ARG_BEFORE_RUN,
     &volatile_env_before_run::VOLATILE_ENV_BEFORE_RUN,
     &split_index_update::SPLIT_INDEX_UPDATE,
+    &install_without_index_update::INSTALL_WITHOUT_INDEX_UPDATE,
+    &late_cleanup::LATE_CLEANUP,
     &missing_cache_mount::MISSING_CACHE_MOUNT,
     &unlocked_cache_mount::UNLOCKED_CACHE_MOUNT,
     &defeated_cache_mount::DEFEATED_CACHE_MOUNT,
