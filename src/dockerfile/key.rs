@@ -344,7 +344,7 @@ impl Plan<'_> {
 
     /// Whether a variable is in the environment at all: an argument without default that nobody
     /// passes is not.
-    fn has_value(&self, step: &Step<'_>, variable: &super::Variable) -> bool {
+    pub fn has_value(&self, step: &Step<'_>, variable: &super::Variable) -> bool {
         let is_argument = matches!(step.instruction.kind, Kind::Arg(_));
         !is_argument
             || variable.value.is_some()

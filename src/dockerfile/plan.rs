@@ -226,7 +226,8 @@ impl<'a> Plan<'a> {
                 step.needs = needs;
             }
             Err(obstacle) => {
-                step.effects = quiet.map_or_else(Effects::anything, |reads| Effects { reads, writes: vec![Place::tree("/")] });
+                // Whatever it does, it sets no variable, folder or user for the instructions below it.
+                step.effects = Effects { reads: quiet.unwrap_or_else(|| vec![Place::Anything]), writes: vec![Place::tree("/")] };
                 step.obstacle = Some(obstacle);
             }
         }

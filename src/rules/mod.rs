@@ -14,6 +14,7 @@ mod compose_file_as_dockerfile;
 mod copy_before_install;
 mod copy_before_system_packages;
 mod defeated_cache_mount;
+mod early_arg;
 mod floating_base_image;
 mod install_without_index_update;
 mod late_cleanup;
@@ -31,8 +32,10 @@ mod shared_cache_scope;
 mod shared_platform_cache_mount;
 mod split_index_update;
 mod unlocked_cache_mount;
+mod unused_arg;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
+mod volatile_metadata_before_run;
 mod workflow_named_cache_scope;
 
 #[cfg(test)]
@@ -93,6 +96,9 @@ pub static ALL: &[&Rule] = &[
     &copy_before_system_packages::COPY_BEFORE_SYSTEM_PACKAGES,
     &volatile_arg_before_run::VOLATILE_ARG_BEFORE_RUN,
     &volatile_env_before_run::VOLATILE_ENV_BEFORE_RUN,
+    &early_arg::EARLY_ARG,
+    &unused_arg::UNUSED_ARG,
+    &volatile_metadata_before_run::VOLATILE_METADATA_BEFORE_RUN,
     &split_index_update::SPLIT_INDEX_UPDATE,
     &install_without_index_update::INSTALL_WITHOUT_INDEX_UPDATE,
     &late_cleanup::LATE_CLEANUP,

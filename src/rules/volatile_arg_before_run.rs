@@ -272,7 +272,7 @@ pub(super) fn command(step: &Step<'_>) -> String {
 
 /// Whether a RUN uses one of the variables, as far as can be seen: known commands by what they
 /// read, others by their text.
-fn uses(step: &Step<'_>, names: &[String]) -> bool {
+pub(super) fn uses(step: &Step<'_>, names: &[String]) -> bool {
     let Kind::Run(run) = &step.instruction.kind else { return false };
     let reads = step.effects.reads.iter().any(|it| matches!(it, Place::Env(name) if names.contains(name)));
     let in_mounts =
