@@ -150,6 +150,11 @@ impl Fix {
         Fix { title: title.into(), safety: Safety::Unsafe, reorders: false, files }
     }
 
+    /// The same fix under another title.
+    pub fn titled(self, title: impl Into<String>) -> Fix {
+        Fix { title: title.into(), ..self }
+    }
+
     /// Whether it is nothing but proven moves of instructions.
     pub fn reorders(&self) -> bool {
         self.reorders

@@ -74,6 +74,19 @@ impl Step<'_> {
         let by_manifest = |(number, it): &(usize, &ecosystem::Step)| it.action == ecosystem::Action::InstallDependencies && !self.with_sources.contains(number);
         self.installs.iter().enumerate().find(by_manifest).map(|(_, it)| it)
     }
+
+    /// What it is called in a message, in backticks: its costliest known command, or how it begins.
+    pub fn display(&self) -> String {
+        // The first of those that cost the most.
+        let costly = self.installs.iter().filter(|it| it.action != ecosystem::Action::Clean).rev().max_by_key(|it| (it.installs(), it.cost));
+        if let Some(install) = costly {
+            return format!("`{}`", install.display);
+        }
+        let Kind::Run(run) = &self.instruction.kind else { return format!("`{}`", self.instruction.keyword) };
+        let line = run.command.text.trim().lines().next().unwrap_or("").trim_end_matches('\\').trim();
+        let short: String = line.chars().take(40).collect();
+        if short.len() < line.len() { format!("`{short}…`") } else { format!("`{short}`") }
+    }
 }
 
 /// What an instruction meets.
