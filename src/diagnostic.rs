@@ -118,7 +118,7 @@ impl Fix {
     }
 
     /// An edit of cache mounts that was proven by [`crate::dockerfile::mounts`]. The title has to say
-    /// what the image loses by it.
+    /// what is another in the image then.
     pub fn mounting(title: impl Into<String>, path: Arc<str>, proven: MountEdit) -> Fix {
         Fix::safe(title, path, proven.into_edits(), false)
     }

@@ -285,12 +285,13 @@ impl<'a> DockerfileView<'a> {
         Fix::reordering(title, self.path.clone(), proven)
     }
 
-    /// A fix that does a proven edit of cache mounts; the title says what the image loses by it.
+    /// A fix that does a proven edit of cache mounts; the title says what is another in the image then.
     pub fn mounting(&self, title: &str, proven: MountEdit) -> Fix {
-        let loses: Vec<String> = proven.loses().iter().map(|it| format!("`{it}`")).collect();
-        let title = match loses.as_slice() {
+        let differs: Vec<String> = proven.differs().iter().map(|it| format!("`{it}`")).collect();
+        let title = match differs.as_slice() {
             [] => title.to_owned(),
-            folders => format!("{title}; {} is then left out of the image", folders.join(" and ")),
+            [folder] => format!("{title}; in the image only {folder} differs"),
+            folders => format!("{title}; in the image only {} differ", folders.join(" and ")),
         };
         Fix::mounting(title, self.path.clone(), proven)
     }

@@ -20,7 +20,7 @@ use crate::syntax::dockerfile::MountField;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountEdit {
     edits: EditSet,
-    loses: Vec<String>,
+    differs: Vec<String>,
 }
 
 impl MountEdit {
@@ -29,10 +29,10 @@ impl MountEdit {
         self.edits
     }
 
-    /// Folders of downloads that were in the image and then are not; empty if the image stays the
+    /// Folders of downloads whose content in the image is another then; empty if the image stays the
     /// same.
-    pub fn loses(&self) -> &[String] {
-        &self.loses
+    pub fn differs(&self) -> &[String] {
+        &self.differs
     }
 }
 
@@ -102,8 +102,8 @@ impl Plan<'_> {
     pub fn mount_caches(&self, source: &str, index: usize, folders: &[CacheFolder]) -> Result<MountEdit, Refusal> {
         self.check_need(index, folders)?;
         self.check_commands(index, folders)?;
-        let (edits, loses) = self.add_mounts(source, index, folders)?;
-        Ok(MountEdit { edits, loses })
+        let (edits, differs) = self.add_mounts(source, index, folders)?;
+        Ok(MountEdit { edits, differs })
     }
 
     /// The same edit where some command is not known, as a suggestion; `None` where it would take
@@ -159,7 +159,7 @@ impl Plan<'_> {
         let targets: Vec<String> = self.cache_mounts(index, run).into_iter().filter_map(|it| it.target).collect();
         let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
         let edits = self.without(source, index, run, &self.hindrances(index, run, &targets))?;
-        EditSet::new(edits).map(|edits| MountEdit { edits, loses: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
+        EditSet::new(edits).map(|edits| MountEdit { edits, differs: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
     }
 
     /// Locks these mounts of the RUN `index`, so that one build at a time writes to them. The content
@@ -169,7 +169,7 @@ impl Plan<'_> {
     /// Where a mount cannot be written to as it stands.
     pub fn lock_mounts(&self, source: &str, index: usize, mounts: &[CacheMount<'_>]) -> Result<MountEdit, Refusal> {
         let edits: Result<Vec<Edit>, Refusal> = mounts.iter().map(|it| self.set_field(source, index, it, "sharing", "locked")).collect();
-        EditSet::new(edits?).map(|edits| MountEdit { edits, loses: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
+        EditSet::new(edits?).map(|edits| MountEdit { edits, differs: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
     }
 
     /// Gives these mounts to the user that runs the RUN `index`. A cache that it could not write to
@@ -179,7 +179,7 @@ impl Plan<'_> {
     /// Where the number of the user is not known, or a mount cannot be written to as it stands.
     pub fn own_mounts(&self, source: &str, index: usize, mounts: &[CacheMount<'_>]) -> Result<MountEdit, Refusal> {
         let edits = self.owner_edits(source, index, mounts)?;
-        EditSet::new(edits).map(|edits| MountEdit { edits, loses: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
+        EditSet::new(edits).map(|edits| MountEdit { edits, differs: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
     }
 
     fn owner_edits(&self, source: &str, index: usize, mounts: &[CacheMount<'_>]) -> Result<Vec<Edit>, Refusal> {
@@ -211,8 +211,8 @@ impl Plan<'_> {
         }
         let hindrances = self.hindrances(index, run, &[&folder.path]);
         edits.extend(self.without(source, index, run, &hindrances)?);
-        let loses = self.lost(index, run, &folders, &hindrances);
-        EditSet::new(edits).map(|edits| MountEdit { edits, loses }).map_err(|_| self.refuse(index, "two of the edits meet"))
+        let differs = self.lost(index, run, &folders, &hindrances);
+        EditSet::new(edits).map(|edits| MountEdit { edits, differs }).map_err(|_| self.refuse(index, "two of the edits meet"))
     }
 
     /// Gives a mount of the RUN `index` an id of its own for each architecture. The cache of one
@@ -225,7 +225,7 @@ impl Plan<'_> {
             return Err(self.refuse(index, "`TARGETARCH` is not declared here"));
         }
         let edit = self.separation(source, index, mount)?;
-        EditSet::new(vec![edit]).map(|edits| MountEdit { edits, loses: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
+        EditSet::new(vec![edit]).map(|edits| MountEdit { edits, differs: Vec::new() }).map_err(|_| self.refuse(index, "two of the edits meet"))
     }
 
     /// The same where `TARGETARCH` has to be declared first, which commands may read.
@@ -295,7 +295,8 @@ impl Plan<'_> {
     fn hits(&self, index: usize, hindrance: &Hindrance, folder: &str) -> bool {
         let Kind::Run(run) = &self.steps[index].instruction.kind else { return false };
         let Some(command) = run.script.commands.get(hindrance.command) else { return false };
-        command.words.iter().any(|it| self.word_path(index, it).is_some_and(|it| facts::is_below(&it.0, folder)))
+        let by_apt = run.reading.steps.iter().any(|it| it.span == command.span && it.manager == Manager::Apt && removes_index(it));
+        by_apt || command.words.iter().any(|it| self.word_path(index, it).is_some_and(|it| facts::is_below(&it.0, folder)))
     }
 
     /// Whether a mount at the folder hides something that an earlier instruction put there to be used.
@@ -408,7 +409,9 @@ impl Plan<'_> {
     fn names(&self, index: usize, run: &Run, folder: &str) -> bool {
         let is_cleanup = |it: &Command| it.program() == Some("rm") || run.reading.steps.iter().any(|step| step.span == it.span && step.action == Action::Clean);
         let commands = run.script.commands.iter().filter(|it| !is_cleanup(it));
-        let words = commands.flat_map(|it| it.words.iter().chain(it.redirects.iter().map(|it| &it.target)));
+        // The name of a program is no path.
+        let is_named = |it: &Command| it.words.first().is_some_and(|it| !it.text.contains('/'));
+        let words = commands.flat_map(|it| it.words.iter().skip(usize::from(is_named(it))).chain(it.redirects.iter().map(|it| &it.target)));
         words.filter_map(|it| self.word_path(index, it)).any(|it| meet(&it.0, folder) && it.0 != "/")
     }
 
@@ -492,12 +495,14 @@ impl Plan<'_> {
     /// A command of the manager that empties its cache.
     fn emptying(&self, index: usize, run: &Run, number: usize, step: &ecosystem::Step, targets: &[&str]) -> Option<Hindrance> {
         let is_store_prune = step.manager == Manager::Pnpm && step.display.starts_with("pnpm store prune");
-        if step.action != Action::Clean && !is_store_prune {
+        // Without `--ci`, uv removes what nothing uses.
+        let keeps_the_rest = step.display.starts_with("uv cache prune") && !self.words(index, step).any(|it| it.text == "--ci");
+        if keeps_the_rest || (step.action != Action::Clean && !is_store_prune) {
             return None;
         }
         let hits = |target: &&&str| match step.manager {
             // `clean` leaves the index alone.
-            Manager::Apt if !step.display.ends_with("distclean") => is_cache_of(Manager::Apt, target) && !target.starts_with("/var/lib"),
+            Manager::Apt if !removes_index(step) => is_cache_of(Manager::Apt, target) && !target.starts_with("/var/lib"),
             Manager::Go => {
                 let flagged = |flag: &str| self.words(index, step).any(|it| it.text == flag);
                 (flagged("-modcache") && target.contains("pkg/mod")) || (flagged("-cache") && target.contains("go-build"))
@@ -519,7 +524,9 @@ impl Plan<'_> {
 
     /// A flag that turns the cache off.
     fn disabling(&self, index: usize, run: &Run, number: usize, command: &Command, step: &ecosystem::Step, targets: &[&str]) -> Option<Hindrance> {
-        if !step.no_cache {
+        // To others, a flag of that name means another cache: NuGet's is one of answers of servers.
+        let by_flag = matches!(step.manager, Manager::Pip | Manager::Pipenv | Manager::Uv | Manager::Poetry | Manager::Apk | Manager::Composer | Manager::Bun);
+        if !step.no_cache || !by_flag {
             return None;
         }
         let folders = self.cache_folders(index, step);
@@ -604,6 +611,11 @@ pub fn is_offline(word: &str) -> bool {
         || word.starts_with("--find-links=")
         || word == "-Dmaven.repo.local"
         || word.starts_with("-Dmaven.repo.local=")
+}
+
+/// Whether a cleanup of apt takes the index away as well.
+fn removes_index(step: &ecosystem::Step) -> bool {
+    step.display.ends_with("distclean") || step.display.ends_with("dist-clean")
 }
 
 fn relies_on_index(steps: &[ecosystem::Step]) -> bool {

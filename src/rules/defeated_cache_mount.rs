@@ -410,6 +410,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked apt-get update && ap
             "--mount=type=cache,target=/root/.cache/pip apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*",
             "--mount=type=cache,target=/var/lib/apt/lists,sharing=locked apt-get update && apt-get install -y git && apt-get clean",
             "--mount=type=bind,target=/root/.cache/pip pip install --no-cache-dir flask==3.1.0",
+            "--mount=type=cache,target=/root/.nuget/packages dotnet publish --no-cache a.csproj",
+            "--mount=type=cache,target=/root/.cache/uv uv pip install flask==3.1.0 && uv cache prune",
             "--mount=type=cache,target=/go/pkg/mod go build ./... && go clean -testcache",
             "pip install --no-cache-dir flask==3.1.0 && rm -rf /root/.cache/pip",
             "--mount=type=cache,target=/root/.cache/pip pip install flask==3.1.0 && rm -rf $HOME_OF_NOBODY/*",

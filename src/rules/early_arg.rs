@@ -1,10 +1,10 @@
-use super::unused_arg::{is_of_platform, is_own_name, may_read};
+use super::unused_arg::{is_of_platform, is_own_name, may_read, runs_on_the_builder};
 use super::volatile_arg_before_run::{Victims, sink_as_far_as_proven, uses};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::key::{ArgumentVolatility, argument_volatility};
 use crate::dockerfile::plan::{Plan, has_word};
-use crate::dockerfile::{Base, Kind, Variable};
+use crate::dockerfile::{Kind, Variable};
 use crate::view::DockerfileView;
 use crate::volatility::{Cost, Volatility};
 
@@ -113,16 +113,6 @@ fn early(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, variable: &Va
     let steps: Vec<usize> = victims.collect();
     let enough = if of_platform { 1 } else { 2 };
     (steps.len() >= enough).then_some((Victims { steps, end: user, taken_by: None }, user))
-}
-
-/// Whether the stage runs on the platform of the builder, whatever it is built for.
-fn runs_on_the_builder(plan: &Plan<'_>) -> bool {
-    let mut stage = &plan.dockerfile.stages[plan.stage];
-    // Lowering only refers to earlier stages, so that this ends.
-    while let Base::Stage(base) = stage.base {
-        stage = &plan.dockerfile.stages[base];
-    }
-    stage.from.flags.iter().any(|it| it.name == "platform" && it.value.as_ref().is_some_and(|it| it.text.contains("BUILDPLATFORM")))
 }
 
 #[cfg(test)]

@@ -45,8 +45,8 @@ declare_rule! {
     ///
     /// ## Fix safety
     ///
-    /// What the package manager has cached is no longer in the image, which the title says; nothing
-    /// else changes. Flags that turn the cache off and cleanups of it are taken away with it. The
+    /// What the package manager has cached is no longer in the image: the title names the folders that
+    /// differ. Nothing else changes. Flags that turn the cache off and cleanups of it are taken away with it. The
     /// fix is safe if all commands are known, and no later instruction takes anything from the
     /// cache: another install without network, a `COPY --from`, or, for managers that use packages
     /// where they are downloaded to (Go, Cargo, Maven, Gradle, NuGet), any later command.
@@ -181,10 +181,10 @@ impl<'v, 'a> State<'v, 'a> {
 #[cfg(test)]
 mod tests {
     use super::MISSING_CACHE_MOUNT as RULE;
-    use crate::rules::testing::{build_step, check, check_fix, check_unsafe_fix, check_without_fix, marked};
+    use crate::rules::testing::{build_step, check, check_fix, check_unsafe_fix, check_without_fix, marked, titles};
 
     #[test]
-    fn the_title_says_what_the_image_loses() {
+    fn a_cache_goes_to_the_mount() {
         let before = "
 FROM node:22
 WORKDIR /app
@@ -205,6 +205,18 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm npm ci
 ",
+        );
+    }
+
+    #[test]
+    fn the_title_says_what_is_another_in_the_image() {
+        let title = |run: &str| titles(&RULE, &format!("FROM python:3.13\nRUN {run}\n")).join("|");
+        assert_eq!(title("pip install flask==3.1.0"), "Mount the cache of pip; in the image only `/root/.cache/pip` differs");
+        assert_eq!(title("pip install --no-cache-dir flask==3.1.0"), "Mount the cache of pip");
+        assert_eq!(title("apt-get update && apt-get install -y git"), "Mount the cache of apt; in the image only `/var/lib/apt/lists` differs");
+        assert_eq!(
+            title("pip install flask==3.1.0 && uv pip install flask==3.1.0"),
+            "Mount the cache of pip and uv; in the image only `/root/.cache/pip` and `/root/.cache/uv` differ"
         );
     }
 
@@ -294,6 +306,51 @@ FROM debian:12.9
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked apt-get update \\
     && apt-get install -y git
 RUN ./setup.sh
+",
+        );
+    }
+
+    #[test]
+    fn another_word_for_the_cleanup_and_a_heredoc_are_understood() {
+        check_fix(
+            &RULE,
+            "
+FROM debian:13.1
+RUN <<EOF
+set -e
+apt-get update
+^^^^^^^^^^^^^^ hint: `apt-get update` fetches the whole index again whenever this runs: no cache mount keeps it
+apt-get install -y git
+apt-get dist-clean
+EOF
+RUN ./setup.sh
+",
+            "
+FROM debian:13.1
+RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked <<EOF
+set -e
+apt-get update
+apt-get install -y git
+EOF
+RUN ./setup.sh
+",
+        );
+    }
+
+    #[test]
+    fn a_program_is_no_path() {
+        check_fix(
+            &RULE,
+            "
+FROM node:22
+ENV PNPM_HOME=/pnpm
+RUN corepack enable && pnpm add -g serve@14
+                       ^^^^^^^^^^^^^^^^^^^^ hint: `pnpm add` downloads everything again whenever this runs: no cache mount keeps it
+",
+            "
+FROM node:22
+ENV PNPM_HOME=/pnpm
+RUN --mount=type=cache,target=/pnpm/store corepack enable && pnpm add -g serve@14
 ",
         );
     }

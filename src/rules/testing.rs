@@ -198,6 +198,12 @@ pub(crate) fn check_without_fix(rule: &Rule, fixture: &str) {
     assert!(of(&all(&files), rule).iter().all(|it| it.fixes.is_empty()), "a fix that was not expected");
 }
 
+/// The titles of the fixes of `rule`.
+pub(crate) fn titles(rule: &Rule, fixture: &str) -> Vec<String> {
+    let (files, _) = parse(fixture);
+    of(&all(&files), rule).into_iter().flat_map(|it| &it.fixes).map(|it| it.title().to_owned()).collect()
+}
+
 /// A workflow file `ci.yml` whose one job has these steps.
 pub(crate) fn steps(steps: &str) -> String {
     let indented: String = steps.lines().map(|it| format!("      {it}\n")).collect();

@@ -84,7 +84,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
 fn unused<'v, 'a>(view: &'v DockerfileView<'a>, plan: &'v Plan<'a>, index: usize, variable: &Variable) -> Option<(&'v Plan<'a>, usize)> {
     let name = &variable.name;
     let step = &plan.steps[index];
-    let counts = (plan.has_value(step, variable) || is_of_platform(name)) && is_own_name(name) && !is_cache_buster(name);
+    let counts = has_free_value(plan, step, variable) && is_own_name(name) && !is_cache_buster(name);
     if !counts || declared_before(plan, index, name) || is_named(view, plan.stage, step, name) {
         return None;
     }
@@ -135,6 +135,22 @@ fn is_named(view: &DockerfileView<'_>, stage: usize, step: &Step<'_>, name: &str
     let instructions = stages.flat_map(|it| &it.instructions);
     let elsewhere = instructions.filter(|it| it.span != step.instruction.span).any(|it| has_word(it.lines.of(&view.source), name));
     elsewhere || step.instruction.expansions.iter().any(|it| it.name == name)
+}
+
+/// Whether the argument has a value that may change. The platform splits nothing in a stage that runs
+/// on it anyway.
+fn has_free_value(plan: &Plan<'_>, step: &Step<'_>, variable: &Variable) -> bool {
+    if is_of_platform(&variable.name) { runs_on_the_builder(plan) } else { plan.has_value(step, variable) }
+}
+
+/// Whether the stage runs on the platform of the builder, whatever it is built for.
+pub(super) fn runs_on_the_builder(plan: &Plan<'_>) -> bool {
+    let mut stage = &plan.dockerfile.stages[plan.stage];
+    // Lowering only refers to earlier stages, so that this ends.
+    while let Base::Stage(base) = stage.base {
+        stage = &plan.dockerfile.stages[base];
+    }
+    stage.from.flags.iter().any(|it| it.name == "platform" && it.value.as_ref().is_some_and(|it| it.text.contains("BUILDPLATFORM")))
 }
 
 /// Arguments that the front end gives a value without being told (domain.md A.3, ARG).
@@ -268,14 +284,14 @@ ARG FLAVOUR
         check_fix(
             &RULE,
             "
-FROM alpine:3.20
+FROM --platform=$BUILDPLATFORM alpine:3.20
 ARG TARGETARCH
     ^^^^^^^^^^ info: `TARGETARCH` is not used, but a new value runs `apk add` again
 RUN apk add --no-cache git
 ^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apk add` runs again
 ",
             "
-FROM alpine:3.20
+FROM --platform=$BUILDPLATFORM alpine:3.20
 RUN apk add --no-cache git
 ",
         );
@@ -356,6 +372,7 @@ RUN make
             "ARG A=1\nCOPY x /\n",
             "ARG A=1\nRUN mkdir /x\n",
             "RUN apk add git\nARG A=1\n",
+            "ARG TARGETPLATFORM\nRUN apk add git\n",
             "ARG GIT_SHA\nRUN apk add git\n",
         ] {
             check(&RULE, &format!("FROM alpine:3.20\n{text}"));
