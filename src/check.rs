@@ -237,19 +237,48 @@ fn add_to_trees(host: &mut Host, path: &str) {
     }
 }
 
-/// All safe reorderings of the stage at `span`, one after the other until none is left, as one fix.
-/// `None` where there are none, or where `span` is in no stage.
-pub fn reorder_stage(host: &mut Host, path: &Arc<str>, span: Span, mut check: impl FnMut(&mut Host) -> Outcome) -> Option<Fix> {
+/// All safe moves of the stage at `span`, one after the other until none is left, as one fix. Its title
+/// says which commands every change of the sources runs again before, and not after. `None` where
+/// there are no moves, or where `span` is in no stage.
+pub fn reorder_stage(host: &mut Host, configs: &Configs, path: &Arc<str>, span: Span, mut check: impl FnMut(&mut Host) -> Outcome) -> Option<Fix> {
     let file = host.snapshot().file(path)?.clone();
     let stage = stage_at(&file, span.start)?;
     let Model::Dockerfile(dockerfile) = &file.model else { return None };
-    let label = dockerfile.stages.get(stage)?.label();
-    Fix::sequence(format!("Reorder stage `{label}` for caching"), path.clone(), file.text(), |text| {
+    let title = format!("Reorder stage `{}` for caching", dockerfile.stages.get(stage)?.label());
+    // Of the text as it is, and of what the last move leaves.
+    let mut rerun: Vec<Vec<Rerun>> = Vec::new();
+    let fix = Fix::sequence(title.clone(), path.clone(), file.text(), |text| {
         host.set(path, File::new(file.kind, path, text, Some(file.version.unwrap_or(0))));
+        let found = check(host).diagnostics;
         let now = host.snapshot().file(path)?.clone();
-        let found = check(host).diagnostics.into_iter().filter(|it| it.at.path == *path && stage_at(&now, it.at.span.start) == Some(stage));
-        found.flat_map(|it| it.fixes).find(|it| it.safety() == Safety::Safe && it.files().iter().all(|it| it.path == *path))
+        rerun.truncate(1);
+        rerun.push(rerun_by_source_changes(&host.snapshot(), configs, path, stage));
+        let here = found.into_iter().filter(|it| it.at.path == *path && stage_at(&now, it.at.span.start) == Some(stage));
+        here.flat_map(|it| it.fixes).find(|it| it.reorders() && it.safety() == Safety::Safe && it.files().iter().all(|it| it.path == *path))
+    })?;
+    let [before, after] = rerun.as_slice() else { return Some(fix) };
+    let spared: Vec<&str> = before.iter().filter(|it| !after.iter().any(|later| later.text == it.text)).map(|it| it.display.as_str()).collect();
+    Some(match spared.as_slice() {
+        [] => fix,
+        [one] => fix.titled(format!("{title}: {one} stops running on every source change")),
+        [one, other] => fix.titled(format!("{title}: {one} and {other} stop running on every source change")),
+        [one, other, rest @ ..] => fix.titled(format!("{title}: {one}, {other} and {} more stop running on every source change", rest.len())),
     })
+}
+
+/// A command that runs again on every change of the sources.
+struct Rerun {
+    /// The whole instruction, as written.
+    text: String,
+    /// What it is called.
+    display: String,
+}
+
+fn rerun_by_source_changes(snapshot: &Snapshot, configs: &Configs, path: &str, stage: usize) -> Vec<Rerun> {
+    let Some(View::Dockerfile(view)) = View::new(snapshot, path, &configs.of(snapshot, path)) else { return Vec::new() };
+    let Some(plan) = view.plans().find(|it| it.stage == stage) else { return Vec::new() };
+    let steps = plan.rerun_by_source_changes().into_iter().map(|it| &plan.steps[it]);
+    steps.map(|it| Rerun { text: it.instruction.span.of(&view.source).to_owned(), display: it.display() }).collect()
 }
 
 /// The number of the stage that `offset` is in.
@@ -322,6 +351,57 @@ mod tests {
             Outcome { diagnostics: [replace('a', "x"), replace('b', "y")].into_iter().flatten().collect(), faults: vec![] }
         });
         assert_eq!((text(&host).as_str(), fixed.applied, rounds), ("xy", 2, 3));
+    }
+
+    /// Checks the Dockerfile, with nothing beside it on the disk.
+    fn checked(host: &mut Host, configs: &Configs) -> Outcome {
+        loop {
+            let (found, wanted) = check(&host.snapshot(), configs, "/Dockerfile", Repairs::Made);
+            if wanted.is_empty() {
+                let mut outcome = Outcome::default();
+                outcome.add(found);
+                return outcome;
+            }
+            for want in wanted {
+                match want {
+                    Want::Text(path) => drop(host.learn_text(&path, Text::Missing)),
+                    Want::Tree(path) => host.learn_tree(&path, facts::Tree { exists: true, ..Default::default() }),
+                }
+            }
+        }
+    }
+
+    fn reordered(source: &str, place: &str) -> Option<(String, String)> {
+        let mut host = host(&[("/Dockerfile", source)]);
+        let configs = Configs::new(known_rules());
+        let span = Span::at(source.find(place)?);
+        let fix = reorder_stage(&mut host, &configs, &"/Dockerfile".into(), span, |host| checked(host, &configs))?;
+        Some((fix.title().to_owned(), fix.files()[0].edits.apply(source)))
+    }
+
+    #[test]
+    fn a_reordering_moves_instructions_and_says_what_it_spares() {
+        let source = "FROM python:3.13 AS web\nARG GIT_SHA\nCOPY . /app\nRUN apt-get update && apt-get install -y git\nRUN make\nRUN echo $GIT_SHA > /v\nFROM alpine:3.20\nCOPY . /app\nRUN apk add git\n";
+        let (title, text) = reordered(source, "RUN make").unwrap();
+        assert_eq!(title, "Reorder stage `web` for caching: `apt-get install` stops running on every source change");
+        // The other stage stays as it is, and no mount is added.
+        assert_eq!(
+            text,
+            "FROM python:3.13 AS web\nRUN apt-get update && apt-get install -y git\nARG GIT_SHA\nCOPY . /app\nRUN make\nRUN echo $GIT_SHA > /v\nFROM alpine:3.20\nCOPY . /app\nRUN apk add git\n"
+        );
+    }
+
+    #[test]
+    fn a_reordering_that_spares_no_command_has_a_plain_title() {
+        let (title, text) = reordered("FROM debian:12.9\nRUN apt-get update\nRUN apt-get install -y git\n", "RUN").unwrap();
+        assert_eq!(title, "Reorder stage `0` for caching");
+        assert_eq!(text, "FROM debian:12.9\nRUN apt-get update && \\\n    apt-get install -y git\n");
+    }
+
+    #[test]
+    fn where_nothing_moves_there_is_no_reordering() {
+        assert_eq!(reordered("FROM python:3.13\nRUN pip install flask==3.1.0\nCOPY . /app\n", "RUN"), None);
+        assert_eq!(reordered("ARG A=1\nFROM debian:12.9\n", "ARG"), None);
     }
 
     #[test]

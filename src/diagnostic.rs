@@ -1,5 +1,6 @@
 //! What a rule says: a diagnostic, its notes, and fixes that are safe only by proof.
 
+use crate::dockerfile::mounts::MountEdit;
 use crate::dockerfile::moves::Move;
 use crate::edit::{self, EditSet, Span};
 use crate::workflow::repair::CacheEdit;
@@ -101,18 +102,30 @@ const MAX_SEQUENCE: usize = 100;
 pub struct Fix {
     title: String,
     safety: Safety,
+    /// Whether it is nothing but moves of instructions.
+    reorders: bool,
     files: Vec<FileEdits>,
 }
 
 impl Fix {
+    fn safe(title: impl Into<String>, path: Arc<str>, edits: EditSet, reorders: bool) -> Fix {
+        Fix { title: title.into(), safety: Safety::Safe, reorders, files: vec![FileEdits { path, edits, create: false }] }
+    }
+
     /// A reordering that was proven by [`crate::dockerfile::moves`].
     pub fn reordering(title: impl Into<String>, path: Arc<str>, proven: Move) -> Fix {
-        Fix { title: title.into(), safety: Safety::Safe, files: vec![FileEdits { path, edits: proven.into_edits(), create: false }] }
+        Fix::safe(title, path, proven.into_edits(), true)
+    }
+
+    /// An edit of cache mounts that was proven by [`crate::dockerfile::mounts`]. The title has to say
+    /// what is another in the image then.
+    pub fn mounting(title: impl Into<String>, path: Arc<str>, proven: MountEdit) -> Fix {
+        Fix::safe(title, path, proven.into_edits(), false)
     }
 
     /// An edit of cache options only, made by [`crate::workflow::repair`].
     pub fn cache_options(title: impl Into<String>, path: Arc<str>, proven: CacheEdit) -> Fix {
-        Fix { title: title.into(), safety: Safety::Safe, files: vec![FileEdits { path, edits: proven.into_edits(), create: false }] }
+        Fix::safe(title, path, proven.into_edits(), false)
     }
 
     /// Fixes of one file, one after the other, as one: `next` is given the text that those before
@@ -129,12 +142,22 @@ impl Fix {
             }
         }
         let edits = edit::between(text, &after);
-        (!edits.is_empty()).then(|| Fix { title: title.into(), safety, files: vec![FileEdits { path, edits, create: false }] })
+        (!edits.is_empty()).then(|| Fix { title: title.into(), safety, reorders: false, files: vec![FileEdits { path, edits, create: false }] })
     }
 
     /// Any other edit.
     pub fn unproven(title: impl Into<String>, files: Vec<FileEdits>) -> Fix {
-        Fix { title: title.into(), safety: Safety::Unsafe, files }
+        Fix { title: title.into(), safety: Safety::Unsafe, reorders: false, files }
+    }
+
+    /// The same fix under another title.
+    pub fn titled(self, title: impl Into<String>) -> Fix {
+        Fix { title: title.into(), ..self }
+    }
+
+    /// Whether it is nothing but proven moves of instructions.
+    pub fn reorders(&self) -> bool {
+        self.reorders
     }
 
     /// What it does, in the imperative.

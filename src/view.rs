@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix};
 use crate::dockerfile::context::{Context, Ignore, Passed};
 use crate::dockerfile::ignore;
+use crate::dockerfile::mounts::MountEdit;
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Base, Dockerfile, Kind, clean_source, is_glob, is_remote};
@@ -248,11 +249,11 @@ impl<'a> DockerfileView<'a> {
         facts::name(&self.path)
     }
 
-    /// A move that holds in every context that the file is, or may be, built with.
+    /// A move, or another proven edit, that holds in every context that the file is, or may be, built with.
     ///
     /// # Errors
     /// What stands in the way in one of them.
-    pub fn prove(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<Move, Refusal>) -> Result<Move, Refusal> {
+    pub fn prove<T: PartialEq>(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let Some(plan) = self.plans.get(stage).and_then(Option::as_ref) else {
             return Err(Refusal::at(self.dockerfile.stages[stage].from.span, "no build reaches this stage"));
         };
@@ -285,6 +286,17 @@ impl<'a> DockerfileView<'a> {
     /// A fix that does a proven move.
     pub fn reordering(&self, title: impl Into<String>, proven: Move) -> Fix {
         Fix::reordering(title, self.path.clone(), proven)
+    }
+
+    /// A fix that does a proven edit of cache mounts; the title says what is another in the image then.
+    pub fn mounting(&self, title: &str, proven: MountEdit) -> Fix {
+        let differs: Vec<String> = proven.differs().iter().map(|it| format!("`{it}`")).collect();
+        let title = match differs.as_slice() {
+            [] => title.to_owned(),
+            [folder] => format!("{title}; in the image only {folder} differs"),
+            folders => format!("{title}; in the image only {} differ", folders.join(" and ")),
+        };
+        Fix::mounting(title, self.path.clone(), proven)
     }
 }
 

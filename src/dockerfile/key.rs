@@ -7,7 +7,7 @@ use super::context::{Context, Passed};
 use super::plan::{Plan, Step};
 use super::{Base, Copy, Kind, clean_source, is_glob};
 use crate::facts::{self, Entry};
-use crate::volatility::Volatility;
+use crate::volatility::{Cost, Volatility};
 
 /// How often a copy from the build context has another content.
 pub fn copy_volatility(context: &Context<'_>, copy: &Copy) -> Volatility {
@@ -344,7 +344,7 @@ impl Plan<'_> {
 
     /// Whether a variable is in the environment at all: an argument without default that nobody
     /// passes is not.
-    fn has_value(&self, step: &Step<'_>, variable: &super::Variable) -> bool {
+    pub fn has_value(&self, step: &Step<'_>, variable: &super::Variable) -> bool {
         let is_argument = matches!(step.instruction.kind, Kind::Arg(_));
         !is_argument
             || variable.value.is_some()
@@ -395,6 +395,26 @@ impl Plan<'_> {
     /// are left out, since rules ask for each of them.
     pub fn volatility_above(&self, index: usize) -> Volatility {
         self.steps[..index].iter().map(|it| self.own_volatility(it)).max().unwrap_or_default()
+    }
+
+    /// The commands of the stage, in order, that cost something and run again on every change of the
+    /// sources: those below a copy or a mount of them, or below an argument that names the commit.
+    pub fn rerun_by_source_changes(&self) -> Vec<usize> {
+        let mut volatile = false;
+        let mut res = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            volatile |= self.own_volatility(step) >= Volatility::Often || self.declares_commit(step);
+            if volatile && step.stage == self.stage && matches!(step.instruction.kind, Kind::Run(_)) && step.cost >= Cost::Download {
+                res.push(index);
+            }
+        }
+        res
+    }
+
+    fn declares_commit(&self, step: &Step<'_>) -> bool {
+        let Kind::Arg(variables) = &step.instruction.kind else { return false };
+        let is_volatile = |it: &super::Variable| argument_volatility(&self.context, &it.name, self.dockerfile.default_of(it).as_deref());
+        variables.iter().any(|it| !matches!(is_volatile(it), ArgumentVolatility::Quiet))
     }
 
     /// The stage's image, at the start of the chain.
@@ -597,6 +617,27 @@ mod tests {
     #[test]
     fn a_stage_goes_on_where_the_stage_it_starts_from_ends() {
         assert_eq!(run_again("FROM a AS b\nARG A=1\nFROM b\nRUN late\n", 1, Keys::Graph), ["RUN late"]);
+    }
+
+    #[test]
+    fn sources_run_all_costly_commands_below_them_again() {
+        let cases = [
+            ("COPY . .\nRUN make\n", 1),
+            ("RUN make\nCOPY . .\n", 0),
+            ("COPY . .\nRUN mkdir /a\n", 0),
+            ("COPY package.json .\nRUN npm ci\n", 0),
+            ("RUN --mount=type=bind,target=/src make\nRUN make\n", 2),
+            ("ARG GIT_SHA\nRUN make\n", 1),
+            ("ARG VERSION=1\nRUN make\n", 0),
+        ];
+        for (text, expected) in cases {
+            let text = format!("FROM a\n{text}");
+            let document = crate::text::Document::new(crate::text::Language::Dockerfile, &text);
+            let source = crate::syntax::dockerfile::read(&text, document.tree().unwrap());
+            let dockerfile = crate::dockerfile::lower(&text, &source);
+            let plan = Plan::new(&dockerfile, Default::default(), 0);
+            assert_eq!(plan.rerun_by_source_changes().len(), expected, "{text}");
+        }
     }
 
     #[test]

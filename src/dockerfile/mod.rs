@@ -3,9 +3,11 @@
 //! Lowering gives what it can: an instruction that is not understood is [`Kind::Unknown`], whose
 //! effects are anything, so that nothing is ever moved across it.
 
+pub mod caches;
 pub mod context;
 pub mod ignore;
 pub mod key;
+pub mod mounts;
 pub mod moves;
 pub mod plan;
 

@@ -309,14 +309,20 @@ impl Plan<'_> {
         writer.finish().map(Move).ok_or_else(|| self.refusal(moved, "the lines of the two instructions overlap"))
     }
 
-    /// Joins the shell-form RUN `later` to the RUN `earlier` directly above it: `earlier && later`.
+    /// Joins the shell-form RUN `later` to the RUN `earlier` above it: `earlier && later`. What
+    /// stands between the two is crossed by the later one.
     ///
     /// # Errors
-    /// What keeps the two from being one command (docs/facts.md B.4).
+    /// What keeps the two from being one command (docs/facts.md B.4), or stands in the way.
     pub fn merge(&self, source: &str, earlier: usize, later: usize) -> Result<Move, Refusal> {
         let (first, second) = (&self.steps[earlier], &self.steps[later]);
-        if later != earlier + 1 || first.stage != second.stage {
-            return Err(self.refusal(later, "another instruction stands between the two"));
+        if first.stage != second.stage {
+            return Err(self.refusal(later, "the two are in different stages"));
+        }
+        for crossed in earlier + 1..later {
+            if let Some(conflict) = self.steps[crossed].effects.conflicts(&second.effects).first() {
+                return Err(self.conflict(crossed, conflict));
+            }
         }
         for index in [earlier, later] {
             let step = &self.steps[index];
@@ -342,17 +348,59 @@ impl Plan<'_> {
         }
         let Kind::Run(run) = &second.instruction.kind else { return Err(self.refusal(later, "this is no RUN")) };
         let body = run.command.span(Span::new(0, run.command.text.len()));
-        // From the end of the first command to the first word of the second: comments between the
-        // two instructions would end up inside one, so that there must be none.
-        let gap = Span::new(first.instruction.span.end, body.start);
+        // Comments between the two instructions would end up inside one, so that there must be none.
         if second.instruction.owned.start != second.instruction.lines.start {
             return Err(self.refusal(later, "a comment stands between the two"));
         }
         let escape = self.dockerfile.escape;
         let ending = line_ending(source, first.instruction.lines.start);
-        EditSet::new(vec![Edit::replace(gap, format!(" && {escape}{ending}    "))])
-            .map(Move)
-            .map_err(|_| self.refusal(later, "the lines of the two instructions overlap"))
+        let joint = format!(" && {escape}{ending}    ");
+        let edits = if later == earlier + 1 {
+            // From the end of the first command to the first word of the second.
+            vec![Edit::replace(Span::new(first.instruction.span.end, body.start), joint)]
+        } else {
+            let hole = Writer::new(source, 0).hole(second.instruction.lines);
+            vec![Edit::insert(first.instruction.span.end, joint + body.of(source)), Edit::delete(hole)]
+        };
+        EditSet::new(edits).map(Move).map_err(|_| self.refusal(later, "the lines of the two instructions overlap"))
+    }
+
+    /// Takes away the ARG `index`, whose one variable no later command can read: not in the planned
+    /// stage, nor in those that start from it.
+    ///
+    /// # Errors
+    /// A command that may read the variable, or what would be lost besides.
+    pub fn drop_argument(&self, source: &str, index: usize) -> Result<Move, Refusal> {
+        let instruction = self.steps[index].instruction;
+        let Kind::Arg(variables) = &instruction.kind else { return Err(self.refusal(index, "this is no ARG")) };
+        if variables.len() != 1 {
+            return Err(self.refusal(index, "this declares other arguments as well"));
+        }
+        if instruction.owned.start != instruction.lines.start {
+            return Err(self.refusal(index, "a comment belongs to this"));
+        }
+        self.check_unread(index)?;
+        for stage in &self.dockerfile.stages {
+            if stage.index == self.stage || !self.dockerfile.chain(stage.index).iter().any(|(_, it)| std::ptr::eq(*it, instruction)) {
+                continue;
+            }
+            let below = Plan::new(self.dockerfile, self.context.clone(), stage.index);
+            if let Some(same) = below.steps.iter().position(|it| std::ptr::eq(it.instruction, instruction)) {
+                below.check_unread(same)?;
+            }
+        }
+        let hole = Writer::new(source, 0).hole(instruction.lines);
+        EditSet::new(vec![Edit::delete(hole)]).map(Move).map_err(|_| self.refusal(index, "the lines overlap"))
+    }
+
+    /// Whether no later step can read what the step `index` writes.
+    fn check_unread(&self, index: usize) -> Result<(), Refusal> {
+        let written = &self.steps[index].effects;
+        let conflicts = (index + 1..self.steps.len()).find_map(|later| Some((later, written.conflicts(&self.steps[later].effects).into_iter().next()?)));
+        match conflicts {
+            Some((later, conflict)) => Err(self.opaque(later).unwrap_or_else(|| self.refusal(later, format!("this {}", said_of_later(&conflict))))),
+            None => Ok(()),
+        }
     }
 }
 

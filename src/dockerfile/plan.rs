@@ -74,6 +74,19 @@ impl Step<'_> {
         let by_manifest = |(number, it): &(usize, &ecosystem::Step)| it.action == ecosystem::Action::InstallDependencies && !self.with_sources.contains(number);
         self.installs.iter().enumerate().find(by_manifest).map(|(_, it)| it)
     }
+
+    /// What it is called in a message, in backticks: its costliest known command, or how it begins.
+    pub fn display(&self) -> String {
+        // The first of those that cost the most.
+        let costly = self.installs.iter().filter(|it| it.action != ecosystem::Action::Clean).rev().max_by_key(|it| (it.installs(), it.cost));
+        if let Some(install) = costly {
+            return format!("`{}`", install.display);
+        }
+        let Kind::Run(run) = &self.instruction.kind else { return format!("`{}`", self.instruction.keyword) };
+        let line = run.command.text.trim().lines().next().unwrap_or("").trim_end_matches('\\').trim();
+        let short: String = line.chars().take(40).collect();
+        if short.len() < line.len() { format!("`{short}…`") } else { format!("`{short}`") }
+    }
 }
 
 /// What an instruction meets.
@@ -130,7 +143,7 @@ impl State {
 
 /// The working directory that an official image sets; `None` for images that are not known.
 /// Read from the `WORKDIR` lines of docker-library's Dockerfiles; most set none.
-fn base_directory(image: &super::Image) -> Option<&'static str> {
+pub(super) fn base_directory(image: &super::Image) -> Option<&'static str> {
     Some(match image.official()? {
         "golang" => "/go",
         "php" => "/var/www/html",
@@ -226,7 +239,8 @@ impl<'a> Plan<'a> {
                 step.needs = needs;
             }
             Err(obstacle) => {
-                step.effects = quiet.map_or_else(Effects::anything, |reads| Effects { reads, writes: vec![Place::tree("/")] });
+                // Whatever it does, it sets no variable, folder or user for the instructions below it.
+                step.effects = Effects { reads: quiet.unwrap_or_else(|| vec![Place::Anything]), writes: vec![Place::tree("/")] };
                 step.obstacle = Some(obstacle);
             }
         }

@@ -129,7 +129,8 @@ fn is_quiet(command: &Command, step: Option<&Step>) -> bool {
     known && !computed
 }
 
-fn is_program(name: &str) -> bool {
+/// Whether a program is one that reads no variable of a project.
+pub fn is_program(name: &str) -> bool {
     static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| PROGRAMS.iter().copied().collect());
     NAMES.contains(name)
 }

@@ -58,7 +58,7 @@ const APT_VERBS: &[super::arguments::Verb] = &[
     verb("update", Action::UpdateIndex, NO_FLAGS),
     verb("install|upgrade|dist-upgrade|full-upgrade|build-dep|reinstall|safe-upgrade|satisfy", Action::InstallSystem, NO_FLAGS),
     verb("remove|purge|autoremove|autopurge", Action::InstallSystem, NO_FLAGS),
-    verb("clean|autoclean|distclean", Action::Clean, NO_FLAGS),
+    verb("clean|autoclean|auto-clean|distclean|dist-clean", Action::Clean, NO_FLAGS),
 ];
 
 /// Commands of the package managers of systems (docs/facts.md B.8).

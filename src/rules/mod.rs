@@ -13,18 +13,29 @@ mod comment_in_block_scalar;
 mod compose_file_as_dockerfile;
 mod copy_before_install;
 mod copy_before_system_packages;
+mod defeated_cache_mount;
+mod early_arg;
 mod floating_base_image;
+mod install_without_index_update;
+mod late_cleanup;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
+mod misplaced_cache_mount;
 mod missing_build_cache;
+mod missing_cache_mount;
 mod missing_dockerfile;
 mod missing_ignore_file;
+mod output_in_cache_mount;
 mod per_run_cache_scope;
 mod retired_cache_api;
 mod shared_cache_scope;
+mod shared_platform_cache_mount;
 mod split_index_update;
+mod unlocked_cache_mount;
+mod unused_arg;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
+mod volatile_metadata_before_run;
 mod workflow_named_cache_scope;
 
 #[cfg(test)]
@@ -85,7 +96,18 @@ pub static ALL: &[&Rule] = &[
     &copy_before_system_packages::COPY_BEFORE_SYSTEM_PACKAGES,
     &volatile_arg_before_run::VOLATILE_ARG_BEFORE_RUN,
     &volatile_env_before_run::VOLATILE_ENV_BEFORE_RUN,
+    &early_arg::EARLY_ARG,
+    &unused_arg::UNUSED_ARG,
+    &volatile_metadata_before_run::VOLATILE_METADATA_BEFORE_RUN,
     &split_index_update::SPLIT_INDEX_UPDATE,
+    &install_without_index_update::INSTALL_WITHOUT_INDEX_UPDATE,
+    &late_cleanup::LATE_CLEANUP,
+    &missing_cache_mount::MISSING_CACHE_MOUNT,
+    &unlocked_cache_mount::UNLOCKED_CACHE_MOUNT,
+    &defeated_cache_mount::DEFEATED_CACHE_MOUNT,
+    &misplaced_cache_mount::MISPLACED_CACHE_MOUNT,
+    &shared_platform_cache_mount::SHARED_PLATFORM_CACHE_MOUNT,
+    &output_in_cache_mount::OUTPUT_IN_CACHE_MOUNT,
     &floating_base_image::FLOATING_BASE_IMAGE,
     &missing_ignore_file::MISSING_IGNORE_FILE,
     &missing_build_cache::MISSING_BUILD_CACHE,

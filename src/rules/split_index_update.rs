@@ -25,8 +25,9 @@ declare_rule! {
     ///
     /// ## Fix safety
     ///
-    /// Two adjacent instructions are joined if both are plain lists of commands. The image stays
-    /// the same, in one layer less. With other instructions between them there is no fix.
+    /// The two instructions are joined if both are plain lists of commands. The image stays
+    /// the same, in one layer less. The install moves above what stands between them only if that is
+    /// proven not to mind.
     pub(crate) static SPLIT_INDEX_UPDATE = {
         name: "split-index-update",
         level: Level::Warning,
@@ -94,17 +95,40 @@ RUN apt-get update && \\
     }
 
     #[test]
-    fn something_in_between_is_no_fix() {
-        check(
+    fn what_does_not_mind_is_crossed() {
+        check_fix(
             &RULE,
             "
 FROM debian:12.9
 RUN apt-get update
 ^^^^^^^^^^^^^^^^^^ warning: `apt-get update` is cached apart from the `apt-get install` that relies on it, and gets old
 ENV A=1
+COPY a /app/a
 RUN apt-get install -y git
 ^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` uses the index of an earlier build
-^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: another instruction stands between the two
+",
+            "
+FROM debian:12.9
+RUN apt-get update && \\
+    apt-get install -y git
+ENV A=1
+COPY a /app/a
+",
+        );
+    }
+
+    #[test]
+    fn what_the_install_may_read_stands_in_the_way() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+RUN apt-get update
+^^^^^^^^^^^^^^^^^^ warning: `apt-get update` is cached apart from the `apt-get install` that relies on it, and gets old
+COPY sources.list /etc/apt/
+^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this writes files below `/`, which the later instruction reads
+RUN apt-get install -y git
+^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` uses the index of an earlier build
 ",
         );
     }

@@ -5,7 +5,6 @@ use crate::dockerfile::key::{ArgumentVolatility, argument_volatility, is_volatil
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Kind, Variable};
-use crate::ecosystem::Action;
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
@@ -263,20 +262,12 @@ impl Victims {
 
 /// What a RUN is called in a message.
 pub(super) fn command(step: &Step<'_>) -> String {
-    // The first of those that cost the most.
-    let costly = step.installs.iter().filter(|it| it.action != Action::Clean).rev().max_by_key(|it| (it.installs(), it.cost));
-    if let Some(install) = costly {
-        return format!("`{}`", install.display);
-    }
-    let Kind::Run(run) = &step.instruction.kind else { return format!("`{}`", step.instruction.keyword) };
-    let line = run.command.text.trim().lines().next().unwrap_or("").trim_end_matches('\\').trim();
-    let short: String = line.chars().take(40).collect();
-    if short.len() < line.len() { format!("`{short}…`") } else { format!("`{short}`") }
+    step.display()
 }
 
 /// Whether a RUN uses one of the variables, as far as can be seen: known commands by what they
 /// read, others by their text.
-fn uses(step: &Step<'_>, names: &[String]) -> bool {
+pub(super) fn uses(step: &Step<'_>, names: &[String]) -> bool {
     let Kind::Run(run) = &step.instruction.kind else { return false };
     let reads = step.effects.reads.iter().any(|it| matches!(it, Place::Env(name) if names.contains(name)));
     let in_mounts =

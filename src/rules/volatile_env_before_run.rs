@@ -107,7 +107,7 @@ fn volatile(plan: &Plan<'_>, index: usize, variable: &Variable) -> Option<Cause>
 }
 
 /// Whether a literal is a date or a commit hash: somebody, or a script, writes a new one each time.
-fn is_moment_or_commit(value: &str) -> bool {
+pub(super) fn is_moment_or_commit(value: &str) -> bool {
     let value = value.trim_matches(['"', '\'']);
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     let hash = (7..=40).contains(&value.len()) && value.bytes().all(|it| it.is_ascii_hexdigit()) && digits > 0;

@@ -89,7 +89,7 @@ impl Maker<'_> {
     fn reordering(&self, path: &Arc<str>, span: Span) -> Option<CodeAction> {
         let mut host = Host::of(&self.view.snapshot);
         let paths = [path.clone()];
-        let fix = check::reorder_stage(&mut host, path, span, |host| workspace::settle(host, &self.view.configs, &paths, &|_| {}))?;
+        let fix = check::reorder_stage(&mut host, &self.view.configs, path, span, |host| workspace::settle(host, &self.view.configs, &paths, &|_| {}))?;
         self.action(&fix, CodeActionKind::REFACTOR_REWRITE, None)
     }
 

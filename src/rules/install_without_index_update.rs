@@ -1,0 +1,286 @@
+use super::{Check, Findings, declare_rule};
+use crate::diagnostic::Level;
+use crate::dockerfile::plan::{Plan, Step};
+use crate::dockerfile::{Kind, Run};
+use crate::ecosystem::{self, Action, Manager, quiet};
+use crate::edit::{Edit, EditSet};
+use crate::facts;
+use crate::shell::Join;
+use crate::view::DockerfileView;
+
+declare_rule! {
+    /// Packages are installed from an index that another layer brings, or that is not there.
+    ///
+    /// `apt-get install` takes versions from the index that the last `apt-get update` left. When this
+    /// instruction runs again, the layers above it come from the cache, and their index is as old
+    /// as they are: it names versions that are no longer on the server. Where an earlier instruction
+    /// removes the index, or the image has none, the install fails at once.
+    ///
+    /// ```dockerfile,bad
+    /// FROM debian:12.9-slim
+    /// RUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*
+    /// RUN apt-get install -y jq
+    /// ```
+    ///
+    /// ```dockerfile,good
+    /// FROM debian:12.9-slim
+    /// RUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*
+    /// RUN apt-get update && apt-get install -y jq && rm -rf /var/lib/apt/lists/*
+    /// ```
+    ///
+    /// An update in an instruction of its own is `split-index-update`. Silent where a cache mount
+    /// brings the index, for files on disk, and where a script or an image that is not known may
+    /// have updated it.
+    ///
+    /// ## Fix safety
+    ///
+    /// The update may bring newer packages, so that the fix is not safe.
+    pub(crate) static INSTALL_WITHOUT_INDEX_UPDATE = {
+        name: "install-without-index-update",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Dockerfile(check),
+    }
+}
+
+fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    for plan in view.plans() {
+        for (index, step) in plan.own() {
+            let Kind::Run(run) = &step.instruction.kind else { continue };
+            let Some(install) = stale_install(plan, index, step, run) else { continue };
+            let Some(index_of) = index_before(plan, index) else { continue };
+            let (message, note) = match index_of {
+                Index::Removed(at) => ("which an earlier instruction removed", Some((at, "the index is removed here"))),
+                Index::Old(at) => ("and relies on that of an earlier instruction, which gets old", Some((at, "the index is of this instruction"))),
+                Index::None => ("and the base image has none", None),
+            };
+            let span = if run.shell_form { run.command.span(install.span) } else { step.instruction.span };
+            let mut finding = findings.report(span, format!("`{}` does not update the index, {message}", install.display));
+            if let Some((at, note)) = note {
+                finding = finding.note(plan.steps[at].instruction.span, note);
+            }
+            let cleans = matches!(index_of, Index::Removed(_));
+            drop(finding.maybe_fix(|| with_update(run, install, cleans).map(|it| view.suggestion("Update the index first", it))));
+        }
+    }
+}
+
+/// An install from the index in a RUN that does not update it before.
+fn stale_install<'s>(plan: &Plan<'_>, index: usize, step: &'s Step<'_>, run: &Run) -> Option<&'s ecosystem::Step> {
+    // A mount brings its own index, shared with those that update it.
+    if plan.cache_mounts(index, run).iter().any(|it| it.covers("/var/lib/apt/lists")) || run.mounts.iter().any(|it| it.kind() == "bind") {
+        return None;
+    }
+    let of_apt = |it: &&ecosystem::Step| it.manager == Manager::Apt && matches!(it.action, Action::UpdateIndex | Action::InstallSystem);
+    let install = step.installs.iter().filter(of_apt).find(|it| it.action == Action::UpdateIndex || installs_by_name(it))?;
+    let before = run.script.commands.iter().take_while(|it| it.span != install.span);
+    let may_update = |it: &crate::shell::Command| {
+        let is_step = step.installs.iter().any(|step| step.span == it.span);
+        !is_step && !it.words.first().is_none_or(|it| quiet::is_program(facts::name(&it.text)))
+    };
+    (install.action == Action::InstallSystem && run.script.opaque.is_none() && !before.clone().any(may_update)).then_some(install)
+}
+
+/// Whether it takes packages by name from the index.
+fn installs_by_name(step: &ecosystem::Step) -> bool {
+    let verbs = ["install", "build-dep", "satisfy", "reinstall"];
+    let is_file = |text: &str| text.contains('/') || text.ends_with(".deb");
+    step.action == Action::InstallSystem
+        && verbs.iter().any(|it| step.display.ends_with(it))
+        && step.operands.iter().any(|it| !is_file(&it.text) && !it.computed)
+}
+
+/// What the index is that an install finds.
+enum Index {
+    /// An earlier instruction removed it.
+    Removed(usize),
+    /// An earlier instruction updated it, and installed with it.
+    Old(usize),
+    /// The image has none, and nothing made one.
+    None,
+}
+
+/// What is left of the index above a step; `None` where that is not known, or another rule's.
+fn index_before(plan: &Plan<'_>, index: usize) -> Option<Index> {
+    for (at, step) in plan.steps[..index].iter().enumerate().rev() {
+        let Kind::Run(run) = &step.instruction.kind else { continue };
+        let apt = |action: Action| step.installs.iter().any(|it| it.manager == Manager::Apt && it.action == action);
+        if removes_index(step) {
+            return Some(Index::Removed(at));
+        }
+        if apt(Action::UpdateIndex) {
+            let mounted = plan.cache_mounts(at, run).iter().any(|it| it.covers("/var/lib/apt/lists"));
+            return match (mounted, apt(Action::InstallSystem)) {
+                (true, _) => Some(Index::None),
+                (false, true) => Some(Index::Old(at)),
+                // An update of its own.
+                (false, false) => None,
+            };
+        }
+        if may_update(run) {
+            return None;
+        }
+    }
+    let image = plan.image()?;
+    matches!(image.official()?, "debian" | "ubuntu" | "buildpack-deps" | "node" | "python" | "golang" | "rust" | "ruby" | "php").then_some(Index::None)
+}
+
+/// Whether a RUN that is not understood may update the index.
+fn may_update(run: &Run) -> bool {
+    let known = |it: &crate::shell::Command| {
+        let is_step = run.reading.steps.iter().any(|step| step.span == it.span && step.action != Action::Build);
+        is_step || it.words.first().is_none_or(|it| quiet::is_program(facts::name(&it.text)))
+    };
+    run.script.opaque.is_some() || !run.script.commands.iter().all(known)
+}
+
+/// Whether its last word on the index is to remove it.
+fn removes_index(step: &Step<'_>) -> bool {
+    let says = |it: &&ecosystem::Step| {
+        let removes = it.paths.iter().any(|it| facts::is_below(it.path.trim_end_matches("/*"), "/var/lib/apt/lists") && it.role == ecosystem::Role::Removed);
+        removes || (it.manager == Manager::Apt && it.action == Action::UpdateIndex)
+    };
+    step.installs.iter().rev().find(says).is_some_and(|it| it.manager != Manager::Apt)
+}
+
+/// Updates before the install, and removes the index behind it where others do.
+fn with_update(run: &Run, install: &ecosystem::Step, cleans: bool) -> Option<EditSet> {
+    let program = install.display.split(' ').next()?;
+    let is_list = run.script.commands.iter().all(|it| it.depth == 0 && matches!(it.joined, Join::First | Join::And));
+    if !run.shell_form || !is_list || run.command.text.contains('#') {
+        return None;
+    }
+    let mut edits = vec![Edit::insert(run.command.span(install.span).start, format!("{program} update && "))];
+    if cleans {
+        let last = run.script.commands.last()?;
+        edits.push(Edit::insert(run.command.span(last.span).end, " && rm -rf /var/lib/apt/lists/*"));
+    }
+    EditSet::new(edits).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INSTALL_WITHOUT_INDEX_UPDATE as RULE;
+    use crate::rules::testing::{check, check_unsafe_fix, check_without_fix};
+
+    #[test]
+    fn an_index_that_is_removed_above() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM debian:12.9
+RUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the index is removed here
+COPY a /a
+RUN mkdir /x && apt-get install -y \\
+                ^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, which an earlier instruction removed
+    jq
+",
+            "
+FROM debian:12.9
+RUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*
+COPY a /a
+RUN mkdir /x && apt-get update && apt-get install -y \\
+    jq && rm -rf /var/lib/apt/lists/*
+",
+        );
+    }
+
+    #[test]
+    fn an_index_of_an_earlier_layer_gets_old() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM registry.example.com/base:1
+RUN apt update && apt install -y git
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the index is of this instruction
+RUN apt install -y jq
+    ^^^^^^^^^^^^^^^^^ warning: `apt install` does not update the index, and relies on that of an earlier instruction, which gets old
+",
+            "
+FROM registry.example.com/base:1
+RUN apt update && apt install -y git
+RUN apt update && apt install -y jq
+",
+        );
+    }
+
+    #[test]
+    fn an_image_without_an_index() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM python:3.13
+RUN apt-get install -y git
+    ^^^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, and the base image has none
+",
+            "
+FROM python:3.13
+RUN apt-get update && apt-get install -y git
+",
+        );
+    }
+
+    #[test]
+    fn a_stage_goes_on_where_its_base_ends() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9 AS base
+RUN apt-get update && apt-get install -y git && rm -rf /var/lib/apt/lists/*
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the index is removed here
+FROM base
+RUN apt-get install -y jq
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, which an earlier instruction removed
+",
+        );
+    }
+
+    #[test]
+    fn an_index_in_a_mount_is_not_in_the_image() {
+        check(
+            &RULE,
+            "
+FROM registry.example.com/base:1
+RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked apt-get update && apt-get install -y git
+RUN apt-get install -y jq
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, and the base image has none
+",
+        );
+    }
+
+    #[test]
+    fn only_a_plain_list_can_be_changed() {
+        check_without_fix(
+            &RULE,
+            "
+FROM python:3.13
+RUN mkdir /x; apt-get install -y git
+              ^^^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, and the base image has none
+",
+        );
+    }
+
+    #[test]
+    fn an_index_that_is_new_or_not_known_is_silent() {
+        for text in [
+            "FROM debian:12.9\nRUN apt-get update && apt-get install -y git\n",
+            "FROM debian:12.9\nRUN apt-get update\nRUN apt-get install -y git\n",
+            "FROM registry.example.com/base:1\nRUN apt-get install -y git\n",
+            "FROM debian:12.9\nRUN curl -fsSL https://deb.example.com/setup | bash -\nRUN apt-get install -y nodejs\n",
+            "FROM debian:12.9\nRUN curl -fsSL https://deb.example.com/setup | bash - && apt-get install -y nodejs\n",
+            "FROM debian:12.9\nCOPY setup.sh /\nRUN /setup.sh\nRUN apt-get install -y nodejs\n",
+            "FROM debian:12.9\nRUN add-apt-repository ppa:x/y && apt-get install -y git\n",
+            "FROM debian:12.9\nCOPY x.deb /\nRUN apt-get install -y /x.deb\n",
+            "FROM debian:12.9\nRUN dpkg -i /x.deb || apt-get install -f -y\n",
+            "FROM debian:12.9\nRUN --mount=type=cache,target=/var/lib/apt,sharing=locked apt-get install -y git\n",
+            "FROM debian:12.9\nRUN --mount=type=bind,from=lists,target=/var/lib/apt/lists apt-get install -y git\n",
+            "FROM debian:12.9\nRUN apt-get purge -y git && apt-get autoremove -y\n",
+            "FROM alpine:3.20\nRUN apk add git\n",
+            "FROM fedora:41\nRUN dnf install -y git\n",
+            "FROM debian:12.9\nRUN if [ ! -x /usr/bin/git ]; then apt-get install -y git; fi\n",
+        ] {
+            check(&RULE, text);
+        }
+    }
+}
