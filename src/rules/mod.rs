@@ -3,8 +3,10 @@
 //! A rule is a function in a table. It looks at a view of one file, which has all that is known of
 //! it and of the files it refers to, and reports to [`Findings`].
 
+mod churn;
 mod suppress;
 
+mod broken_link_copy;
 mod cache_export_without_buildx;
 mod cache_export_without_import;
 mod cache_import_without_export;
@@ -16,6 +18,7 @@ mod copy_before_system_packages;
 mod floating_base_image;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
+mod misplaced_directive;
 mod missing_build_cache;
 mod missing_dockerfile;
 mod missing_ignore_file;
@@ -23,8 +26,11 @@ mod per_run_cache_scope;
 mod retired_cache_api;
 mod shared_cache_scope;
 mod split_index_update;
+mod undeclared_build_arg;
+mod unverified_remote_add;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
+mod weak_ignore_file;
 mod workflow_named_cache_scope;
 
 #[cfg(test)]
@@ -88,6 +94,10 @@ pub static ALL: &[&Rule] = &[
     &split_index_update::SPLIT_INDEX_UPDATE,
     &floating_base_image::FLOATING_BASE_IMAGE,
     &missing_ignore_file::MISSING_IGNORE_FILE,
+    &weak_ignore_file::WEAK_IGNORE_FILE,
+    &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
+    &broken_link_copy::BROKEN_LINK_COPY,
+    &misplaced_directive::MISPLACED_DIRECTIVE,
     &missing_build_cache::MISSING_BUILD_CACHE,
     &cache_export_without_import::CACHE_EXPORT_WITHOUT_IMPORT,
     &cache_import_without_export::CACHE_IMPORT_WITHOUT_EXPORT,
@@ -101,6 +111,7 @@ pub static ALL: &[&Rule] = &[
     &retired_cache_api::RETIRED_CACHE_API,
     &compose_file_as_dockerfile::COMPOSE_FILE_AS_DOCKERFILE,
     &missing_dockerfile::MISSING_DOCKERFILE,
+    &undeclared_build_arg::UNDECLARED_BUILD_ARG,
     &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
     &suppress::UNUSED_SUPPRESSION,
 ];
