@@ -1,5 +1,6 @@
 //! What a rule says: a diagnostic, its notes, and fixes that are safe only by proof.
 
+use crate::dockerfile::flags::FlagEdit;
 use crate::dockerfile::moves::Move;
 use crate::edit::{self, EditSet, Span};
 use crate::workflow::repair::CacheEdit;
@@ -107,6 +108,11 @@ pub struct Fix {
 impl Fix {
     /// A reordering that was proven by [`crate::dockerfile::moves`].
     pub fn reordering(title: impl Into<String>, path: Arc<str>, proven: Move) -> Fix {
+        Fix { title: title.into(), safety: Safety::Safe, files: vec![FileEdits { path, edits: proven.into_edits(), create: false }] }
+    }
+
+    /// An edit of flags that was proven by [`crate::dockerfile::flags`].
+    pub fn flags(title: impl Into<String>, path: Arc<str>, proven: FlagEdit) -> Fix {
         Fix { title: title.into(), safety: Safety::Safe, files: vec![FileEdits { path, edits: proven.into_edits(), create: false }] }
     }
 

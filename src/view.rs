@@ -9,6 +9,7 @@ use crate::build::Build;
 use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix};
 use crate::dockerfile::context::{Context, Ignore, Passed};
+use crate::dockerfile::flags::FlagEdit;
 use crate::dockerfile::ignore;
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::Plan;
@@ -245,11 +246,11 @@ impl<'a> DockerfileView<'a> {
         facts::name(&self.path)
     }
 
-    /// A move that holds in every context that the file is, or may be, built with.
+    /// A proof that holds in every context that the file is, or may be, built with.
     ///
     /// # Errors
     /// What stands in the way in one of them.
-    pub fn prove(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<Move, Refusal>) -> Result<Move, Refusal> {
+    pub fn prove<T: PartialEq>(&self, stage: usize, make: impl Fn(&Plan<'a>) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let Some(plan) = self.plans.get(stage).and_then(Option::as_ref) else {
             return Err(Refusal::at(self.dockerfile.stages[stage].from.span, "no build reaches this stage"));
         };
@@ -277,6 +278,11 @@ impl<'a> DockerfileView<'a> {
     /// A fix of this file that is not proven.
     pub fn suggestion(&self, title: impl Into<String>, edits: EditSet) -> Fix {
         Fix::unproven(title, vec![FileEdits { path: self.path.clone(), edits, create: false }])
+    }
+
+    /// A fix that changes flags, by proof.
+    pub fn reflagging(&self, title: impl Into<String>, proven: FlagEdit) -> Fix {
+        Fix::flags(title, self.path.clone(), proven)
     }
 
     /// A fix that does a proven move.

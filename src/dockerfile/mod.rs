@@ -4,6 +4,7 @@
 //! effects are anything, so that nothing is ever moved across it.
 
 pub mod context;
+pub mod flags;
 pub mod ignore;
 pub mod key;
 pub mod moves;

@@ -23,6 +23,7 @@ mod missing_build_cache;
 mod missing_dockerfile;
 mod missing_ignore_file;
 mod per_run_cache_scope;
+mod recursive_chown_layer;
 mod retired_cache_api;
 mod shared_cache_scope;
 mod split_index_update;
@@ -95,6 +96,7 @@ pub static ALL: &[&Rule] = &[
     &floating_base_image::FLOATING_BASE_IMAGE,
     &missing_ignore_file::MISSING_IGNORE_FILE,
     &weak_ignore_file::WEAK_IGNORE_FILE,
+    &recursive_chown_layer::RECURSIVE_CHOWN_LAYER,
     &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
     &broken_link_copy::BROKEN_LINK_COPY,
     &misplaced_directive::MISPLACED_DIRECTIVE,
