@@ -305,6 +305,12 @@ impl Config {
         Config { settings, choice: choice.clone(), exclude }
     }
 
+    /// Sets levels as a configuration file does.
+    #[cfg(test)]
+    pub(crate) fn of_levels(levels: impl IntoIterator<Item = (String, Level)>) -> Config {
+        Config { settings: Settings { rules: levels.into_iter().collect(), ..Settings::default() }, ..Config::default() }
+    }
+
     /// The level of a rule whose own is `default`.
     pub fn level(&self, rule: &str, default: Level) -> Level {
         if self.choice.ignore.contains(rule) {

@@ -229,6 +229,12 @@ impl Plan<'_> {
         if !PARENTS.contains(&facts::parent(root)) {
             return refused("the folder above may not be one of root's");
         }
+        // `COPY f /d` makes a file of that name where nothing is, and one in the folder where it is.
+        let into_folder = matches!(copy.destination.text.as_str(), "" | ".") || copy.destination.text.ends_with('/') || copy.sources.len() > 1;
+        let is_made = |it: &Step<'_>| it.state.directory.as_deref().is_some_and(|it| facts::is_below(it, &destination));
+        if !into_folder && self.steps[..=index].iter().any(is_made) {
+            return refused("the destination is a folder already, which a linked copy does not see");
+        }
         for (earlier, it) in self.steps[..index].iter().enumerate() {
             let touches = it.effects.writes.iter().any(|it| it.touches(&Place::tree(root)));
             let harmless = match &it.instruction.kind {

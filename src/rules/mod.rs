@@ -15,6 +15,7 @@ mod comment_in_block_scalar;
 mod compose_file_as_dockerfile;
 mod copy_before_install;
 mod copy_before_system_packages;
+mod copy_without_link;
 mod floating_base_image;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
@@ -32,6 +33,7 @@ mod unverified_remote_add;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
 mod weak_ignore_file;
+mod whole_context_mount;
 mod workflow_named_cache_scope;
 
 #[cfg(test)]
@@ -96,8 +98,10 @@ pub static ALL: &[&Rule] = &[
     &floating_base_image::FLOATING_BASE_IMAGE,
     &missing_ignore_file::MISSING_IGNORE_FILE,
     &weak_ignore_file::WEAK_IGNORE_FILE,
+    &whole_context_mount::WHOLE_CONTEXT_MOUNT,
     &recursive_chown_layer::RECURSIVE_CHOWN_LAYER,
     &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
+    &copy_without_link::COPY_WITHOUT_LINK,
     &broken_link_copy::BROKEN_LINK_COPY,
     &misplaced_directive::MISPLACED_DIRECTIVE,
     &missing_build_cache::MISSING_BUILD_CACHE,
