@@ -29,6 +29,7 @@ mod retired_cache_api;
 mod shared_cache_scope;
 mod split_index_update;
 mod undeclared_build_arg;
+mod unfrozen_install;
 mod unverified_remote_add;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
@@ -98,6 +99,7 @@ pub static ALL: &[&Rule] = &[
     &floating_base_image::FLOATING_BASE_IMAGE,
     &missing_ignore_file::MISSING_IGNORE_FILE,
     &weak_ignore_file::WEAK_IGNORE_FILE,
+    &unfrozen_install::UNFROZEN_INSTALL,
     &whole_context_mount::WHOLE_CONTEXT_MOUNT,
     &recursive_chown_layer::RECURSIVE_CHOWN_LAYER,
     &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
