@@ -17,15 +17,18 @@ mod copy_before_install;
 mod copy_before_system_packages;
 mod copy_without_link;
 mod floating_base_image;
+mod frozen_command_output;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
 mod misplaced_directive;
 mod missing_build_cache;
 mod missing_dockerfile;
 mod missing_ignore_file;
+mod moving_fetch;
 mod per_run_cache_scope;
 mod recursive_chown_layer;
 mod retired_cache_api;
+mod secret_in_build_arg;
 mod shared_cache_scope;
 mod split_index_update;
 mod undeclared_build_arg;
@@ -100,6 +103,9 @@ pub static ALL: &[&Rule] = &[
     &missing_ignore_file::MISSING_IGNORE_FILE,
     &weak_ignore_file::WEAK_IGNORE_FILE,
     &unfrozen_install::UNFROZEN_INSTALL,
+    &secret_in_build_arg::SECRET_IN_BUILD_ARG,
+    &frozen_command_output::FROZEN_COMMAND_OUTPUT,
+    &moving_fetch::MOVING_FETCH,
     &whole_context_mount::WHOLE_CONTEXT_MOUNT,
     &recursive_chown_layer::RECURSIVE_CHOWN_LAYER,
     &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
