@@ -6,6 +6,7 @@
 mod churn;
 mod suppress;
 
+mod broad_stage_copy;
 mod broken_link_copy;
 mod cache_export_without_buildx;
 mod cache_export_without_import;
@@ -16,7 +17,9 @@ mod compose_file_as_dockerfile;
 mod copy_before_install;
 mod copy_before_system_packages;
 mod copy_without_link;
+mod epoch_before_workdir;
 mod floating_base_image;
+mod folder_as_base_image;
 mod frozen_command_output;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
@@ -110,7 +113,10 @@ pub static ALL: &[&Rule] = &[
     &recursive_chown_layer::RECURSIVE_CHOWN_LAYER,
     &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
     &copy_without_link::COPY_WITHOUT_LINK,
+    &broad_stage_copy::BROAD_STAGE_COPY,
     &broken_link_copy::BROKEN_LINK_COPY,
+    &folder_as_base_image::FOLDER_AS_BASE_IMAGE,
+    &epoch_before_workdir::EPOCH_BEFORE_WORKDIR,
     &misplaced_directive::MISPLACED_DIRECTIVE,
     &missing_build_cache::MISSING_BUILD_CACHE,
     &cache_export_without_import::CACHE_EXPORT_WITHOUT_IMPORT,
