@@ -17,6 +17,7 @@ mod compose_file_as_dockerfile;
 mod copy_before_install;
 mod copy_before_system_packages;
 mod copy_without_link;
+mod emulated_build_stage;
 mod epoch_before_workdir;
 mod floating_base_image;
 mod folder_as_base_image;
@@ -115,6 +116,7 @@ pub static ALL: &[&Rule] = &[
     &copy_without_link::COPY_WITHOUT_LINK,
     &broad_stage_copy::BROAD_STAGE_COPY,
     &broken_link_copy::BROKEN_LINK_COPY,
+    &emulated_build_stage::EMULATED_BUILD_STAGE,
     &folder_as_base_image::FOLDER_AS_BASE_IMAGE,
     &epoch_before_workdir::EPOCH_BEFORE_WORKDIR,
     &misplaced_directive::MISPLACED_DIRECTIVE,
