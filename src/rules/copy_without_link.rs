@@ -49,11 +49,11 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
         // Only what is not built upon ends with its copies.
         let is_base = view.dockerfile.stages.iter().any(|it| it.base == crate::dockerfile::Base::Stage(plan.stage));
-        let last_run = plan.own().filter(|(_, it)| matches!(it.instruction.kind, Kind::Run(_))).map(|(index, _)| index).last();
+        let last_run = plan.own().filter(|(_, it)| matches!(it.instruction.kind, Kind::Run(_))).map(|(index, _)| index).next_back();
+        let first_layer = plan.own().find(|(_, it)| matches!(it.instruction.kind, Kind::Run(_) | Kind::Copy(_))).map(|it| it.0);
         for (index, step) in plan.own() {
             let Kind::Copy(copy) = &step.instruction.kind else { continue };
-            let layers_before = plan.own().any(|(it, step)| it < index && matches!(step.instruction.kind, Kind::Run(_) | Kind::Copy(_)));
-            if copy.link || is_base || !layers_before || last_run.is_some_and(|it| it > index) {
+            if copy.link || is_base || first_layer == Some(index) || last_run.is_some_and(|it| it > index) {
                 continue;
             }
             if let Ok(proven) = view.prove(plan.stage, |it| it.link_copy(index)) {

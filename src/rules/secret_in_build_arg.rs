@@ -97,7 +97,7 @@ fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let is_word = |word: &&str| name == **word || name.ends_with(&format!("_{word}"));
     let is_public = PUBLIC.iter().any(|it| name.starts_with(&format!("{it}_"))) || name.split('_').any(|it| matches!(it, "PUBLIC" | "PUBLISHABLE" | "ANON"));
-    !is_public && (WORDS.iter().any(|it| is_word(&it)) || PAIRS.iter().any(|it| is_word(&it)))
+    !is_public && (WORDS.iter().chain(PAIRS).any(is_word))
 }
 
 /// The first command that uses the argument, or may: one that names it, or a variable made of it, or
