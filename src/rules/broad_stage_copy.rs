@@ -2,6 +2,7 @@ use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::plan::{Plan, Step};
 use crate::dockerfile::{Base, Frontend, Kind, Run};
+use crate::ecosystem;
 use crate::shell::Command;
 use crate::view::DockerfileView;
 
@@ -30,9 +31,10 @@ declare_rule! {
     /// COPY --from=build /src/app /src/app
     /// ```
     ///
-    /// Reported are the whole file system, unless it is put into an empty image to flatten it, whole
-    /// homes, and folders of sources of which a program was compiled. What an interpreter runs are
-    /// its sources, which are left alone.
+    /// Reported are the whole file system of an image, unless it is put into an empty one to flatten
+    /// it, whole homes with the caches of package managers, and folders of sources of which a program
+    /// was compiled. What an interpreter runs are its sources, which are left alone, and so is a stage
+    /// that starts from nothing to collect files.
     ///
     /// ## Fix safety
     ///
@@ -62,10 +64,11 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let Some(folder) = origin.steps.first().and_then(|it| it.state.expand(&source.text, view.dockerfile.escape)) else { continue };
             let folder = crate::facts::join("/", &folder);
             let is_flattened = view.dockerfile.stages[plan.stage].base == Base::Scratch;
+            // A stage that starts from nothing holds what was put there.
+            let holds_more = origin.image().is_some();
             let what = match folder.as_str() {
-                "/" if is_flattened => continue,
-                "/" => "the whole file system, with its caches and logs",
-                "/root" | "/home" => "a whole home, with the caches of its tools",
+                "/" if holds_more && !is_flattened => "the whole file system, with its caches and logs",
+                "/root" | "/home" if holds_more && fills_home(origin) => "a whole home, with the caches of its tools",
                 _ if compiles(origin, &folder) && !compiles(plan, &folder) => "the sources along with the program",
                 _ => continue,
             };
@@ -73,6 +76,12 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             findings.report(source.span, message);
         }
     }
+}
+
+/// Whether a package manager of the stage keeps its cache in a home.
+fn fills_home(plan: &Plan<'_>) -> bool {
+    let in_home = |it: &ecosystem::Step| ecosystem::ecosystem(it.manager).caches.iter().any(|it| it.folder.starts_with('~'));
+    plan.steps.iter().flat_map(|it| it.installs).any(|it| it.installs() && in_home(it))
 }
 
 /// Whether the stage copies its sources to the folder and compiles them.
@@ -140,10 +149,24 @@ RUN make
 FROM alpine:3.20
 COPY --from=build / /
                   ^ info: this takes the whole file system, with its caches and logs, so that almost any change in `build` makes another layer
-COPY --from=0 /root /root
-              ^^^^^ info: this takes a whole home, with the caches of its tools, so that almost any change in `build` makes another layer
 ",
         );
+        check(
+            &RULE,
+            "
+FROM node:22.11
+RUN npm install -g http-server
+FROM alpine:3.20
+COPY --from=0 /root /root
+              ^^^^^ info: this takes a whole home, with the caches of its tools, so that almost any change in `0` makes another layer
+",
+        );
+    }
+
+    #[test]
+    fn a_stage_that_collects_files_holds_nothing_else() {
+        check(&RULE, "FROM scratch AS files\nCOPY a /\nFROM alpine:3.20\nCOPY --from=files / /usr/bin/\n");
+        check(&RULE, "FROM alpine:3.20 AS build\nRUN make DESTDIR=/root\nFROM alpine:3.20\nCOPY --from=build /root /\n");
     }
 
     #[test]

@@ -5,10 +5,11 @@
 
 use crate::dockerfile::context::Context;
 use crate::dockerfile::plan::has_word;
-use crate::dockerfile::{Kind, clean_source};
+use crate::dockerfile::{Kind, Run, clean_source};
 use crate::ecosystem::Manager;
 use crate::edit::Span;
 use crate::facts::{self, Entry, Text};
+use crate::shell::Command;
 use crate::view::DockerfileView;
 
 /// Something that changes without the image changing, where no build uses it.
@@ -212,6 +213,9 @@ fn names(text: &str, path: &str) -> bool {
 
 /// Whether a build may ask git about the sources; `None` where that is not known (yet).
 fn asks_git(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<bool> {
+    if stamps_commit(view) {
+        return Some(true);
+    }
     let in_commands = |text: &str| has_word(text, "git") || names(text, GIT);
     let commands = || {
         view.dockerfile.instructions().filter_map(|(_, it)| match &it.kind {
@@ -242,6 +246,29 @@ fn asks_git(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<bool> {
         let text = text.to_ascii_lowercase();
         ASKS_GIT.iter().any(|it| text.contains(it))
     }))
+}
+
+/// Whether a compiler puts the commit into what it makes without being asked: Go where git is
+/// installed (<https://pkg.go.dev/cmd/go>, `-buildvcs`), and .NET since 8
+/// (<https://learn.microsoft.com/dotnet/core/compatibility/sdk/8.0/source-link>).
+fn stamps_commit(view: &DockerfileView<'_>) -> bool {
+    view.plans().any(|plan| {
+        // The small variant of the image has no git.
+        let is_small = |tag: Option<&str>| tag.is_some_and(|it| it.contains("alpine"));
+        let has_git = plan.image().is_none_or(|it| it.official() != Some("golang") || !it.parts().is_some_and(|it| is_small(it.1)));
+        let stamps = |run: &Run, command: &Command| {
+            let does = |verbs: &[&str]| command.words.iter().any(|it| verbs.contains(&it.text.as_str()));
+            match command.program() {
+                Some("go") => has_git && !run.command.text.contains("-buildvcs=false") && does(&["build", "install"]),
+                Some("dotnet") => does(&["build", "publish", "pack"]),
+                _ => false,
+            }
+        };
+        plan.steps.iter().any(|step| match &step.instruction.kind {
+            Kind::Run(run) => run.script.commands.iter().any(|it| stamps(run, it)),
+            _ => false,
+        })
+    })
 }
 
 /// The texts of files of the context; `None` where one is not known (yet) or there are too many.

@@ -60,7 +60,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
-            let Some((span, output)) = frozen(run) else { continue };
+            // The moment of a fetch belongs to what was fetched.
+            let Some((span, output)) = frozen(run).filter(|(_, it)| *it == Output::Random || !fetches(run)) else { continue };
             let again = plan.volatility_above(index).max(plan.own_volatility(step)) >= Volatility::Often;
             if again || is_renewed(plan, index, run) {
                 continue;
@@ -72,6 +73,11 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             findings.report(run.command.span(span), what);
         }
     }
+}
+
+/// Whether a command fetches something of its own.
+fn fetches(run: &Run) -> bool {
+    run.script.commands.iter().any(|it| matches!(it.program(), Some("curl" | "wget" | "git" | "aria2c" | "rsync")))
 }
 
 /// Whether a build argument gives the command a new key on purpose: one that it uses, or one that
@@ -206,6 +212,11 @@ mod tests {
         silent("RUN date -d @0 > /built");
         silent("RUN echo $(date --date=@$SOURCE_DATE_EPOCH) > /built");
         silent("RUN date -r /etc/os-release > /built");
+    }
+
+    #[test]
+    fn the_moment_of_a_fetch_belongs_to_it() {
+        silent("RUN wget https://example.org/list.txt && date +%F > /list-date");
     }
 
     #[test]

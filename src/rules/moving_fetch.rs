@@ -143,7 +143,7 @@ fn moves(url: &str) -> bool {
     let is_forge = ["github", "gitlab", "bitbucket", "codeberg", "gitea"].iter().any(|it| host.contains(it));
     let is_branch =
         |it: &str| ["main", "master", "HEAD", "develop", "trunk"].iter().any(|branch| it == *branch || it.strip_prefix(branch).is_some_and(is_archive));
-    is_forge && parts().skip(2).any(is_branch) && !names_commit(path)
+    is_forge && parts().skip(2).any(is_branch) && !names_version(url)
 }
 
 /// `tool-latest.tgz`, `latest_amd64.deb`
@@ -220,7 +220,7 @@ fn packages(command: &Command) -> Option<Fetch> {
     if loose.is_empty() || constrained || step.operands.iter().any(|it| it.computed) {
         return None;
     }
-    let message = format!("`{}` takes the newest {} once, and the cached layer keeps it", step.display, list(&loose));
+    let message = format!("`{}` takes the newest {} once, and the cached layer keeps what it took", step.display, list(&loose));
     Some(Fetch { span: command.span, level: Level::Info, message })
 }
 
@@ -294,12 +294,12 @@ mod tests {
         found(
             "npm install -g typescript eslint@9.0.0",
             "npm install -g typescript eslint@9.0.0",
-            "info: `npm install` takes the newest `typescript` once, and the cached layer keeps it",
+            "info: `npm install` takes the newest `typescript` once, and the cached layer keeps what it took",
         );
         found(
             "pip install --no-cache-dir flask gunicorn",
             "pip install --no-cache-dir flask gunicorn",
-            "info: `pip install` takes the newest `flask` and `gunicorn` once, and the cached layer keeps it",
+            "info: `pip install` takes the newest `flask` and `gunicorn` once, and the cached layer keeps what it took",
         );
         found(
             "go install example.org/a@latest",
@@ -321,6 +321,8 @@ mod tests {
             "curl https://example.org/v1.2/install | sh",
             "curl -O https://raw.githubusercontent.com/a/b/24454f830cdb571e2c4ad15481119c43b3cafd48/main/x",
             "wget https://deb.debian.org/debian/pool/main/o/openssl/libssl_1.1.deb",
+            "curl -O https://github.com/a/bin/raw/main/tool-$VERSION",
+            "curl -O https://raw.githubusercontent.com/a/b/main/tool-1.2.3.js",
             "git clone -b v1.2 https://example.org/a.git",
             "git clone --branch=$TAG https://example.org/a.git",
             "git clone https://example.org/a.git && cd a && git checkout 24454f8",

@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
-use crate::dockerfile::plan::{Plan, Step};
-use crate::dockerfile::{Frontend, Kind, Run};
+use crate::dockerfile::plan::Plan;
+use crate::dockerfile::{Copy, Frontend, Kind, Run};
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
@@ -31,8 +31,8 @@ declare_rule! {
     /// COPY --chown=app:app . .
     /// ```
     ///
-    /// Left alone are folders below the copied one, single files, and `chmod` that only makes files
-    /// executable, which changes few of them.
+    /// Left alone are folders below the copied one, single files of text, `chmod` that only lets read or
+    /// run, which changes few files, and files that their copy has given an owner already.
     ///
     /// Where commands have made files in the folder as well, run them as that user: `USER app`
     /// above them leaves nothing to change.
@@ -96,9 +96,10 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
     let words = command.invocation()?.arguments();
     let is_recursive = |it: &Word| it.text == "--recursive" || (it.text.starts_with('-') && !it.text.starts_with("--") && it.text.contains('R'));
     let mut operands = words.iter().filter(|it| !it.text.starts_with('-'));
-    let mode = operands.next()?;
-    // The sign that makes files executable touches few of them.
-    if !words.iter().any(is_recursive) || (program == "chmod" && matches!(mode.text.as_str(), "+x" | "a+x" | "u+x" | "ug+x" | "o+x" | "g+x" | "ugo+x")) {
+    let mode = operands.next()?.text.as_str();
+    // With `--from` it changes what has another owner than it should, which may be little.
+    let changes_all = if program == "chown" { !matches!(mode, "root" | "root:root" | "0" | "0:0") } else { !only_lets_read(mode) };
+    if !words.iter().any(is_recursive) || words.iter().any(|it| it.text.starts_with("--from")) || !changes_all {
         return None;
     }
     // Behind `cd` a relative path is not known.
@@ -106,17 +107,44 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
     let step = &plan.steps[index];
     for operand in operands.filter(|it| it.literal().is_some() && (it.text.starts_with('/') || !moves)) {
         let Some(folder) = step.state.path(&operand.text, plan.dockerfile.escape).filter(|it| it != "/") else { continue };
-        if let Some(copy) = (0..index).rev().find(|it| brings_below(&plan.steps[*it], &folder)) {
+        if let Some(copy) = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode)) {
             return Some(Change { program, span: run.command.span(command.span), folder, copy });
         }
     }
     None
 }
 
-/// Whether a copy brings a folder, to `folder` or below it.
-fn brings_below(step: &Step<'_>, folder: &str) -> bool {
+/// Whether a mode adds what files of a repository have, or only makes files executable: the few that
+/// it changes make a small layer.
+fn only_lets_read(mode: &str) -> bool {
+    mode.split(',').all(|it| {
+        let (who, what) = it.split_once('+').unwrap_or((it, "?"));
+        who.bytes().all(|it| b"ugoa".contains(&it)) && what.bytes().all(|it| b"rxX".contains(&it))
+    })
+}
+
+/// Whether a copy brings a folder, or a program, to `folder` or below it, and leaves to the command
+/// what its flag could do.
+fn brings_below(plan: &Plan<'_>, index: usize, folder: &str, program: &str, mode: &str) -> bool {
+    let step = &plan.steps[index];
+    let Kind::Copy(copy) = &step.instruction.kind else { return false };
     let is_below = |it: &Place| matches!(it, Place::Tree { root, .. } if facts::is_below(root, folder));
-    matches!(&step.instruction.kind, Kind::Copy(copy) if !copy.heredoc) && step.effects.writes.iter().any(is_below)
+    let flag = step.instruction.flags.iter().find(|it| it.name == program).and_then(|it| it.value.as_ref());
+    let is_done = flag.is_some_and(|it| it.text == mode || program == "chown");
+    let brings_much = plan.sources(index, copy).iter().any(|it| !is_small(plan, copy, it));
+    !copy.heredoc && !is_done && brings_much && step.effects.writes.iter().any(is_below)
+}
+
+/// Whether a source is one file of text or configuration.
+fn is_small(plan: &Plan<'_>, copy: &Copy, source: &str) -> bool {
+    const SMALL: &[&str] =
+        &["cfg", "conf", "css", "env", "html", "ini", "js", "json", "lock", "md", "mod", "py", "sh", "sum", "toml", "ts", "txt", "xml", "yaml", "yml"];
+    let entry = if copy.from.is_none() { plan.context.entry(source).flatten() } else { None };
+    match entry {
+        Some(facts::Entry::File) => true,
+        Some(_) => false,
+        None => facts::name(source).rsplit_once('.').is_some_and(|(_, it)| SMALL.contains(&it)),
+    }
 }
 
 #[cfg(test)]
@@ -279,6 +307,13 @@ RUN chmod -R 777 /app
         for text in [
             "FROM php:8.3\nCOPY . /app\nRUN chown -R www-data:www-data /app/storage\n",
             "FROM php:8.3\nCOPY . /app\nRUN chown www-data:www-data /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chown -R root:root /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chown --from root:root -R app:app /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chmod -R a+rX,u+x /app\n",
+            "FROM php:8.3\nCOPY --chown=www-data:www-data . /app\nRUN make\nRUN chown -R www-data:www-data /app\n",
+            "FROM php:8.3\nCOPY --chmod=755 . /app\nRUN chmod -R 755 /app\n",
+            "FROM php:8.3\nCOPY app.conf /etc/app/default.conf\nRUN chown -R www-data /etc/app\n",
+            "FROM php:8.3\nCOPY --from=build /out/a.json /out/b.sh /app/\nRUN chown -R www-data /app\n",
             "FROM php:8.3\nCOPY . /app\nRUN chmod -R +x /app\n",
             "FROM php:8.3\nRUN mkdir /data && chown -R www-data:www-data /data\nCOPY . /app\n",
             "FROM php:8.3\nRUN chown -R www-data:www-data /app\nCOPY . /app\n",

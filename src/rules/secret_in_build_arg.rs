@@ -1,4 +1,3 @@
-use super::volatile_arg_before_run::command;
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::context::Passed;
@@ -55,7 +54,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             for variable in variables {
                 let Some(passed) = secret(plan, variable) else { continue };
                 let Some(user) = user(plan, index, &variable.name) else { continue };
-                let message = format!("`{}` is in the cache key of {} and in the history of the build", variable.name, command(&plan.steps[user]));
+                let message = format!("`{}` is in the cache key of all commands below it, and in the history of the build", variable.name);
                 let mut finding = findings.report(variable.span, message);
                 if let Some(passed) = passed {
                     let of_run = ["secrets.github_token", "github.token"].iter().any(|it| passed.text.to_ascii_lowercase().contains(it));
@@ -135,7 +134,7 @@ mod tests {
             "
 FROM debian:12.9
 ARG GITLAB_TOKEN
-    ^^^^^^^^^^^^ warning: `GITLAB_TOKEN` is in the cache key of `git clone https://x:$GITLAB_TOKEN@exampl…` and in the history of the build
+    ^^^^^^^^^^^^ warning: `GITLAB_TOKEN` is in the cache key of all commands below it, and in the history of the build
 RUN apt-get update && apt-get install -y git
 RUN git clone https://x:$GITLAB_TOKEN@example.org/a.git
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: a mount can give it to this command alone: `--mount=type=secret`
@@ -150,7 +149,7 @@ RUN git clone https://x:$GITLAB_TOKEN@example.org/a.git
             "
 FROM ruby:3.3
 ARG GEMS_PASSWORD=\"\"
-    ^^^^^^^^^^^^^^^^ warning: `GEMS_PASSWORD` is in the cache key of `curl https://x:$BUNDLE_GEMS@example.org/…` and in the history of the build
+    ^^^^^^^^^^^^^^^^ warning: `GEMS_PASSWORD` is in the cache key of all commands below it, and in the history of the build
 ENV BUNDLE_GEMS=$GEMS_PASSWORD
 RUN curl https://x:$BUNDLE_GEMS@example.org/a
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: a mount can give it to this command alone: `--mount=type=secret`
@@ -166,7 +165,7 @@ RUN curl https://x:$BUNDLE_GEMS@example.org/a
 #- Dockerfile
 FROM node:22.11
 ARG TOKEN=none
-    ^^^^^^^^^^ warning: `TOKEN` is in the cache key of `npm ci` and in the history of the build
+    ^^^^^^^^^^ warning: `TOKEN` is in the cache key of all commands below it, and in the history of the build
 RUN npm ci
 ^^^^^^^^^^ note: a mount can give it to this command alone: `--mount=type=secret`
 #- .github/workflows/ci.yml

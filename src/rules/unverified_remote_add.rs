@@ -22,7 +22,8 @@ declare_rule! {
     /// RUN tar -xzf /opt/tool-1.2.tgz -C /opt
     /// ```
     ///
-    /// An address that only a build argument gives is left alone: so is its content.
+    /// An address that only a build argument gives is left alone, and so is a repository of which one
+    /// gives the commit.
     ///
     /// ## Fix safety
     ///
@@ -71,7 +72,7 @@ fn is_pinned(source: &str) -> bool {
     let fragment = source.split_once('#').map_or("", |it| it.1);
     let reference = fragment.split(':').next().unwrap_or("");
     let is_commit = |it: &str| it.len() == 40 && it.bytes().all(|it| it.is_ascii_hexdigit());
-    is_repository(source) && (is_commit(reference) || source.contains("checksum=") || source.contains("commit="))
+    is_repository(source) && (is_commit(reference) || reference.contains('$') || source.contains("checksum=") || source.contains("commit="))
 }
 
 #[cfg(test)]
@@ -127,6 +128,7 @@ ADD local https://example.org/a https://example.org/b /a/
     #[test]
     fn what_is_not_fetched_is_silent() {
         check(&RULE, "FROM alpine:3.20\nADD rootfs.tar.gz /\nADD $URL /a\nADD https://$HOST/a /a\nCOPY https: /b\n");
+        check(&RULE, "FROM alpine:3.20\nADD https://example.org/a.git#${COMMIT} /a\n");
     }
 
     #[test]

@@ -45,7 +45,7 @@ declare_rule! {
     ///
     /// Named is only what is there and what nothing is seen to use: no Dockerfile of the folder names
     /// it, and for `.git`, no command, script or manifest asks for a version. What a pattern with `!`
-    /// brings back is meant to be there. Where the builder clones the repository itself, no ignore
+    /// brings back is meant to be there. Settings of editors and workflows alone are a hint. Where the builder clones the repository itself, no ignore
     /// file is applied, and this rule is silent.
     ///
     /// ## Fix safety
@@ -76,12 +76,13 @@ fn check_ignore_file(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let Some(names) = churn::churn(view, context).filter(|it| !it.is_empty()) else { return };
     let effect = if churn::runs_below(view, at) { "runs everything below again" } else { "copies all of it again" };
     let last = ignore.patterns().last().map_or(Span::at(0), |it| it.span);
+    let level = if churn::is_quiet(&names) { Level::Hint } else { Level::Info };
     let finding = findings.report(at, format!("any change of {} {effect}, which no build is seen to use", list(&names))).note_in(
         path.as_str().into(),
         last,
         format!("nothing here leaves {} out", list(&names)),
     );
-    finding.maybe_fix(fix(context, path, &names));
+    finding.level(level).maybe_fix(fix(context, path, &names));
 }
 
 /// A copy of the history itself, above commands that run again for it.
@@ -149,6 +150,44 @@ node_modules
 tests
 .git
 .mypy_cache
+",
+        );
+    }
+
+    #[test]
+    fn settings_alone_are_a_hint() {
+        check(
+            &RULE,
+            "
+#- .github/dependabot.yml
+#- .dockerignore
+node_modules
+^^^^^^^^^^^^ note: nothing here leaves `.github` out
+#- Dockerfile
+FROM alpine:3.20
+COPY . /app
+^^^^^^^^^^^ hint: any change of `.github` runs everything below again, which no build is seen to use
+RUN make -C /app
+",
+        );
+    }
+
+    #[test]
+    fn compilers_that_stamp_the_commit_need_the_history() {
+        check(&RULE, &folder("#- .git/HEAD\n", "FROM golang:1.23\nCOPY . /app\nRUN cd /app && go build\n"));
+        check(&RULE, &folder("#- .git/HEAD\n", "FROM example.org/dotnet/sdk:9.0\nCOPY . /app\nRUN dotnet publish\n"));
+        check(
+            &RULE,
+            "
+#- .git/HEAD
+#- .dockerignore
+node_modules
+^^^^^^^^^^^^ note: nothing here leaves `.git` out
+#- Dockerfile
+FROM golang:1.23-alpine
+COPY . /app
+^^^^^^^^^^^ info: any change of `.git` runs everything below again, which no build is seen to use
+RUN cd /app && go build
 ",
         );
     }
