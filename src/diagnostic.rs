@@ -1,5 +1,6 @@
 //! What a rule says: a diagnostic, its notes, and fixes that are safe only by proof.
 
+use crate::dockerfile::flags::FlagEdit;
 use crate::dockerfile::mounts::MountEdit;
 use crate::dockerfile::moves::Move;
 use crate::edit::{self, EditSet, Span};
@@ -120,6 +121,11 @@ impl Fix {
     /// An edit of cache mounts that was proven by [`crate::dockerfile::mounts`]. The title has to say
     /// what is another in the image then.
     pub fn mounting(title: impl Into<String>, path: Arc<str>, proven: MountEdit) -> Fix {
+        Fix::safe(title, path, proven.into_edits(), false)
+    }
+
+    /// An edit of flags that was proven by [`crate::dockerfile::flags`].
+    pub fn flags(title: impl Into<String>, path: Arc<str>, proven: FlagEdit) -> Fix {
         Fix::safe(title, path, proven.into_edits(), false)
     }
 

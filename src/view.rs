@@ -11,6 +11,7 @@ use crate::build::Build;
 use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix};
 use crate::dockerfile::context::{Context, Ignore, Passed};
+use crate::dockerfile::flags::FlagEdit;
 use crate::dockerfile::ignore;
 use crate::dockerfile::mounts::MountEdit;
 use crate::dockerfile::moves::{Move, Refusal};
@@ -249,7 +250,7 @@ impl<'a> DockerfileView<'a> {
         facts::name(&self.path)
     }
 
-    /// A move, or another proven edit, that holds in every context that the file is, or may be, built with.
+    /// A proof that holds in every context that the file is, or may be, built with.
     ///
     /// # Errors
     /// What stands in the way in one of them.
@@ -281,6 +282,11 @@ impl<'a> DockerfileView<'a> {
     /// A fix of this file that is not proven.
     pub fn suggestion(&self, title: impl Into<String>, edits: EditSet) -> Fix {
         Fix::unproven(title, vec![FileEdits { path: self.path.clone(), edits, create: false }])
+    }
+
+    /// A fix that changes flags, by proof.
+    pub fn reflagging(&self, title: impl Into<String>, proven: FlagEdit) -> Fix {
+        Fix::flags(title, self.path.clone(), proven)
     }
 
     /// A fix that does a proven move.

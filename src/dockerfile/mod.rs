@@ -5,6 +5,7 @@
 
 pub mod caches;
 pub mod context;
+pub mod flags;
 pub mod ignore;
 pub mod key;
 pub mod mounts;

@@ -460,7 +460,7 @@ pub(super) fn line_ending(source: &str, offset: usize) -> &'static str {
 }
 
 /// Takes lines away and puts them, and new ones, at one place.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     source: &'a str,
     place: usize,
     ending: &'static str,
@@ -470,11 +470,11 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(source: &'a str, place: usize) -> Writer<'a> {
+    pub(super) fn new(source: &'a str, place: usize) -> Writer<'a> {
         Writer { source, place, ending: line_ending(source, place), inserted: String::new(), taken: Vec::new() }
     }
 
-    fn add(&mut self, line: &str) {
+    pub(super) fn add(&mut self, line: &str) {
         self.inserted.push_str(line);
         self.inserted.push_str(self.ending);
     }
@@ -508,7 +508,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What to delete so that `lines` leave no blank line too many.
-    fn hole(&self, lines: Span) -> Span {
+    pub(super) fn hole(&self, lines: Span) -> Span {
         let mut hole = lines;
         let (before, rest) = (&self.source[..lines.start], &self.source[lines.end..]);
         let up_to_line_before = before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).unwrap_or(before).len();
@@ -525,6 +525,11 @@ impl<'a> Writer<'a> {
             _ => {}
         }
         hole
+    }
+
+    /// What was added, without what is taken away.
+    pub(super) fn inserted(self) -> Option<Edit> {
+        (!self.inserted.is_empty()).then(|| Edit::insert(self.place, self.inserted))
     }
 
     fn finish(mut self) -> Option<EditSet> {

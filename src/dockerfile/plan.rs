@@ -638,6 +638,25 @@ impl Plan<'_> {
         Ok((effects, Needs { files, trees: needs.trees }))
     }
 
+    /// The files of the context that the bind mounts of a RUN bring and its commands read, in order;
+    /// `None` where that is not known, or where a folder is read.
+    pub fn mounted_files(&self, index: usize) -> Option<Vec<String>> {
+        let step = &self.steps[index];
+        let Kind::Run(run) = &step.instruction.kind else { return None };
+        let directory = step.state.directory.clone().unwrap_or_else(|| "/".to_owned());
+        let brought = Brought { plan: self, before: index, run };
+        let needs = ecosystem::footprints(&run.reading.steps, &setting(&step.state, &directory), &brought).ok()?;
+        let source = |path: &String| {
+            brought.mounts().find_map(|(target, source)| Some(facts::join(&format!("/{source}"), facts::relative(path, &target)?)[1..].to_owned()))
+        };
+        if needs.trees.iter().any(|it| source(it).is_some()) {
+            return None;
+        }
+        let mut files = needs.files;
+        files.sort_by_key(|it| ecosystem::rank(facts::name(it)));
+        Some(files.iter().filter_map(source).collect())
+    }
+
     /// A package manager of a language leaves the folders of other applications alone: those that
     /// copies go to are holes in the rest of the image that it may touch.
     fn spare_applications(&self, effects: &mut Effects) {

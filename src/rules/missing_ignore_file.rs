@@ -1,10 +1,8 @@
 use super::copy_before_install::list;
-use super::{Check, Findings, declare_rule};
+use super::{Check, Findings, churn, declare_rule};
 use crate::diagnostic::{FileEdits, Fix, Level};
-use crate::dockerfile::Kind;
 use crate::dockerfile::context::{Context, Ignore};
-use crate::dockerfile::plan::has_word;
-use crate::edit::{Edit, EditSet, Span};
+use crate::edit::{Edit, EditSet};
 use crate::facts::{self, Entry};
 use crate::view::DockerfileView;
 
@@ -23,6 +21,7 @@ declare_rule! {
     /// FROM node:22.11-slim
     /// WORKDIR /app
     /// COPY . .
+    /// RUN npm ci
     /// ```
     ///
     /// ```dockerfile,good
@@ -33,10 +32,12 @@ declare_rule! {
     /// FROM node:22.11-slim
     /// WORKDIR /app
     /// COPY . .
+    /// RUN npm ci
     /// ```
     ///
-    /// Settings of an editor alone are an information only. An ignore file of podman and buildah,
-    /// `.containerignore`, counts.
+    /// Settings of an editor and of workflows alone are an information only. A folder that the image
+    /// does not make itself, `node_modules` without an install, is not named: it may be meant. An
+    /// ignore file of podman and buildah, `.containerignore`, counts.
     ///
     /// Where the builder clones the repository itself (the default of `docker/build-push-action`),
     /// no ignore file is applied, and this rule is silent.
@@ -44,7 +45,8 @@ declare_rule! {
     /// ## Fix safety
     ///
     /// What is ignored is no longer in the image, so that the fix is not applied unseen. It names
-    /// only what is there now and that the Dockerfile does not name.
+    /// only what is there now and that nothing is seen to use: no Dockerfile of the folder names it,
+    /// and for `.git`, no command, script or manifest that makes a version of it.
     pub(crate) static MISSING_IGNORE_FILE = {
         name: "missing-ignore-file",
         level: Level::Warning,
@@ -53,44 +55,8 @@ declare_rule! {
     }
 }
 
-/// What changes without the image changing, where the Dockerfile does not use it.
-const CHURN: &[&str] = &[
-    ".git",
-    "node_modules",
-    ".venv",
-    "venv",
-    "__pycache__",
-    ".pytest_cache",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".tox",
-    "target",
-    ".gradle",
-    ".idea",
-    ".vscode",
-    ".DS_Store",
-    "coverage",
-    ".nyc_output",
-    ".next",
-    ".nuxt",
-    ".turbo",
-    ".terraform",
-];
-
-/// Those of [`CHURN`] that people edit.
-const EDITORS: &[&str] = &[".idea", ".vscode", ".DS_Store"];
-
 /// The name that podman and buildah look for first.
 const CONTAINER_IGNORE: &str = ".containerignore";
-
-/// Whether a command runs behind the instruction at `copy`, in its stage or one that starts from it.
-fn runs_below(view: &DockerfileView<'_>, copy: Span) -> bool {
-    view.plans().any(|plan| {
-        let below = plan.steps.iter().skip_while(|it| it.instruction.span != copy);
-        plan.steps.iter().any(|it| it.instruction.span == copy && matches!(it.instruction.kind, Kind::Run(_)))
-            || below.skip(1).any(|it| matches!(it.instruction.kind, Kind::Run(_)))
-    })
-}
 
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     // One context with an ignore file, or one that the builder clones, shows that the author knows.
@@ -101,46 +67,20 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     if context.entry(CONTAINER_IGNORE) == Some(Some(Entry::File)) {
         return;
     }
-    let copies = view.plans().flat_map(|plan| plan.own()).filter(|(_, it)| match &it.instruction.kind {
-        Kind::Copy(copy) => copy.whole_context(),
-        Kind::Run(run) => run.mounts.iter().any(|it| it.binds_context() && it.source().is_none_or(|it| it == ".")),
-        _ => false,
-    });
     // The first is enough: one ignore file mends all.
-    let Some((_, step)) = copies.min_by_key(|(_, it)| it.instruction.span.start) else { return };
-    let Some(churn) = churn(view, context) else { return };
-    let names: Vec<&str> = churn.iter().map(String::as_str).collect();
-    let at = step.instruction.span;
+    let Some(at) = churn::first_whole_copy(view) else { return };
+    let Some(names) = churn::churn(view, context) else { return };
     let finding = match names.is_empty() {
         true => findings.report(at, "there is no `.dockerignore`, so that every file of the folder is a part of the cache key"),
-        false if runs_below(view, at) => {
+        false if churn::runs_below(view, at) => {
             findings.report(at, format!("there is no `.dockerignore`, so that any change of {} runs everything below again", list(&names)))
         }
         false => findings.report(at, format!("there is no `.dockerignore`, so that any change of {} copies all of it again", list(&names))),
     };
-    // Settings of editors are few and change seldom.
-    let costly = names.iter().any(|it| !EDITORS.contains(it));
-    drop(if costly { finding } else { finding.level(Level::Info) }.maybe_fix(|| fix(context, &churn)));
+    drop(if churn::is_quiet(&names) { finding.level(Level::Info) } else { finding }.maybe_fix(|| fix(context, &names)));
 }
 
-/// What of [`CHURN`] is in the context and not named in the Dockerfile; `None` where the folder is
-/// not known yet.
-fn churn(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<Vec<String>> {
-    let tree = context.tree.as_ref().filter(|it| it.exists)?;
-    let uses_git = || view.dockerfile.instructions().any(|(_, it)| matches!(&it.kind, Kind::Run(run) if has_word(&run.command.text, "git")));
-    let there = CHURN.iter().filter(|it| tree.entries.contains_key(**it) && !(**it == ".git" && uses_git()));
-    Some(there.filter(|it| !copies(view, it)).map(|it| (*it).to_owned()).collect())
-}
-
-/// Whether a COPY names the path, or something below it.
-fn copies(view: &DockerfileView<'_>, path: &str) -> bool {
-    view.dockerfile.instructions().any(|(_, it)| match &it.kind {
-        Kind::Copy(copy) => copy.from.is_none() && copy.sources.iter().any(|it| crate::dockerfile::clean_source(&it.text).split('/').next() == Some(path)),
-        _ => false,
-    })
-}
-
-fn fix(context: &Context<'_>, churn: &[String]) -> Option<Fix> {
+fn fix(context: &Context<'_>, churn: &[&str]) -> Option<Fix> {
     if churn.is_empty() {
         return None;
     }
@@ -168,7 +108,7 @@ FROM node:22.11
 WORKDIR /app
 COPY . .
 ^^^^^^^^ warning: there is no `.dockerignore`, so that any change of `.git` and `node_modules` runs everything below again
-RUN make
+RUN npm install && make
 ",
             "
 #- .dockerignore
@@ -235,6 +175,38 @@ RUN apk add git
 COPY . /app
 ^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
 RUN make -C /app
+",
+        );
+    }
+
+    #[test]
+    fn dependencies_that_nothing_installs_are_meant() {
+        check(
+            &RULE,
+            "
+#- node_modules/a/index.js
+#- Dockerfile
+FROM node:22.11
+COPY . /app
+^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
+CMD [\"node\", \"/app\"]
+",
+        );
+    }
+
+    #[test]
+    fn what_another_dockerfile_names_is_used() {
+        check(
+            &RULE,
+            "
+#- .git/HEAD
+#- build/ci.Dockerfile
+FROM alpine:3.20
+COPY .git /src/.git
+#- Dockerfile
+FROM node:22.11
+COPY . /app
+^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
 ",
         );
     }

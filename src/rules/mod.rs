@@ -3,8 +3,11 @@
 //! A rule is a function in a table. It looks at a view of one file, which has all that is known of
 //! it and of the files it refers to, and reports to [`Findings`].
 
+mod churn;
 mod suppress;
 
+mod broad_stage_copy;
+mod broken_link_copy;
 mod cache_export_without_buildx;
 mod cache_export_without_import;
 mod cache_import_without_export;
@@ -13,29 +16,43 @@ mod comment_in_block_scalar;
 mod compose_file_as_dockerfile;
 mod copy_before_install;
 mod copy_before_system_packages;
+mod copy_without_link;
 mod defeated_cache_mount;
 mod early_arg;
+mod emulated_build_stage;
+mod epoch_before_workdir;
 mod floating_base_image;
+mod folder_as_base_image;
+mod frozen_command_output;
 mod install_without_index_update;
 mod late_cleanup;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
 mod misplaced_cache_mount;
+mod misplaced_directive;
 mod missing_build_cache;
 mod missing_cache_mount;
 mod missing_dockerfile;
 mod missing_ignore_file;
+mod moving_fetch;
 mod output_in_cache_mount;
 mod per_run_cache_scope;
+mod recursive_chown_layer;
 mod retired_cache_api;
+mod secret_in_build_arg;
 mod shared_cache_scope;
 mod shared_platform_cache_mount;
 mod split_index_update;
+mod undeclared_build_arg;
+mod unfrozen_install;
 mod unlocked_cache_mount;
 mod unused_arg;
+mod unverified_remote_add;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
 mod volatile_metadata_before_run;
+mod weak_ignore_file;
+mod whole_context_mount;
 mod workflow_named_cache_scope;
 
 #[cfg(test)]
@@ -110,6 +127,21 @@ pub static ALL: &[&Rule] = &[
     &output_in_cache_mount::OUTPUT_IN_CACHE_MOUNT,
     &floating_base_image::FLOATING_BASE_IMAGE,
     &missing_ignore_file::MISSING_IGNORE_FILE,
+    &weak_ignore_file::WEAK_IGNORE_FILE,
+    &unfrozen_install::UNFROZEN_INSTALL,
+    &secret_in_build_arg::SECRET_IN_BUILD_ARG,
+    &frozen_command_output::FROZEN_COMMAND_OUTPUT,
+    &moving_fetch::MOVING_FETCH,
+    &whole_context_mount::WHOLE_CONTEXT_MOUNT,
+    &recursive_chown_layer::RECURSIVE_CHOWN_LAYER,
+    &unverified_remote_add::UNVERIFIED_REMOTE_ADD,
+    &copy_without_link::COPY_WITHOUT_LINK,
+    &broad_stage_copy::BROAD_STAGE_COPY,
+    &broken_link_copy::BROKEN_LINK_COPY,
+    &emulated_build_stage::EMULATED_BUILD_STAGE,
+    &folder_as_base_image::FOLDER_AS_BASE_IMAGE,
+    &epoch_before_workdir::EPOCH_BEFORE_WORKDIR,
+    &misplaced_directive::MISPLACED_DIRECTIVE,
     &missing_build_cache::MISSING_BUILD_CACHE,
     &cache_export_without_import::CACHE_EXPORT_WITHOUT_IMPORT,
     &cache_import_without_export::CACHE_IMPORT_WITHOUT_EXPORT,
@@ -123,6 +155,7 @@ pub static ALL: &[&Rule] = &[
     &retired_cache_api::RETIRED_CACHE_API,
     &compose_file_as_dockerfile::COMPOSE_FILE_AS_DOCKERFILE,
     &missing_dockerfile::MISSING_DOCKERFILE,
+    &undeclared_build_arg::UNDECLARED_BUILD_ARG,
     &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
     &suppress::UNUSED_SUPPRESSION,
 ];

@@ -6,7 +6,7 @@
 //! lines is marked on its first.
 
 use super::{ALL, Repairs, Rule, run};
-use crate::config::{Config, Configs};
+use crate::config::{Config, Configs, Settings};
 use crate::diagnostic::{Diagnostic, Fix, Level, Safety};
 use crate::dockerfile::plan::Step;
 use crate::edit::Span;
@@ -92,9 +92,15 @@ fn settle(host: &mut Host, files: &Files) {
     panic!("the rules ask for ever more files");
 }
 
-/// What the fixture's `.layerwise.yaml` says, if it has one.
+/// What the fixture's `.layerwise.yaml` says, if it has one. Rules that are off unless one asks for
+/// them are hints here, so that they can be tested.
 fn config(snapshot: &Snapshot, path: &str) -> Arc<Config> {
-    Configs::new(ALL.iter().map(|it| it.name).collect()).of(snapshot, path)
+    let known: Vec<&str> = ALL.iter().map(|it| it.name).collect();
+    let asked: serde_json::Map<_, _> = ALL.iter().filter(|it| it.level == Level::Off).map(|it| (it.name.to_owned(), "hint".into())).collect();
+    let (editor, _) = Settings::read(&serde_json::json!({ "rules": asked }), &known);
+    let mut configs = Configs::new(known);
+    configs.editor = editor;
+    configs.of(snapshot, path)
 }
 
 fn tree(files: &Files, folder: &str) -> Tree {

@@ -1,0 +1,367 @@
+use super::copy_before_install::list;
+use super::frozen_command_output::is_renewed;
+use super::{Check, Findings, declare_rule};
+use crate::diagnostic::Level;
+use crate::dockerfile::plan::Plan;
+use crate::dockerfile::{Frontend, Kind, Run};
+use crate::ecosystem::{self, Action, Manager};
+use crate::edit::Span;
+use crate::shell::{Command, Join, Word};
+use crate::view::DockerfileView;
+
+declare_rule! {
+    /// A command fetches something that moves, and the cache keeps what it was.
+    ///
+    /// The text of the command stays the same when `latest` becomes another version, or a branch gets
+    /// new commits: a builder that has the layer keeps the old one for ever, another builder gets
+    /// the new one. Name a version, a tag or a commit; or use `ADD`, which asks the server on every
+    /// build and goes by what it gives.
+    ///
+    /// ```dockerfile,bad
+    /// FROM debian:12.9-slim
+    /// RUN curl -fsSLo /bin/tool https://example.org/tool/releases/latest/download/tool && chmod +x /bin/tool
+    /// ```
+    ///
+    /// ```dockerfile,good
+    /// FROM debian:12.9-slim
+    /// RUN curl -fsSLo /bin/tool https://example.org/tool/releases/download/v1.2.3/tool && chmod +x /bin/tool
+    /// ```
+    ///
+    /// A script that is fetched and run, and packages without a version, are an information only.
+    /// Left alone is what a checksum beside it pins, a repository of which a commit is checked out, an
+    /// address that a variable is a part of, and a command that a build argument gives a new key on
+    /// purpose.
+    ///
+    /// ## Fix safety
+    ///
+    /// There is no fix: the version is not in the file, and a server is never asked.
+    pub(crate) static MOVING_FETCH = {
+        name: "moving-fetch",
+        level: Level::Warning,
+        fixes: false,
+        check: Check::Dockerfile(check),
+    }
+}
+
+/// Something that is fetched.
+struct Fetch {
+    /// In the text of the script.
+    span: Span,
+    level: Level,
+    message: String,
+}
+
+fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    if view.dockerfile.frontend == Frontend::Foreign {
+        return;
+    }
+    for plan in view.plans() {
+        for (index, step) in plan.own() {
+            let Kind::Run(run) = &step.instruction.kind else { continue };
+            let mut found = fetches(plan, index, run);
+            // One is enough for a command: the worst, and the first of those.
+            found.sort_by_key(|it| (std::cmp::Reverse(it.level), it.span));
+            let Some(fetch) = found.into_iter().next().filter(|_| !is_renewed(plan, index, run)) else { continue };
+            findings.report(run.command.span(fetch.span), fetch.message).level(fetch.level);
+        }
+    }
+}
+
+fn fetches(plan: &Plan<'_>, index: usize, run: &Run) -> Vec<Fetch> {
+    let commands = &run.script.commands;
+    let is_checked = commands.iter().any(is_checksum);
+    let mut res = Vec::new();
+    for (at, command) in commands.iter().enumerate() {
+        if !is_checked {
+            let shell = commands.get(at + 1).filter(|it| it.joined == Join::Pipe).is_some_and(is_shell);
+            res.extend(address(command, shell));
+        }
+        res.extend(clone(plan, index, command));
+        res.extend(packages(command));
+    }
+    res
+}
+
+/// Whether a command compares a checksum.
+fn is_checksum(command: &Command) -> bool {
+    let sums = ["sha256sum", "sha512sum", "sha1sum", "sha384sum", "md5sum", "shasum", "b2sum"];
+    command.program().is_some_and(|it| sums.contains(&it))
+}
+
+fn is_shell(command: &Command) -> bool {
+    command.program().is_some_and(|it| matches!(it, "sh" | "bash" | "ash" | "dash" | "zsh"))
+}
+
+/// A file that is fetched by its address, by the command or in a substitution.
+fn address(command: &Command, shell: bool) -> Option<Fetch> {
+    let fetches = |text: &str| ["curl ", "wget "].iter().any(|it| text.contains(it));
+    let is_program = command.program().is_some_and(|it| matches!(it, "curl" | "wget"));
+    let words = command.words.iter().chain(command.assignments.iter().map(|(_, it)| it));
+    let addresses = words.filter(|it| is_program || (it.computed && fetches(&it.text))).flat_map(|word| urls(&word.text).map(move |it| (word, it)));
+    let mut script = None;
+    for (word, url) in addresses {
+        if moves(url) {
+            let message = "what this address gives moves on, and the cached layer keeps what it was".to_owned();
+            return Some(Fetch { span: word.span, level: Level::Warning, message });
+        }
+        if shell && !names_version(url) {
+            script = script.or(Some(word.span));
+        }
+    }
+    let message = "the script behind this address may change, and the cached layer keeps what it did".to_owned();
+    script.map(|span| Fetch { span, level: Level::Info, message })
+}
+
+/// The addresses in a word.
+fn urls(text: &str) -> impl Iterator<Item = &str> {
+    let ends = |it: char| it.is_whitespace() || matches!(it, '"' | '\'' | '`' | ')' | '|' | ';' | '<' | '>');
+    text.match_indices("http")
+        .map(move |(at, _)| text[at..].split(ends).next().unwrap_or(""))
+        .filter(|it| it.starts_with("http://") || it.starts_with("https://"))
+}
+
+/// Whether an address is one whose content is replaced: the latest release, a branch.
+fn moves(url: &str) -> bool {
+    let path = url.split_once("://").map_or("", |it| it.1);
+    let (host, path) = path.split_once('/').unwrap_or((path, ""));
+    // Lists of packages, and keys, are meant to be those of today.
+    if path.ends_with(".gpg")
+        || path.ends_with(".asc")
+        || path.ends_with(".list")
+        || path.ends_with(".repo")
+        || path.ends_with(".key")
+        || path.ends_with(".pem")
+    {
+        return false;
+    }
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let parts = || path.split('/');
+    // A number of a version beside it says which one: `/latest/download/tool-1.2.3`.
+    if parts().any(|it| it == "latest") || parts().any(|it| is_named(it, "latest") || is_named(it, "nightly") || it == "stable.txt") {
+        return !names_version(url);
+    }
+    let is_forge = ["github", "gitlab", "bitbucket", "codeberg", "gitea"].iter().any(|it| host.contains(it));
+    let is_branch =
+        |it: &str| ["main", "master", "HEAD", "develop", "trunk"].iter().any(|branch| it == *branch || it.strip_prefix(branch).is_some_and(is_archive));
+    is_forge && parts().skip(2).any(is_branch) && !names_version(url)
+}
+
+/// `tool-latest.tgz`, `latest_amd64.deb`
+fn is_named(part: &str, word: &str) -> bool {
+    part.split(['-', '_', '.']).any(|it| it == word)
+}
+
+fn is_archive(ending: &str) -> bool {
+    matches!(ending, ".zip" | ".tar.gz" | ".tgz" | ".tar.bz2" | ".tar.xz")
+}
+
+fn names_commit(path: &str) -> bool {
+    path.split(['/', '-', '.']).any(|it| it.len() >= 7 && it.bytes().all(|it| it.is_ascii_hexdigit()) && it.bytes().any(|it| it.is_ascii_digit()))
+}
+
+/// Whether a version, a commit or a variable is a part of the address.
+fn names_version(url: &str) -> bool {
+    let path = url.split_once("://").and_then(|it| it.1.split_once('/')).map_or("", |it| it.1);
+    let bytes = path.as_bytes();
+    let dotted = bytes.windows(3).any(|it| it[0].is_ascii_digit() && it[1] == b'.' && it[2].is_ascii_digit());
+    dotted || path.contains('$') || names_commit(path)
+}
+
+/// A repository of which no commit is named.
+fn clone(plan: &Plan<'_>, index: usize, command: &Command) -> Option<Fetch> {
+    let words = command.invocation()?.words;
+    let [git, verb, rest @ ..] = words else { return None };
+    if git.literal() != Some("git") || verb.literal() != Some("clone") {
+        return None;
+    }
+    let url = rest.iter().find(|it| ["https://", "http://", "git://", "ssh://", "git@"].iter().any(|start| it.text.starts_with(start)))?;
+    // What is cloned is then chosen by whoever builds.
+    if url.literal().is_none() || rest.iter().any(|it| it.text.starts_with("--revision") || it.computed) || chooses_later(plan, index) {
+        return None;
+    }
+    let moving = |branch: &str| matches!(branch, "main" | "master" | "HEAD" | "develop" | "dev" | "trunk");
+    let branch = rest.iter().enumerate().find_map(|(at, it)| match it.text.as_str() {
+        "-b" | "--branch" => rest.get(at + 1).map(|it| it.text.as_str()),
+        text => text.strip_prefix("--branch="),
+    });
+    match branch {
+        Some(branch) if !moving(branch) => None,
+        _ => {
+            let message = "this clones the newest commit once, and the cached layer keeps that one".to_owned();
+            Some(Fetch { span: command.span, level: Level::Warning, message })
+        }
+    }
+}
+
+/// Whether a command of this instruction, or of a later one of the stage, checks out a commit.
+fn chooses_later(plan: &Plan<'_>, index: usize) -> bool {
+    let chooses = |it: &Command| it.words.iter().any(|it| matches!(it.text.as_str(), "checkout" | "reset" | "switch" | "fetch" | "pull"));
+    let in_text = |run: &Run| ["checkout", "reset --hard"].iter().any(|it| run.command.text.contains(it));
+    plan.own().filter(|(later, _)| *later >= index).any(|(_, it)| match &it.instruction.kind {
+        Kind::Run(run) => in_text(run) || run.script.commands.iter().any(|it| it.program() == Some("git") && chooses(it)),
+        _ => false,
+    })
+}
+
+/// Packages that the command line names without a version.
+fn packages(command: &Command) -> Option<Fetch> {
+    if command.program() == Some("go") {
+        return go_packages(command);
+    }
+    let step = ecosystem::recognise(command).filter(|it| it.action == Action::InstallNamed)?;
+    let is_loose: fn(&str) -> bool = match step.manager {
+        Manager::Npm | Manager::Yarn | Manager::Pnpm | Manager::Bun => is_loose_node_package,
+        Manager::Pip => is_loose_python_package,
+        _ => return None,
+    };
+    // A list of constraints pins them.
+    let constrained = command.words.iter().any(|it| matches!(it.text.as_str(), "-c" | "--constraint" | "-r" | "uninstall" | "--require-hashes"));
+    let loose: Vec<&str> = step.operands.iter().filter_map(Word::literal).filter(|it| is_loose(it)).collect();
+    if loose.is_empty() || constrained || step.operands.iter().any(|it| it.computed) {
+        return None;
+    }
+    let message = format!("`{}` takes the newest {} once, and the cached layer keeps what it took", step.display, list(&loose));
+    Some(Fetch { span: command.span, level: Level::Info, message })
+}
+
+fn go_packages(command: &Command) -> Option<Fetch> {
+    let words = command.invocation()?.arguments();
+    let installs = words.first().is_some_and(|it| matches!(it.text.as_str(), "install" | "get"));
+    let loose = words.iter().filter_map(Word::literal).find(|it| ["@latest", "@master", "@main"].iter().any(|end| it.ends_with(end)))?;
+    let message = format!("`{loose}` moves on, and the cached layer keeps what it was");
+    installs.then_some(Fetch { span: command.span, level: Level::Info, message })
+}
+
+fn is_loose_node_package(package: &str) -> bool {
+    let is_registry = !package.contains([':', '\\']) && !package.starts_with(['.', '/', '~', '-']) && !package.ends_with(".tgz");
+    // The first `@` is that of a scope.
+    match package.get(1..).and_then(|it| it.split_once('@')) {
+        Some((_, version)) => is_registry && matches!(version, "latest" | "next" | "canary" | "*"),
+        None => is_registry && package.matches('/').count() <= usize::from(package.starts_with('@')),
+    }
+}
+
+fn is_loose_python_package(package: &str) -> bool {
+    // Tools that everybody brings up to date.
+    let is_tool = matches!(package, "pip" | "setuptools" | "wheel");
+    !is_tool && !package.contains(['=', '@', '/', '<', '~', '>', '!']) && !package.starts_with(['.', '-']) && !package.ends_with(".whl")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MOVING_FETCH as RULE;
+    use crate::rules::testing::check;
+
+    const ADDRESS: &str = "warning: what this address gives moves on, and the cached layer keeps what it was";
+    const CLONE: &str = "warning: this clones the newest commit once, and the cached layer keeps that one";
+
+    /// A stage with one command, of which the part is found.
+    fn found(command: &str, part: &str, message: &str) {
+        let at = command.find(part).unwrap();
+        check(&RULE, &format!("FROM debian:12.9\nRUN {command}\n{}{} {message}\n", " ".repeat(4 + at), "^".repeat(part.len())));
+    }
+
+    fn silent(lines: &str) {
+        check(&RULE, &format!("FROM debian:12.9\n{lines}\n"));
+    }
+
+    #[test]
+    fn the_latest_release_moves() {
+        found("curl -L https://github.com/a/b/releases/latest/download/c -o /c", "https://github.com/a/b/releases/latest/download/c", ADDRESS);
+        found("wget https://example.org/tool-latest.tgz", "https://example.org/tool-latest.tgz", ADDRESS);
+        found(
+            "V=\"$(curl -s https://api.github.com/repos/a/b/releases/latest | jq -r .tag_name)\" && echo $V",
+            "\"$(curl -s https://api.github.com/repos/a/b/releases/latest | jq -r .tag_name)\"",
+            ADDRESS,
+        );
+    }
+
+    #[test]
+    fn a_branch_moves() {
+        found("curl -O https://raw.githubusercontent.com/a/b/master/install.sh", "https://raw.githubusercontent.com/a/b/master/install.sh", ADDRESS);
+        found("wget https://github.com/a/b/archive/main.tar.gz", "https://github.com/a/b/archive/main.tar.gz", ADDRESS);
+        found("git clone --depth 1 https://example.org/a.git /a && make -C /a", "git clone --depth 1 https://example.org/a.git /a", CLONE);
+        found("git clone -b master https://example.org/a.git", "git clone -b master https://example.org/a.git", CLONE);
+    }
+
+    #[test]
+    fn a_script_and_packages_are_an_information() {
+        found(
+            "curl https://example.org/install | sh",
+            "https://example.org/install",
+            "info: the script behind this address may change, and the cached layer keeps what it did",
+        );
+        found(
+            "npm install -g typescript eslint@9.0.0",
+            "npm install -g typescript eslint@9.0.0",
+            "info: `npm install` takes the newest `typescript` once, and the cached layer keeps what it took",
+        );
+        found(
+            "pip install --no-cache-dir flask gunicorn",
+            "pip install --no-cache-dir flask gunicorn",
+            "info: `pip install` takes the newest `flask` and `gunicorn` once, and the cached layer keeps what it took",
+        );
+        found(
+            "go install example.org/a@latest",
+            "go install example.org/a@latest",
+            "info: `example.org/a@latest` moves on, and the cached layer keeps what it was",
+        );
+    }
+
+    #[test]
+    fn one_finding_is_enough_for_a_command() {
+        found("pip install flask && git clone https://example.org/a.git", "git clone https://example.org/a.git", CLONE);
+    }
+
+    #[test]
+    fn what_names_a_version_is_silent() {
+        for command in [
+            "curl -LO https://github.com/a/b/releases/download/v1.2.3/c",
+            "curl -LO https://github.com/a/b/releases/download/v${VERSION}/c",
+            "curl https://example.org/v1.2/install | sh",
+            "curl -O https://raw.githubusercontent.com/a/b/24454f830cdb571e2c4ad15481119c43b3cafd48/main/x",
+            "wget https://deb.debian.org/debian/pool/main/o/openssl/libssl_1.1.deb",
+            "curl -O https://github.com/a/bin/raw/main/tool-$VERSION",
+            "curl -O https://raw.githubusercontent.com/a/b/main/tool-1.2.3.js",
+            "git clone -b v1.2 https://example.org/a.git",
+            "git clone --branch=$TAG https://example.org/a.git",
+            "git clone https://example.org/a.git && cd a && git checkout 24454f8",
+            "git clone $URL",
+            "npm install -g typescript@5.4 @scope/x@1",
+            "npm install ./a ../b",
+            "pip install flask==3.0 'x>=1' -c constraints.txt",
+            "pip install --upgrade pip setuptools wheel",
+            "go install example.org/a@v1.2.3",
+        ] {
+            silent(&format!("RUN {command}"));
+        }
+    }
+
+    #[test]
+    fn a_checksum_pins_what_moves() {
+        silent("RUN curl -LO https://example.org/latest/c && echo '24454f830cdb571e  c' | sha256sum -c -");
+    }
+
+    #[test]
+    fn keys_and_lists_of_packages_are_those_of_today() {
+        silent("RUN curl -fsSL https://example.org/latest/key.gpg | gpg --dearmor > /k && curl https://example.org/latest/x.list > /l");
+    }
+
+    #[test]
+    fn a_later_command_may_choose_the_commit() {
+        silent("RUN git clone https://example.org/a.git /a\nWORKDIR /a\nRUN git checkout v1.2");
+    }
+
+    #[test]
+    fn a_key_that_is_renewed_on_purpose_is_silent() {
+        silent("ARG CACHEBUST=1\nRUN git clone https://example.org/a.git");
+        silent("ARG REF\nRUN git clone https://example.org/a.git && ./use $REF");
+    }
+
+    #[test]
+    fn other_commands_may_name_addresses() {
+        silent(
+            "RUN echo 'deb https://example.org/latest /' > /etc/apt/sources.list\nENV URL=https://example.org/latest/a\nADD https://example.org/latest/a /a",
+        );
+    }
+}

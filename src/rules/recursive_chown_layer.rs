@@ -1,0 +1,328 @@
+use super::{Check, Findings, declare_rule};
+use crate::diagnostic::Level;
+use crate::dockerfile::plan::Plan;
+use crate::dockerfile::{Copy, Frontend, Kind, Run};
+use crate::edit::Span;
+use crate::effects::Place;
+use crate::facts;
+use crate::shell::{Command, Word};
+use crate::view::DockerfileView;
+
+declare_rule! {
+    /// Owner or mode of copied files are changed in a layer of their own.
+    ///
+    /// A layer holds whole files: `chown -R` puts every file that it changes into the image a second
+    /// time, and does it again whenever one of them changes. A copy can give its files the owner
+    /// and the mode at once.
+    ///
+    /// ```dockerfile,bad
+    /// FROM debian:12.9-slim
+    /// RUN useradd app
+    /// WORKDIR /app
+    /// COPY . .
+    /// RUN chown -R app:app /app
+    /// ```
+    ///
+    /// ```dockerfile,fixed
+    /// FROM debian:12.9-slim
+    /// RUN useradd app
+    /// WORKDIR /app
+    /// RUN chown app:app /app
+    /// COPY --chown=app:app . .
+    /// ```
+    ///
+    /// Left alone are folders below the copied one, single files of text, `chmod` that only lets read or
+    /// run, which changes few files, and files that their copy has given an owner already.
+    ///
+    /// Where commands have made files in the folder as well, run them as that user: `USER app`
+    /// above them leaves nothing to change.
+    ///
+    /// ## Fix safety
+    ///
+    /// Safe if `chown` is all that the instruction does, it names user and group, the copies bring all
+    /// there is in the folder, and nothing runs in between. A folder that WORKDIR made keeps a `chown`
+    /// of its own: a copy does not change the owner of what is there. Otherwise the fix is unsafe, or
+    /// there is none.
+    pub(crate) static RECURSIVE_CHOWN_LAYER = {
+        name: "recursive-chown-layer",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Dockerfile(check),
+    }
+}
+
+fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    if view.dockerfile.frontend == Frontend::Foreign {
+        return;
+    }
+    for plan in view.plans() {
+        for (index, step) in plan.own() {
+            let Kind::Run(run) = &step.instruction.kind else { continue };
+            let Some(change) = run.script.commands.iter().find_map(|it| change(plan, index, run, it)) else { continue };
+            let program = change.program;
+            let message = format!("`{program} -R` puts all files below `{}` into the image a second time, on every change of them", change.folder);
+            let finding = findings
+                .report(change.span, message)
+                .note(plan.steps[change.copy].instruction.span, format!("`--{program}` can do it here, without another layer"));
+            if program != "chown" {
+                continue;
+            }
+            drop(match view.prove(plan.stage, |it| it.own_copies(&view.source, index)) {
+                Ok(proven) => finding.fix(view.reflagging("Copy with `--chown`", proven)),
+                Err(refusal) => match plan.suggest_owner(&view.source, index) {
+                    Some(edits) => finding.unproven(&refusal).fix(view.suggestion("Copy with `--chown`", edits)),
+                    None => finding.refused(&refusal),
+                },
+            });
+        }
+    }
+}
+
+/// A command that changes all that a copy has brought.
+struct Change {
+    program: &'static str,
+    span: Span,
+    folder: String,
+    /// The last copy into the folder.
+    copy: usize,
+}
+
+fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option<Change> {
+    let program = match command.program()? {
+        "chown" => "chown",
+        "chmod" => "chmod",
+        _ => return None,
+    };
+    let words = command.invocation()?.arguments();
+    let is_recursive = |it: &Word| it.text == "--recursive" || (it.text.starts_with('-') && !it.text.starts_with("--") && it.text.contains('R'));
+    let mut operands = words.iter().filter(|it| !it.text.starts_with('-'));
+    let mode = operands.next()?.text.as_str();
+    // With `--from` it changes what has another owner than it should, which may be little.
+    let changes_all = if program == "chown" { !matches!(mode, "root" | "root:root" | "0" | "0:0") } else { !only_lets_read(mode) };
+    if !words.iter().any(is_recursive) || words.iter().any(|it| it.text.starts_with("--from")) || !changes_all {
+        return None;
+    }
+    // Behind `cd` a relative path is not known.
+    let moves = run.script.commands.iter().any(|it| matches!(it.program(), Some("cd" | "pushd")));
+    let step = &plan.steps[index];
+    for operand in operands.filter(|it| it.literal().is_some() && (it.text.starts_with('/') || !moves)) {
+        let Some(folder) = step.state.path(&operand.text, plan.dockerfile.escape).filter(|it| it != "/") else { continue };
+        if let Some(copy) = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode)) {
+            return Some(Change { program, span: run.command.span(command.span), folder, copy });
+        }
+    }
+    None
+}
+
+/// Whether a mode adds what files of a repository have, or only makes files executable: the few that
+/// it changes make a small layer.
+fn only_lets_read(mode: &str) -> bool {
+    mode.split(',').all(|it| {
+        let (who, what) = it.split_once('+').unwrap_or((it, "?"));
+        who.bytes().all(|it| b"ugoa".contains(&it)) && what.bytes().all(|it| b"rxX".contains(&it))
+    })
+}
+
+/// Whether a copy brings a folder, or a program, to `folder` or below it, and leaves to the command
+/// what its flag could do.
+fn brings_below(plan: &Plan<'_>, index: usize, folder: &str, program: &str, mode: &str) -> bool {
+    let step = &plan.steps[index];
+    let Kind::Copy(copy) = &step.instruction.kind else { return false };
+    let is_below = |it: &Place| matches!(it, Place::Tree { root, .. } if facts::is_below(root, folder));
+    let flag = step.instruction.flags.iter().find(|it| it.name == program).and_then(|it| it.value.as_ref());
+    let is_done = flag.is_some_and(|it| it.text == mode || program == "chown");
+    let brings_much = plan.sources(index, copy).iter().any(|it| !is_small(plan, copy, it));
+    !copy.heredoc && !is_done && brings_much && step.effects.writes.iter().any(is_below)
+}
+
+/// Whether a source is one file of text or configuration.
+fn is_small(plan: &Plan<'_>, copy: &Copy, source: &str) -> bool {
+    const SMALL: &[&str] =
+        &["cfg", "conf", "css", "env", "html", "ini", "js", "json", "lock", "md", "mod", "py", "sh", "sum", "toml", "ts", "txt", "xml", "yaml", "yml"];
+    let entry = if copy.from.is_none() { plan.context.entry(source).flatten() } else { None };
+    match entry {
+        Some(facts::Entry::File) => true,
+        Some(_) => false,
+        None => facts::name(source).rsplit_once('.').is_some_and(|(_, it)| SMALL.contains(&it)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RECURSIVE_CHOWN_LAYER as RULE;
+    use crate::rules::testing::{check, check_fix, check_unsafe_fix, check_without_fix};
+
+    #[test]
+    fn copies_take_the_owner_themselves() {
+        check_fix(
+            &RULE,
+            "
+#- src/a
+#- web/b
+#- Dockerfile
+FROM alpine:3.20
+COPY src /app/src
+ENV A=1
+copy --chmod=755 web /app/web
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+# Theirs.
+RUN chown -R 1000:1000 /app
+    ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+USER 1000
+",
+            "
+FROM alpine:3.20
+# Theirs.
+COPY --chown=1000:1000 src /app/src
+ENV A=1
+copy --chown=1000:1000 --chmod=755 web /app/web
+USER 1000
+",
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_there_keeps_its_own_chown() {
+        check_fix(
+            &RULE,
+            "
+FROM node:22.11-slim
+WORKDIR /app
+COPY . .
+^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN chown -R node:node .
+    ^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+",
+            "
+FROM node:22.11-slim
+WORKDIR /app
+RUN chown node:node .
+COPY --chown=node:node . .
+",
+        );
+    }
+
+    #[test]
+    fn without_a_group_another_one_is_set() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM node:22.11-slim
+COPY . /app
+^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN chown -R node /app
+    ^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: `chown` leaves the group as it is, and `--chown` would not
+",
+            "
+FROM node:22.11-slim
+COPY --chown=node . /app
+",
+        );
+    }
+
+    #[test]
+    fn what_a_command_has_made_is_changed_as_well() {
+        check_without_fix(
+            &RULE,
+            "
+FROM node:22.11-slim
+WORKDIR /app
+COPY . .
+^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN npm run build
+^^^^^^^^^^^^^^^^^ note: no fix: this may write to `/app`
+RUN chown -R node:node /app
+    ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+",
+        );
+    }
+
+    #[test]
+    fn a_command_among_others_counts_but_has_no_fix() {
+        check_without_fix(
+            &RULE,
+            "
+FROM node:22.11-slim
+COPY . /srv/app
+^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN useradd x && chown -R x:x /srv/app
+                 ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/srv/app` into the image a second time, on every change of them
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this does more than change the owner of one folder
+",
+        );
+    }
+
+    #[test]
+    fn an_unknown_base_image_may_have_files_there() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM example.org/base:1.2
+COPY . /app
+^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN chown -R 1:1 /app
+    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: the base image may have files in `/app`
+",
+            "
+FROM example.org/base:1.2
+COPY --chown=1:1 . /app
+",
+        );
+    }
+
+    #[test]
+    fn files_of_another_stage_have_owners_of_their_own() {
+        check_without_fix(
+            &RULE,
+            "
+FROM alpine:3.20 AS build
+FROM alpine:3.20
+COPY --from=build /out /app
+^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this brings files whose owner is not known
+RUN chown -R 1:1 /app
+    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+",
+        );
+    }
+
+    #[test]
+    fn modes_count_too() {
+        check_without_fix(
+            &RULE,
+            "
+FROM alpine:3.20
+COPY . /app
+^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
+RUN chmod -R 777 /app
+    ^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all files below `/app` into the image a second time, on every change of them
+",
+        );
+    }
+
+    #[test]
+    fn little_or_nothing_is_changed() {
+        for text in [
+            "FROM php:8.3\nCOPY . /app\nRUN chown -R www-data:www-data /app/storage\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chown www-data:www-data /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chown -R root:root /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chown --from root:root -R app:app /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chmod -R a+rX,u+x /app\n",
+            "FROM php:8.3\nCOPY --chown=www-data:www-data . /app\nRUN make\nRUN chown -R www-data:www-data /app\n",
+            "FROM php:8.3\nCOPY --chmod=755 . /app\nRUN chmod -R 755 /app\n",
+            "FROM php:8.3\nCOPY app.conf /etc/app/default.conf\nRUN chown -R www-data /etc/app\n",
+            "FROM php:8.3\nCOPY --from=build /out/a.json /out/b.sh /app/\nRUN chown -R www-data /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chmod -R +x /app\n",
+            "FROM php:8.3\nRUN mkdir /data && chown -R www-data:www-data /data\nCOPY . /app\n",
+            "FROM php:8.3\nRUN chown -R www-data:www-data /app\nCOPY . /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN cd /data && chown -R www-data:www-data .\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chown -R www-data:www-data $DATA\n",
+            "#- run.sh\n#- Dockerfile\nFROM php:8.3\nCOPY run.sh /opt/app/\nRUN chmod -R 755 /opt/app\n",
+            "# syntax=example.org/front-end\nFROM php:8.3\nCOPY . /app\nRUN chown -R www-data:www-data /app\n",
+        ] {
+            check(&RULE, text);
+        }
+    }
+}
