@@ -105,6 +105,13 @@ fn cases() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
+#[test]
+fn every_example_holds_as_it_is() {
+    for files in WORKSPACES.iter() {
+        files.keys().for_each(|path| demand(files, path, &[]));
+    }
+}
+
 proptest! {
     #![proptest_config(cases())]
 

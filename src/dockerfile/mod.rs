@@ -356,7 +356,9 @@ impl Dockerfile {
 pub fn lower(text: &str, source: &Source) -> Dockerfile {
     let mut res = Dockerfile { escape: source.escape, comments: source.comments.clone(), ..Dockerfile::default() };
     res.frontend = frontend(source);
-    res.top = source.directives.iter().map(|it| line_end(text, it.span.end)).max().unwrap_or_else(|| text.len() - text.trim_start_matches('\u{feff}').len());
+    // One without a value is a comment to BuildKit.
+    let effective = source.directives.iter().take_while(|it| !it.value.is_empty());
+    res.top = effective.map(|it| line_end(text, it.span.end)).last().unwrap_or_else(|| text.len() - text.trim_start_matches('\u{feff}').len());
     let owners = Owners::new(text, source);
     for instruction in &source.instructions {
         let lowered = lower_instruction(text, instruction, source.escape, owners.owned(instruction));

@@ -146,6 +146,24 @@ FROM alpine:3.20
     }
 
     #[test]
+    fn it_goes_above_one_that_is_being_typed() {
+        check_unsafe_fix(
+            &RULE,
+            "
+# syntax=
+# escape=`
+^^^^^^^^^^ warning: `escape` counts on the first lines only, so that this is a comment
+FROM alpine:3.20
+",
+            "
+# escape=`
+# syntax=
+FROM alpine:3.20
+",
+        );
+    }
+
+    #[test]
     fn a_directive_at_the_top_is_in_effect() {
         check(&RULE, "# syntax=docker/dockerfile:1\n# check=error=true\nFROM alpine:3.20\n");
         check(&RULE, "\u{feff}# syntax=docker/dockerfile:1\nFROM alpine:3.20\n");

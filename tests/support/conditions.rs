@@ -76,9 +76,10 @@ pub fn demand(files: &Files, path: &str, edits: &[Edit]) {
     for allowed in [Safety::Safe, Safety::Unsafe] {
         let mut host = Host::of(&snapshot);
         let mut fix = || -> Fixed { check::fix(&mut host, allowed, |host| settle(host, files, &paths)) };
-        fix();
+        let once = fix();
         let again = fix();
-        assert_eq!((again.applied, again.changes), (0, vec![]), "fixing again changes something");
+        let left = &again.outcome.diagnostics;
+        assert_eq!((again.applied, again.changes), (0, vec![]), "fixing again changes something after {:#?}: {left:#?}", once.changes);
     }
 }
 
