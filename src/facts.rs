@@ -72,6 +72,8 @@ impl Tree {
 /// Facts from disk, as a snapshot holds them.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Texts that the editor has: they stand in front of the disk.
+    open: Arc<BTreeMap<String, Text>>,
     texts: Arc<BTreeMap<String, Text>>,
     trees: Arc<BTreeMap<String, Arc<Tree>>>,
     wanted: Arc<Mutex<BTreeSet<Want>>>,
@@ -80,7 +82,7 @@ pub struct Facts {
 impl Facts {
     /// The text of `path`; `None` where it is not known yet.
     pub fn text(&self, path: &str) -> Option<&Text> {
-        let res = self.texts.get(path).or_else(|| self.is_absent(path).then_some(&Text::Missing));
+        let res = self.peek(path).or_else(|| self.is_absent(path).then_some(&Text::Missing));
         if res.is_none() {
             self.want(Want::Text(path.to_owned()));
         }
@@ -89,7 +91,7 @@ impl Facts {
 
     /// The text of `path`, if it is known; asking this way makes nothing wanted.
     pub fn peek(&self, path: &str) -> Option<&Text> {
-        self.texts.get(path)
+        self.open.get(path).or_else(|| self.texts.get(path))
     }
 
     /// The files below `folder`; `None` where they are not known yet.
@@ -120,7 +122,7 @@ impl Facts {
 
     /// The same facts with a list of wants of its own, so that one can tell who asked.
     pub fn apart(&self) -> Facts {
-        Facts { texts: self.texts.clone(), trees: self.trees.clone(), wanted: Arc::default() }
+        Facts { open: self.open.clone(), texts: self.texts.clone(), trees: self.trees.clone(), wanted: Arc::default() }
     }
 
     fn want(&self, want: Want) {
@@ -134,6 +136,15 @@ impl Facts {
         std::mem::take(&mut *wanted).into_iter().collect()
     }
 
+    /// The editor has this text of a file, saved or not; `None` gives the file back to the disk.
+    pub fn set_open(&mut self, path: &str, text: Option<Arc<str>>) {
+        match text {
+            Some(text) => drop(Arc::make_mut(&mut self.open).insert(path.to_owned(), Text::Known(text))),
+            None if self.open.contains_key(path) => drop(Arc::make_mut(&mut self.open).remove(path)),
+            None => {}
+        }
+    }
+
     /// Learns the text of a file, in the place of what was known.
     pub fn set_text(&mut self, path: impl Into<String>, text: Text) {
         Arc::make_mut(&mut self.texts).insert(path.into(), text);
@@ -144,7 +155,7 @@ impl Facts {
         Arc::make_mut(&mut self.trees).insert(folder.into(), Arc::new(tree));
     }
 
-    /// Forgets everything.
+    /// Forgets everything that the disk said.
     pub fn clear(&mut self) {
         self.texts = Arc::default();
         self.trees = Arc::default();

@@ -5,7 +5,7 @@
 //! files only, however many files the workspace has.
 
 use crate::facts::{self, Facts, Text, Tree};
-use crate::file::File;
+use crate::file::{File, Kind};
 use crate::links;
 use crate::text::Document;
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,6 +182,11 @@ impl Host {
 
     fn replace(&mut self, path: &str, of_editor: bool, file: Option<Arc<File>>) {
         let old = self.current.file(path).cloned();
+        if of_editor {
+            // What means nothing by itself, such as a manifest, is read by its text alone.
+            let text = file.as_ref().filter(|it| it.kind == Kind::Other).map(|it| it.text().clone());
+            self.current.facts.set_open(path, text);
+        }
         let files = Arc::make_mut(if of_editor { &mut self.current.open } else { &mut self.current.disk });
         match file {
             Some(file) => drop(files.insert(path.into(), file)),
@@ -256,7 +261,18 @@ impl Host {
 mod tests {
     use super::*;
     use crate::edit::Edit;
-    use crate::file::Kind;
+
+    #[test]
+    fn a_manifest_in_the_editor_stands_in_front_of_the_disk() {
+        let mut host = Host::default();
+        let text = |host: &Host| host.snapshot().facts.text("/w/package.json").cloned();
+        host.learn_text("/w/package.json", Text::Known("{}".into()));
+        host.set("/w/package.json", File::new(Kind::Other, "/w/package.json", "{1}", Some(1)));
+        host.learn_text("/w/package.json", Text::Known("{2}".into()));
+        assert_eq!(text(&host), Some(Text::Known("{1}".into())));
+        host.close("/w/package.json");
+        assert_eq!(text(&host), None);
+    }
 
     #[test]
     fn the_editor_stands_in_front_of_the_disk() {
