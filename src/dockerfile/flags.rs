@@ -152,7 +152,9 @@ impl Plan<'_> {
         let plain = run.script.is_plain() && run.shell_form && !run.special && !run.heredoc && !self.steps[index].state.foreign_shell;
         let spared = |command: &Command| {
             let named = command.words.iter().any(|it| it.computed || it.text.contains(folder)) || command.words.iter().any(|it| !it.variables.is_empty());
-            let is_user_tool = command.program().is_some_and(|it| USER_TOOLS.contains(&it));
+            // `useradd -b /` makes homes there.
+            let above = command.words.iter().any(|it| it.text.starts_with('/') && facts::is_below(folder, &facts::join("/", &it.text)));
+            let is_user_tool = !above && command.program().is_some_and(|it| USER_TOOLS.contains(&it));
             let of_system = ecosystem::recognise(command).is_some_and(|it| {
                 let system = matches!(it.manager, Manager::Apt | Manager::Apk | Manager::Dnf | Manager::Zypper);
                 let elsewhere = |path: &str| path.starts_with('/') && !facts::is_below(path, folder) && !facts::is_below(folder, path);

@@ -65,7 +65,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let folder = crate::facts::join("/", &folder);
             let is_flattened = view.dockerfile.stages[plan.stage].base == Base::Scratch;
             // A stage that starts from nothing holds what was put there.
-            let holds_more = origin.image().is_some();
+            let holds_more = origin.image().is_some_and(|it| it.arguments.is_empty());
             let what = match folder.as_str() {
                 "/" if holds_more && !is_flattened => "the whole file system, with its caches and logs",
                 "/root" | "/home" if holds_more && fills_home(origin) => "a whole home, with the caches of its tools",
@@ -166,6 +166,7 @@ COPY --from=0 /root /root
     #[test]
     fn a_stage_that_collects_files_holds_nothing_else() {
         check(&RULE, "FROM scratch AS files\nCOPY a /\nFROM alpine:3.20\nCOPY --from=files / /usr/bin/\n");
+        check(&RULE, "FROM scratch AS files-linux\nCOPY a /\nFROM files-$TARGETOS AS files\nFROM alpine:3.20\nCOPY --from=files / /usr/bin/\n");
         check(&RULE, "FROM alpine:3.20 AS build\nRUN make DESTDIR=/root\nFROM alpine:3.20\nCOPY --from=build /root /\n");
     }
 

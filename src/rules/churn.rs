@@ -68,8 +68,21 @@ const ALL: &[Churn] = &[
 /// Those that people edit, which is seldom.
 const SETTINGS: &[&str] = &[".idea", ".vscode", ".DS_Store", ".github"];
 
-/// Files that say which tools ask git, or which scripts do.
+/// Names of files that say which tools ask git, or that run them.
 const TELLING: &[&str] = &[
+    "next.config.js",
+    "next.config.mjs",
+    "next.config.ts",
+    "nuxt.config.ts",
+    "vite.config.js",
+    "vite.config.mts",
+    "vite.config.ts",
+    "vue.config.js",
+    "webpack.config.js",
+    "astro.config.mjs",
+    "angular.json",
+    "gulpfile.js",
+    "Gruntfile.js",
     "pyproject.toml",
     "setup.py",
     "setup.cfg",
@@ -129,10 +142,16 @@ const ASKS_GIT: &[&str] = &[
     "git ls-files",
     "git submodule",
     ".git/",
+    // A program that a script runs.
+    "(\"git",
+    "('git",
+    "([\"git",
+    "(['git",
+    "(`git ",
 ];
 
 /// More scripts or Dockerfiles than this are not looked into; then it is not known who uses what.
-const MAX_READ: usize = 30;
+const MAX_READ: usize = 60;
 
 /// What of a context changes without need. `None` where it is not known (yet).
 pub(super) fn churn(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<Vec<&'static str>> {
@@ -148,7 +167,8 @@ pub(super) fn churn(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<
         if others.is_none() {
             others = Some(other_dockerfiles(view, context)?);
         }
-        let named_elsewhere = others.iter().flatten().any(|text| names(text, it.path));
+        // A Dockerfile that speaks of git may ask it without naming the folder.
+        let named_elsewhere = others.iter().flatten().any(|text| names(text, it.path) || (it.path == GIT && has_word(text, "git")));
         if named_elsewhere || (it.path == GIT && asks_git(view, context)?) {
             continue;
         }
@@ -228,9 +248,9 @@ fn asks_git(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<bool> {
     }
     let tree = context.tree.as_ref()?;
     let is_file = |path: &str| tree.entries.get(path) == Some(&Entry::File);
-    let mut telling: Vec<&str> = TELLING.iter().copied().filter(|it| is_file(it)).collect();
     // Scripts at the top, and those that commands name.
-    telling.extend(tree.entries.keys().map(String::as_str).filter(|it| !it.contains('/') && it.ends_with(".sh") && is_file(it)));
+    let tells = |path: &str| TELLING.contains(&facts::name(path)) || (!path.contains('/') && path.ends_with(".sh"));
+    let mut telling: Vec<&str> = tree.entries.keys().map(String::as_str).filter(|it| tells(it) && is_file(it)).take(MAX_READ + 1).collect();
     let words = commands().flat_map(|it| &it.script.commands).flat_map(|it| &it.words);
     for word in words {
         let path = clean_source(&word.text);

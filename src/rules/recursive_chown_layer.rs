@@ -254,6 +254,63 @@ RUN useradd x && chown -R x:x /srv/app
     }
 
     #[test]
+    fn a_home_may_be_made_there() {
+        for command in ["useradd -m -b / app", "useradd -d /app app", "adduser -D -h /app app"] {
+            check(
+                &RULE,
+                &format!(
+                    "
+FROM debian:12.9
+RUN {command}
+{} note: no safe fix: this may write to `/app`
+COPY . /app
+^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN chown -R 1:1 /app
+    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+",
+                    "^".repeat(command.len() + 4)
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn users_that_are_made_before_are_known_to_the_copy() {
+        check_fix(
+            &RULE,
+            "
+FROM debian:12.9
+RUN groupadd -g 999 app && useradd -r -u 999 -g app app
+COPY . /app
+^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN chown -R app:app /app
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+",
+            "
+FROM debian:12.9
+RUN groupadd -g 999 app && useradd -r -u 999 -g app app
+COPY --chown=app:app . /app
+",
+        );
+    }
+
+    #[test]
+    fn a_user_that_is_made_between_is_not() {
+        check_without_fix(
+            &RULE,
+            "
+FROM debian:12.9
+COPY . /app
+^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN useradd app
+^^^^^^^^^^^^^^^ note: no fix: this runs before the owner is changed
+RUN chown -R app:app /app
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+",
+        );
+    }
+
+    #[test]
     fn an_unknown_base_image_may_have_files_there() {
         check_unsafe_fix(
             &RULE,

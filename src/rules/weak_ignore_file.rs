@@ -70,6 +70,10 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
 fn check_ignore_file(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let context = view.context();
     let Ignore::File(path, ignore) = &context.ignore else { return };
+    // Where several folders may be the context, all of them have to be this one.
+    if view.contexts.iter().any(|it| it.folder != context.folder) {
+        return;
+    }
     // A file that lets in what it names is as strong as it gets.
     let lets_in = ignore.patterns().iter().any(|it| !it.negated && matches!(it.text.as_str(), "*" | "**"));
     let Some(at) = churn::first_whole_copy(view).filter(|_| !lets_in) else { return };
@@ -218,6 +222,8 @@ RUN cd /app && go build
             "#- Makefile\nVERSION = $(shell git describe --tags)\n",
             "#- Cargo.toml\n[build-dependencies]\nvergen = \"9\"\n",
             "#- scripts/build.sh\ngit rev-parse HEAD\n",
+            "#- crates/app/build.rs\nCommand::new(\"git\").args([\"rev-parse\"]);\n",
+            "#- ci.Dockerfile\nFROM alpine:3.20\nRUN apk add git\n",
         ] {
             check(&RULE, &folder(&format!("#- .git/HEAD\n{files}"), "FROM alpine:3.20\nCOPY . /app\nRUN ./scripts/build.sh\n"));
         }
