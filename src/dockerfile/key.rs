@@ -410,7 +410,7 @@ impl Plan<'_> {
     /// How often the key of a step changes by inputs of its own, apart from the variables in scope.
     pub fn own_volatility(&self, step: &Step<'_>) -> Volatility {
         match &step.instruction.kind {
-            Kind::Copy(copy) => copy_volatility(&self.context, copy),
+            Kind::Copy(copy) => copy_volatility(&self.context, copy).max(self.built_volatility(copy)),
             Kind::Run(run) => {
                 let bound = run.mounts.iter().filter(|it| it.binds_context());
                 bound.map(|it| it.source().map_or(Volatility::Often, |it| source_volatility(&self.context, it))).max().unwrap_or_default()
@@ -419,10 +419,41 @@ impl Plan<'_> {
         }
     }
 
-    /// How often what stands above the step `index` gives it a new key: copies and mounts. Variables
-    /// are left out, since rules ask for each of them.
-    pub fn volatility_above(&self, index: usize) -> Volatility {
-        self.steps[..index].iter().map(|it| self.own_volatility(it)).max().unwrap_or_default()
+    /// How often what a copy takes from another stage changes: with the sources, if it takes it from
+    /// a folder that they are copied to there.
+    fn built_volatility(&self, copy: &Copy) -> Volatility {
+        let Some(stage) = copy.from.as_deref().and_then(|it| self.dockerfile.stage(it)) else { return Volatility::Pinned };
+        let mut folder = String::from("/");
+        let mut projects: Vec<String> = Vec::new();
+        for (_, instruction) in self.dockerfile.chain(stage.index) {
+            match &instruction.kind {
+                Kind::Workdir(to) => folder = facts::join(&folder, to.trim_matches(['"', '\''])),
+                Kind::Copy(brought) if copy_volatility(&self.context, brought) >= Volatility::Often => {
+                    projects.push(facts::join(&folder, &brought.destination.text));
+                }
+                _ => {}
+            }
+        }
+        let from_project = |source: &str| {
+            let path = facts::join("/", source);
+            // What was installed for the project changes with its lockfile.
+            let packages = path.split('/').any(|it| PACKAGES.contains(&it));
+            !packages && projects.iter().any(|it| it != "/" && facts::is_below(&path, it))
+        };
+        let changes = copy.sources.iter().any(|it| from_project(&it.text));
+        if changes { Volatility::Often } else { Volatility::Sometimes }
+    }
+
+    /// How often what stands above each step gives it a new key: copies and mounts. Variables are
+    /// left out, since rules ask for each of them.
+    pub fn volatilities_above(&self) -> Vec<Volatility> {
+        let mut above = Volatility::default();
+        let mut res = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            res.push(above);
+            above = above.max(self.own_volatility(step));
+        }
+        res
     }
 
     /// The stage's image, at the start of the chain.
