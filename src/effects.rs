@@ -140,6 +140,8 @@ fn meet(earlier: &[Place], later: &[Place], mut found: impl FnMut(Place)) {
         for b in later.iter().filter(|b| a.touches(b)) {
             let place = match (a, b) {
                 (Place::Anything, _) | (_, Place::Anything) => &Place::Anything,
+                // The whole image says less than any part of it.
+                (a, Place::Tree { root, .. }) if root == "/" => a,
                 (Place::Tree { .. }, b) => b,
                 (a, _) => a,
             };

@@ -4,8 +4,9 @@
 //! so that whatever changes often makes everything below it run again.
 
 use super::context::{Context, Passed};
-use super::plan::{Plan, Step};
+use super::plan::{Plan, Step, matches_wildcard};
 use super::{Base, Copy, Kind, clean_source, is_glob};
+use crate::ecosystem;
 use crate::facts::{self, Entry};
 use crate::volatility::{Cost, Volatility};
 
@@ -29,11 +30,25 @@ pub fn source_volatility(context: &Context<'_>, source: &str) -> Volatility {
     }
     let name = facts::name(&path);
     match context.entry(&path) {
-        Some(Some(Entry::File)) => file_volatility(name),
+        Some(Some(Entry::File)) => file_volatility(&path),
         Some(Some(_)) => folder_volatility(&path),
         _ if looks_like_folder(source, name) => folder_volatility(&path),
-        _ => file_volatility(name),
+        _ if is_glob(&path) => glob_volatility(context, &path),
+        _ => file_volatility(&path),
     }
+}
+
+/// How often what a pattern selects changes: what it selects today, where that is known, and
+/// otherwise what it looks like.
+fn glob_volatility(context: &Context<'_>, pattern: &str) -> Volatility {
+    let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let entries = if is_glob(folder) || name.contains('[') { None } else { context.list(folder) };
+    let selected = entries.into_iter().flatten().filter(|(it, _)| matches_wildcard(name, it));
+    let each = selected.map(|(it, entry)| {
+        let path = facts::join(&format!("/{folder}"), &it)[1..].to_owned();
+        if entry == Entry::File { file_volatility(&path) } else { folder_volatility(&path) }
+    });
+    each.max().unwrap_or_else(|| file_volatility(pattern))
 }
 
 fn looks_like_folder(source: &str, name: &str) -> bool {
@@ -103,20 +118,33 @@ fn folder_volatility(path: &str) -> Volatility {
     let path = path.to_ascii_lowercase();
     let (folder, name) = (facts::parent(&path), facts::name(&path));
     let of_image = folder.split('/').any(|it| OF_IMAGE.contains(&it)) && !path.split('/').any(|it| APPLICATIONS.contains(&it));
-    if QUIET.contains(&name) || of_image { Volatility::Sometimes } else { Volatility::Often }
+    let of_others = folder.split('/').any(|it| matches!(it, "vendor" | "third_party"));
+    if QUIET.contains(&name) || of_image || of_others { Volatility::Sometimes } else { Volatility::Often }
 }
 
-fn file_volatility(name: &str) -> Volatility {
+fn file_volatility(path: &str) -> Volatility {
     const SOURCES: &[&str] = &[
         "c", "cc", "cjs", "clj", "cpp", "cs", "css", "ex", "exs", "go", "h", "hpp", "hs", "html", "java", "js", "jsx", "kt", "mjs", "php", "py", "rb", "rs",
         "scala", "scss", "svelte", "swift", "ts", "tsx", "vue",
     ];
-    // `vite.config.ts`, `setup.py` and the like are configuration.
-    let quiet = name.contains("config") || name.starts_with('.') || matches!(name, "setup.py" | "build.rs" | "manage.py" | "wsgi.py" | "asgi.py");
-    let extension = name.rsplit_once('.').map_or("", |it| it.1);
-    let whole_kind = is_glob(name) && extension == "*";
+    // Manifests that are programs, and files that every project of a kind has and nobody touches.
+    const QUIET: &[&str] = &["setup.py", "build.rs", "manage.py", "wsgi.py", "asgi.py", "mix.exs", "conanfile.py", "project.clj", "Package.swift"];
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    // `vite.config.ts` and the like are configuration; one script out of a folder of them is a tool.
+    let quiet = name.contains("config") || name.starts_with('.') || QUIET.contains(&name) || is_folder_of_scripts(folder);
+    // `main.*` is sources, but `go.*` is a manifest and its lockfile.
+    let is_manifest = ecosystem::manifests().chain(QUIET.iter().copied()).any(|it| it.rsplit_once('.').is_some_and(|it| it.0 == stem));
+    let whole_kind = is_glob(name) && extension == "*" && !is_manifest;
     if (SOURCES.contains(&extension) && !quiet) || whole_kind { Volatility::Often } else { Volatility::Sometimes }
 }
+
+fn is_folder_of_scripts(folder: &str) -> bool {
+    matches!(facts::name(folder), "bin" | "hack" | "script" | "scripts" | "tools")
+}
+
+/// Names of folders that hold installed packages.
+pub const PACKAGES: &[&str] = &["node_modules", "vendor", ".venv", "venv", "site-packages", "bundle", ".m2", ".gradle", ".nuget", "mod"];
 
 /// How often the value of a build argument changes, and what says so.
 #[derive(Debug, Clone)]
@@ -382,7 +410,7 @@ impl Plan<'_> {
     /// How often the key of a step changes by inputs of its own, apart from the variables in scope.
     pub fn own_volatility(&self, step: &Step<'_>) -> Volatility {
         match &step.instruction.kind {
-            Kind::Copy(copy) => copy_volatility(&self.context, copy),
+            Kind::Copy(copy) => copy_volatility(&self.context, copy).max(self.built_volatility(copy)),
             Kind::Run(run) => {
                 let bound = run.mounts.iter().filter(|it| it.binds_context());
                 bound.map(|it| it.source().map_or(Volatility::Often, |it| source_volatility(&self.context, it))).max().unwrap_or_default()
@@ -391,10 +419,41 @@ impl Plan<'_> {
         }
     }
 
-    /// How often what stands above the step `index` gives it a new key: copies and mounts. Variables
-    /// are left out, since rules ask for each of them.
-    pub fn volatility_above(&self, index: usize) -> Volatility {
-        self.steps[..index].iter().map(|it| self.own_volatility(it)).max().unwrap_or_default()
+    /// How often what a copy takes from another stage changes: with the sources, if it takes it from
+    /// a folder that they are copied to there.
+    fn built_volatility(&self, copy: &Copy) -> Volatility {
+        let Some(stage) = copy.from.as_deref().and_then(|it| self.dockerfile.stage(it)) else { return Volatility::Pinned };
+        let mut folder = String::from("/");
+        let mut projects: Vec<String> = Vec::new();
+        for (_, instruction) in self.dockerfile.chain(stage.index) {
+            match &instruction.kind {
+                Kind::Workdir(to) => folder = facts::join(&folder, to.trim_matches(['"', '\''])),
+                Kind::Copy(brought) if copy_volatility(&self.context, brought) >= Volatility::Often => {
+                    projects.push(facts::join(&folder, &brought.destination.text));
+                }
+                _ => {}
+            }
+        }
+        let from_project = |source: &str| {
+            let path = facts::join("/", source);
+            // What was installed for the project changes with its lockfile.
+            let packages = path.split('/').any(|it| PACKAGES.contains(&it));
+            !packages && projects.iter().any(|it| it != "/" && facts::is_below(&path, it))
+        };
+        let changes = copy.sources.iter().any(|it| from_project(&it.text));
+        if changes { Volatility::Often } else { Volatility::Sometimes }
+    }
+
+    /// How often what stands above each step gives it a new key: copies and mounts. Variables are
+    /// left out, since rules ask for each of them.
+    pub fn volatilities_above(&self) -> Vec<Volatility> {
+        let mut above = Volatility::default();
+        let mut res = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            res.push(above);
+            above = above.max(self.own_volatility(step));
+        }
+        res
     }
 
     /// The commands of the stage, in order, that cost something and run again on every change of the

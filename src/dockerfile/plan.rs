@@ -453,14 +453,68 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Whether the copy `index` brings nothing but plain files that it names.
+    pub fn brings_named_files(&self, index: usize) -> bool {
+        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return false };
+        self.sources(index, copy).iter().all(|it| !is_glob(it) && self.context.entry(it) == Some(Some(Entry::File)))
+    }
+
+    /// Whether the command `index` runs a tool that the copy `copy` brings: it names a file of it, and
+    /// not as what `install` takes its dependencies from.
+    pub fn uses_tool(&self, copy: usize, index: usize, install: &ecosystem::Step) -> bool {
+        let step = &self.steps[index];
+        let (Kind::Copy(copied), Kind::Run(run)) = (&self.steps[copy].instruction.kind, &step.instruction.kind) else { return false };
+        let Some(destination) = self.steps[copy].state.path(&copied.destination.text, self.dockerfile.escape) else { return false };
+        let project = step.state.directory.as_deref().map(|it| install.folder(it));
+        if destination == "/" || project.is_none_or(|it| facts::is_below(&it, &destination)) {
+            return false;
+        }
+        let text = run.command.text.as_str();
+        let for_install = |at: usize| run.reading.steps.iter().flat_map(|it| &it.paths).any(|it| it.span.start <= at && at < it.span.end);
+        match self.copied_files(copy, copied, &destination) {
+            Some(files) => files.iter().any(|(path, _)| paths_named(text, path).any(|(at, rest)| rest.is_empty() && !for_install(at))),
+            None => paths_named(text, &destination).any(|(at, rest)| rest.len() > 1 && !for_install(at) && !ecosystem::is_manifest(facts::name(rest))),
+        }
+    }
+
+    /// Whether the project that `install` of the command `index` works on is fetched by the same
+    /// command, and not copied from the build context.
+    pub fn fetches_project(&self, index: usize, install: &ecosystem::Step) -> bool {
+        let step = &self.steps[index];
+        let Kind::Run(run) = &step.instruction.kind else { return false };
+        let fetches = |it: &crate::shell::Command| match it.words.first().map(|it| facts::name(&it.text)) {
+            Some("curl" | "wget" | "tar") => true,
+            Some("git") => it.words.iter().any(|it| it.text == "clone"),
+            _ => false,
+        };
+        if !run.script.commands.iter().take_while(|it| it.span.start < install.span.start).any(fetches) {
+            return false;
+        }
+        let folder = install.folder(step.state.directory.as_deref().unwrap_or("/"));
+        let brought = Brought { plan: self, before: index, run };
+        let absent = |name: &str| ecosystem::Files::text(&brought, &facts::join(&folder, name)) == FileState::Absent;
+        let manifests = ecosystem::ecosystem(install.manager).manifests;
+        !manifests.is_empty() && install.paths.is_empty() && manifests.iter().all(|it| absent(it))
+    }
+
     /// Whether the copy `index` may bring something to `path` or below it.
     pub fn may_bring(&self, index: usize, path: &str) -> bool {
         self.steps[index].effects.writes.iter().any(|it| it.touches(&Place::File(path.to_owned())))
     }
 }
 
+/// Where `text` names `path` or something below it, with what follows the path there.
+fn paths_named<'t>(text: &'t str, path: &'t str) -> impl Iterator<Item = (usize, &'t str)> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    text.match_indices(path).filter(move |(at, _)| !text[..*at].ends_with(is_part)).filter_map(move |(at, _)| {
+        let rest = &text[at + path.len()..];
+        let rest = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
+        (rest.is_empty() || rest.starts_with('/')).then_some((at, rest))
+    })
+}
+
 /// Whether `name` matches a pattern of `*` and `?` (one part of a path).
-fn matches_wildcard(pattern: &str, name: &str) -> bool {
+pub(super) fn matches_wildcard(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     // Which ends of the pattern are reached; one bit a place keeps it linear in both.
     let mut reached = vec![false; pattern.len() + 1];
@@ -583,11 +637,16 @@ impl Plan<'_> {
     fn with_sources(&self, index: usize, run: &Run) -> Vec<usize> {
         let state = &self.steps[index].state;
         let mut setting = setting(state, state.directory.as_deref().unwrap_or("/"));
-        setting.environment.remove("PATH");
+        // Where packages go has nothing to do with it.
+        for name in ["PATH", "PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"] {
+            setting.environment.remove(name);
+        }
         let brought = Brought { plan: self, before: index, run };
         let needs_sources = |step: &ecosystem::Step| {
             let mut step = step.clone();
             step.unknown.clear();
+            // Nor has what becomes of the lockfile.
+            step.frozen = true;
             step.action == ecosystem::Action::InstallDependencies && ecosystem::footprint(&step, &setting, &brought).is_err_and(|it| it.needs_sources)
         };
         run.reading.steps.iter().enumerate().filter(|(_, it)| needs_sources(it)).map(|(number, _)| number).collect()

@@ -5,7 +5,7 @@
 //! other: a build argument with the commit can be declared below them.
 
 use super::table::COMMON_VARIABLES;
-use super::{Action, Step};
+use super::{Action, Manager, Step};
 use crate::shell::{Command, Script};
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -137,13 +137,16 @@ pub fn is_program(name: &str) -> bool {
 
 /// Package managers of systems run scripts of packages, which know nothing of a project.
 fn is_system_step(step: &Step) -> bool {
-    use super::Manager::{Apk, Apt, Dnf, Zypper};
-    matches!(step.manager, Apt | Apk | Dnf | Zypper) && step.action != Action::Build
+    is_system(step.manager) && step.action != Action::Build
+}
+
+fn is_system(manager: Manager) -> bool {
+    matches!(manager, Manager::Apt | Manager::Apk | Manager::Dnf | Manager::Zypper)
 }
 
 /// Whether such a script may read `name` without naming it.
 pub fn reads_variable(name: &str) -> bool {
-    let system = super::table::ALL.iter().filter(|it| it.manifests.is_empty()).flat_map(|it| it.environment);
+    let system = super::table::ALL.iter().filter(|it| is_system(it.manager)).flat_map(|it| it.environment);
     COMMON_VARIABLES.iter().chain(system).any(|it| match it.strip_suffix('*') {
         Some(start) => name.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase()),
         None => name.eq_ignore_ascii_case(it),
@@ -153,6 +156,16 @@ pub fn reads_variable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::shell::parse;
+
+    #[test]
+    fn no_variable_of_a_project_is_read_unnamed() {
+        for name in ["GIT_SHA", "COMMIT_SHA", "BUILD_DATE", "VERSION", "NuGetToken"] {
+            assert!(!super::reads_variable(name), "{name}");
+        }
+        for name in ["HTTPS_PROXY", "DEBIAN_FRONTEND", "GIT_DIR", "LD_PRELOAD"] {
+            assert!(super::reads_variable(name), "{name}");
+        }
+    }
 
     fn is_quiet(text: &str) -> bool {
         crate::ecosystem::read(&parse(text)).quiet

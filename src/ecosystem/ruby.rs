@@ -185,22 +185,38 @@ fn lockfile(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
 /// A `Gemfile` is a program. Only lines of the usual forms are understood.
 fn gemfile(collector: &mut Collector<'_>, path: &str, text: &str) -> Result<(), Obstacle> {
     let mut at = 0;
+    let mut refused = Ok(());
     for line in text.split_inclusive('\n') {
         let content = line.trim();
-        let start = at + (line.len() - line.trim_start().len());
+        let span = Span::new(at + (line.len() - line.trim_start().len()), at + line.trim_end().len());
         at += line.len();
-        if let Err(reason) = gemfile_line(collector, content) {
-            return Err(Obstacle::in_file(path, Some(Span::new(start, start + content.len())), reason));
+        let obstacle = |reason: String| Obstacle::in_file(path, Some(span), reason);
+        // Gems in folders of the project count more than code above them that is not followed.
+        if let Some(what) = gems_of_project(content) {
+            return Err(obstacle(format!("`{what}` in the `Gemfile` takes sources")).for_sources());
+        }
+        if refused.is_ok() {
+            refused = gemfile_line(collector, content).map_err(obstacle);
         }
     }
-    Ok(())
+    refused
+}
+
+/// What makes a line of a `Gemfile` take a gem from a folder.
+fn gems_of_project(line: &str) -> Option<&'static str> {
+    let option = || ["path:", ":path"].into_iter().find(|it| mentions(line, it));
+    ["path", "gemspec"].into_iter().find(|it| *it == first_word(line)).or_else(option)
+}
+
+fn first_word(line: &str) -> &str {
+    let end = line.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(line.len());
+    &line[..end]
 }
 
 fn gemfile_line(collector: &mut Collector<'_>, line: &str) -> Result<(), String> {
-    let word_end = line.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(line.len());
-    let word = &line[..word_end];
-    let option = ["path:", ":path"].into_iter().find(|it| mentions(line, it));
-    if let Some(what) = ["path", "gemspec", "eval_gemfile", "require_relative"].into_iter().find(|it| *it == word).or(option) {
+    let word = first_word(line);
+    let word_end = word.len();
+    if let Some(what) = ["eval_gemfile", "require_relative"].into_iter().find(|it| *it == word) {
         return Err(format!("`{what}` in the `Gemfile` takes sources"));
     }
     for name in environment_names(line) {

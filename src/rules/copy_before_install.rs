@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::Kind;
-use crate::dockerfile::key::copy_volatility;
+use crate::dockerfile::key::{PACKAGES, copy_volatility};
 use crate::dockerfile::plan::{Plan, Step};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
@@ -74,8 +74,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
         for (index, step) in plan.own() {
             let Some(install) = step.dependency_install() else { continue };
-            let Some(copy) = first_volatile_copy(plan, index) else { continue };
-            if is_installed(&plan.steps[..copy], install.manager) || is_copied(view, plan, index, install) {
+            let Some(copy) = culprit(plan, index, install) else { continue };
+            if plan.fetches_project(index, install) || is_installed(&plan.steps[..copy], install.manager) || is_copied(view, plan, index, install) {
                 continue;
             }
             let cause = causes.entry(plan.steps[copy].instruction.span.start).or_default();
@@ -111,7 +111,6 @@ fn is_copied(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, install: 
 /// Whether a folder of the image holds what was installed for the project in `project`: it is the
 /// project, or a place of packages.
 fn holds_packages(folder: &str, project: &str) -> bool {
-    const PACKAGES: &[&str] = &["node_modules", "vendor", ".venv", "venv", "site-packages", "bundle", ".m2", ".gradle", ".nuget", "mod"];
     facts::is_below(project, folder) || PACKAGES.contains(&facts::name(folder))
 }
 
@@ -129,12 +128,28 @@ struct Victim {
     command: String,
 }
 
+/// The copy that makes an install run again for nothing: the first that brings more than single
+/// files, which change less often, or else the first. A copy of tools that the command itself runs is none.
+fn culprit(plan: &Plan<'_>, index: usize, install: &ecosystem::Step) -> Option<usize> {
+    let mut copies = volatile_copies(plan, index).filter(|it| !plan.uses_tool(*it, index, install));
+    let first = copies.next()?;
+    if !plan.brings_named_files(first) {
+        return Some(first);
+    }
+    copies.find(|it| !plan.brings_named_files(*it)).or(Some(first))
+}
+
 /// The first copy of the chain before `index` that brings sources from the build context.
 pub(super) fn first_volatile_copy(plan: &Plan<'_>, index: usize) -> Option<usize> {
-    plan.steps[..index].iter().position(|it| match &it.instruction.kind {
+    volatile_copies(plan, index).next()
+}
+
+fn volatile_copies(plan: &Plan<'_>, index: usize) -> impl Iterator<Item = usize> {
+    let is_volatile = |it: &Step<'_>| match &it.instruction.kind {
         Kind::Copy(copy) => copy.from_context() && copy_volatility(&plan.context, copy) >= Volatility::Often,
         _ => false,
-    })
+    };
+    plan.steps[..index].iter().enumerate().filter(move |(_, it)| is_volatile(it)).map(|(at, _)| at)
 }
 
 fn report(view: &DockerfileView<'_>, cause: &Cause, findings: &mut Findings<'_>) {
@@ -536,5 +551,120 @@ RUN npm ci
 ^^^^^^^^^^ note: `npm ci` runs again
 "#,
         );
+    }
+
+    #[test]
+    fn a_pattern_is_what_it_selects() {
+        let files = "#- go.mod\nmodule a\n#- go.sum\n#- main.go\n#- composer.json\n{}\n#- symfony.lock\n{}\n#- Dockerfile\n";
+        check(&RULE, &format!("{files}FROM golang:1.23.4\nWORKDIR /src\nCOPY go.* ./\nRUN go mod download\n"));
+        check(&RULE, &format!("{files}FROM composer:2.8\nWORKDIR /src\nCOPY composer.* symfony.* ./\nRUN composer install --no-scripts --no-autoloader\n"));
+        // Nothing is known of the folder.
+        check(&RULE, "FROM golang:1.23.4\nWORKDIR /src\nCOPY src/go.* ./\nRUN go mod download\n");
+        check(
+            &RULE,
+            &format!(
+                "{files}{}",
+                "FROM golang:1.23.4
+WORKDIR /src
+COPY m* go.* ./
+^^^^^^^^^^^^^^^ warning: any change to `m*` and `go.*` runs `go mod download` again
+RUN go mod download
+^^^^^^^^^^^^^^^^^^^ note: `go mod download` runs again
+"
+            ),
+        );
+    }
+
+    #[test]
+    fn tools_that_the_install_itself_runs_come_first() {
+        check(&RULE, "FROM debian:12.9\nCOPY helpers/ /helpers/\nWORKDIR /work/app\nRUN /helpers/fetch https://example.org/a . && npm install\n");
+        check(
+            &RULE,
+            "#- releases/prune.mjs\n#- Dockerfile\nFROM debian:12.9\nCOPY releases/prune.mjs /tmp/prune.mjs\nRUN <<EOF\nset -e\nif true; then cd /b; npm install; node /tmp/prune.mjs; fi\nEOF\n",
+        );
+        check(
+            &RULE,
+            "#- scripts/check.cjs\n#- package.json\n{}\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\nCOPY package.json ./\nCOPY scripts/check.cjs ./scripts/\nRUN node scripts/check.cjs\nRUN npm install\n",
+        );
+    }
+
+    #[test]
+    fn a_list_of_packages_is_no_tool() {
+        check(
+            &RULE,
+            r#"
+#- src/reqs/a.txt
+a==1
+#- Dockerfile
+FROM python:3.13
+COPY src /opt/build
+^^^^^^^^^^^^^^^^^^^ warning: any change to `src` runs `pip install -r /opt/build/reqs/a.txt` again
+WORKDIR /work
+RUN pip install -r /opt/build/reqs/a.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r /opt/build/reqs/a.txt` runs again
+"#,
+        );
+    }
+
+    #[test]
+    fn a_project_that_the_command_fetches_is_none_of_the_context() {
+        let run = "RUN curl -o /tmp/x.tgz https://example.org/x.tgz && tar -C /opt/x -xf /tmp/x.tgz && cd /opt/x && composer install";
+        check(&RULE, &format!("#- files/etc/a.php\n#- Dockerfile\nFROM debian:12.9\nADD files /\n{run}\n"));
+    }
+
+    #[test]
+    fn gems_of_the_project_need_its_sources_whatever_the_gemfile_does_before() {
+        check(
+            &RULE,
+            r#"
+#- Gemfile
+require "./lib/helper"
+gem "a", path: "engines/a"
+#- lib/helper.rb
+#- engines/a/a.gemspec
+#- Dockerfile
+FROM ruby:3.3.6
+WORKDIR /app
+COPY . .
+RUN bundle install
+"#,
+        );
+    }
+
+    #[test]
+    fn a_folder_is_blamed_before_single_files() {
+        check(
+            &RULE,
+            r#"
+#- package.json
+{"name": "a"}
+#- lib/helper.rb
+#- Gemfile
+#- Dockerfile
+FROM ruby:3.3.6
+WORKDIR /app
+COPY lib/helper.rb lib/
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `npm install` again
+^^^^^^^^ note: no fix: this writes `/app/package-lock.json`, and so does the later instruction
+RUN npm install
+^^^^^^^^^^^^^^^ note: `npm install` runs again
+"#,
+        );
+    }
+
+    #[test]
+    fn manifests_that_are_programs_are_manifests() {
+        check(
+            &RULE,
+            "#- mix.exs\n#- assets/package.json\n{}\n#- Dockerfile\nFROM elixir:1.18\nWORKDIR /app\nCOPY mix.exs mix.lock ./\nRUN mix deps.get\nCOPY assets/package.json assets/\nRUN cd assets && npm install\n",
+        );
+    }
+
+    #[test]
+    fn where_packages_go_says_nothing_of_sources() {
+        let project = "#- kit/pyproject.toml\n[project]\nname = \"kit\"\nversion = \"1\"\ndependencies = [\"store\"]\n[tool.uv.sources]\nstore = { path = \"../store\" }\n#- kit/uv.lock\n#- store/pyproject.toml\n[project]\nname = \"store\"\nversion = \"1\"\n";
+        let text = "#- Dockerfile\nFROM python:3.13\nWORKDIR /app\nARG VENV\nENV VIRTUAL_ENV=$VENV\nENV PATH=$VENV/bin:$PATH\nCOPY store store\nCOPY kit/pyproject.toml kit/uv.lock kit/\nRUN cd kit && uv sync --active\n";
+        check(&RULE, &format!("{project}{text}"));
     }
 }

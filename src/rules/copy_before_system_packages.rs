@@ -2,7 +2,8 @@ use super::copy_before_install::{first_volatile_copy, list, what_is_copied};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::ecosystem::Action;
-use crate::effects::{Conflict, Place};
+use crate::effects::{Effects, Place};
+use crate::facts;
 use crate::view::DockerfileView;
 use std::collections::BTreeMap;
 
@@ -59,13 +60,11 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             }
             let Some(copy) = first_volatile_copy(plan, index) else { continue };
             let brings = plan.steps[copy..index].iter().any(|it| {
+                let matters = it.effects.writes.iter().filter(|it| may_matter(it)).cloned().collect();
+                let effects = Effects { reads: it.effects.reads.clone(), writes: matters };
                 it.instruction.keyword != "RUN"
                     && !knows_no_destination(&it.effects.writes)
-                    && it
-                        .effects
-                        .conflicts(&step.effects)
-                        .iter()
-                        .any(|it| matches!(it.place(), Place::File(_) | Place::Tree { .. }) && !matches!(it, Conflict::Needs(Place::Env(_))))
+                    && effects.conflicts(&step.effects).iter().any(|it| matches!(it.place(), Place::File(_) | Place::Tree { .. }))
             });
             if !brings {
                 causes.entry(plan.steps[copy].instruction.span.start).or_default().push((plan.stage, index, copy));
@@ -74,6 +73,16 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     }
     for victims in causes.into_values() {
         report(view, &victims, findings);
+    }
+}
+
+/// Whether what a copy brings to `place` may be package sources, keys or configuration. In the
+/// folders of applications there are none, even where a package may put files there too.
+fn may_matter(place: &Place) -> bool {
+    const OF_APPLICATIONS: &[&str] = &["/home", "/opt", "/srv", "/usr/src", "/var/www"];
+    match place {
+        Place::File(path) | Place::Tree { root: path, .. } => !OF_APPLICATIONS.iter().any(|it| path != it && facts::is_below(path, it)),
+        _ => true,
     }
 }
 
@@ -179,5 +188,23 @@ COPY . .
 RUN make
 ",
         );
+    }
+
+    #[test]
+    fn an_application_beside_the_system_brings_no_package_sources() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+COPY . /opt/app
+^^^^^^^^^^^^^^^ warning: any change to the build context runs `apt-get install` again, which needs none of it
+^^^^^^^^^^^^^^^ note: no fix: this writes files below `/opt/app`, which the later instruction reads
+WORKDIR /opt/app
+RUN apt-get update && apt-get install -y chromium
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` runs again
+",
+        );
+        check(&RULE, "FROM debian:12.9\nCOPY . /opt\nRUN apt-get update && apt-get install -y chromium\n");
+        check(&RULE, "FROM debian:12.9\nCOPY packages /opt/packages\nRUN apt-get update && apt-get install -y /opt/packages/a.deb\n");
     }
 }

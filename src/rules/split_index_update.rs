@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::Kind;
-use crate::ecosystem::Action;
+use crate::ecosystem::{Action, Manager, Step};
 use crate::view::DockerfileView;
 
 declare_rule! {
@@ -48,7 +48,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             if installs_too || may_install || run.mounts.iter().any(|it| it.kind() == "cache") {
                 continue;
             }
-            let relies = |it: &crate::ecosystem::Step| it.manager == update.manager && it.action == Action::InstallSystem;
+            // `apk add --no-cache` fetches an index of its own.
+            let relies = |it: &Step| it.manager == update.manager && it.action == Action::InstallSystem && !(it.manager == Manager::Apk && it.no_cache);
             let user = plan.own().find(|(later, it)| {
                 *later > index
                     && it.installs.iter().any(relies)
@@ -154,5 +155,20 @@ RUN apt-get install -y git; rm -rf /tmp/a
         check(&RULE, "FROM debian:12.9\nRUN apt-get update && apt-get install -y git\nRUN apt-get install -y curl\n");
         check(&RULE, "FROM debian:12.9\nRUN apt-get update\n");
         check(&RULE, "FROM debian:12.9\nRUN --mount=type=cache,target=/var/lib/apt apt-get update\nRUN apt-get install -y git\n");
+    }
+
+    #[test]
+    fn an_install_that_fetches_an_index_of_its_own_is_silent() {
+        check(&RULE, "FROM alpine:3.20\nRUN apk update\nRUN apk add --no-cache git\n");
+        check(
+            &RULE,
+            "
+FROM alpine:3.20
+RUN apk update
+^^^^^^^^^^^^^^ warning: `apk update` is cached apart from the `apk add` that relies on it, and gets old
+RUN apk add git
+^^^^^^^^^^^^^^^ note: `apk add` uses the index of an earlier build
+",
+        );
     }
 }

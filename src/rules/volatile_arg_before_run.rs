@@ -212,6 +212,7 @@ impl Victims {
         let of_commit = is_volatile_name(name) || matches!(plan.steps[index].instruction.kind, Kind::Env(_));
         let mut names = vec![name.to_owned()];
         let mut res = Victims { steps: Vec::new(), end: index + 1, taken_by: None };
+        let above = plan.volatilities_above();
         for (later, step) in plan.steps.iter().enumerate().skip(index + 1).filter(|(_, it)| it.stage == plan.steps[index].stage) {
             let expands = step.instruction.expansions.iter().any(|it| names.contains(&it.name));
             match &step.instruction.kind {
@@ -234,7 +235,7 @@ impl Victims {
                         return res;
                     }
                     // What runs again on every change of the sources loses nothing more.
-                    if step.cost >= Cost::Download && plan.volatility_above(later) < Volatility::Often && cannot_use(plan, later, of_commit) {
+                    if step.cost >= Cost::Download && above[later] < Volatility::Often && cannot_use(plan, later, of_commit) {
                         res.steps.push(later);
                     }
                 }
@@ -359,5 +360,46 @@ RUN apt-get update && apt-get install -y git && apt-get autoremove -y
     #[test]
     fn a_global_argument_that_no_stage_declares_is_silent() {
         check(&RULE, "ARG GIT_SHA\nFROM alpine:3.20\nRUN apk add --no-cache git\n");
+    }
+
+    #[test]
+    fn plain_programs_read_no_commit() {
+        check_fix(
+            &RULE,
+            "
+FROM debian:12.9
+ARG GIT_SHA
+    ^^^^^^^ warning: every new value of `GIT_SHA` runs `wget -O- https://example.org/key | gpg -…` and 1 more again, which do not use it
+RUN wget -O- https://example.org/key | gpg --dearmor > /usr/share/keyrings/a.gpg
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `wget -O- https://example.org/key | gpg -…` runs again
+RUN apt-get update && apt-get install -y git
+RUN make VERSION=$GIT_SHA
+",
+            "
+FROM debian:12.9
+RUN wget -O- https://example.org/key | gpg --dearmor > /usr/share/keyrings/a.gpg
+RUN apt-get update && apt-get install -y git
+ARG GIT_SHA
+RUN make VERSION=$GIT_SHA
+",
+        );
+    }
+
+    #[test]
+    fn what_is_built_of_the_sources_changes_as_they_do() {
+        let build = "FROM node:22.11 AS build\nWORKDIR /app\nCOPY . .\nRUN npm run build\nFROM node:22.11\n";
+        check(&RULE, &format!("{build}COPY --from=build /app/dist /app/dist\nARG GIT_SHA\nRUN corepack enable\n"));
+        check(
+            &RULE,
+            &format!(
+                "{build}{}",
+                "COPY --from=build /app/node_modules /app/node_modules
+ARG GIT_SHA
+    ^^^^^^^ warning: every new value of `GIT_SHA` runs `corepack enable` again, which does not use it
+RUN corepack enable
+^^^^^^^^^^^^^^^^^^^ note: `corepack enable` runs again
+"
+            ),
+        );
     }
 }
