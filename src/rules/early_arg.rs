@@ -103,12 +103,10 @@ fn early(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, variable: &Va
     let names = [name.clone()];
     let uses_it = |(_, it): &(usize, &crate::dockerfile::plan::Step<'_>)| has_word(it.instruction.lines.of(&view.source), name) || uses(it, &names);
     let (user, _) = plan.own().filter(|(at, _)| *at > index).find(uses_it)?;
+    let above = plan.volatilities_above();
     let victims = (index + 1..user).filter(|at| {
         let step = &plan.steps[*at];
-        matches!(step.instruction.kind, Kind::Run(_))
-            && step.cost >= Cost::Download
-            && plan.volatility_above(*at) < Volatility::Often
-            && !may_read(plan, *at, name)
+        matches!(step.instruction.kind, Kind::Run(_)) && step.cost >= Cost::Download && above[*at] < Volatility::Often && !may_read(plan, *at, name)
     });
     let steps: Vec<usize> = victims.collect();
     let enough = if of_platform { 1 } else { 2 };

@@ -144,10 +144,11 @@ fn victim<'v, 'a>(dockerfile: &'v DockerfileView<'a>) -> Option<(&'v Plan<'a>, u
     dockerfile.plans().find_map(|plan| {
         let makes = |path: &str| path.trim_matches(['"', '\'']) != "/";
         let workdir = plan.steps.iter().position(|it| matches!(&it.instruction.kind, Kind::Workdir(path) if makes(path)))?;
+        let above = plan.volatilities_above();
         let costs = |index: &usize| {
             let step = &plan.steps[*index];
             // What the sources run again anyway loses nothing more.
-            matches!(step.instruction.kind, Kind::Run(_)) && step.cost >= Cost::Download && plan.volatility_above(*index) < Volatility::Often
+            matches!(step.instruction.kind, Kind::Run(_)) && step.cost >= Cost::Download && above[*index] < Volatility::Often
         };
         let victim = (workdir + 1..plan.steps.len()).find(costs)?;
         Some((plan, workdir, victim))

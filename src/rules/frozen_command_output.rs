@@ -58,11 +58,12 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for plan in view.plans() {
+        let above = plan.volatilities_above();
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             // The moment of a fetch belongs to what was fetched.
             let Some((span, output)) = frozen(run).filter(|(_, it)| *it == Output::Random || !fetches(run)) else { continue };
-            let again = plan.volatility_above(index).max(plan.own_volatility(step)) >= Volatility::Often;
+            let again = above[index].max(plan.own_volatility(step)) >= Volatility::Often;
             if again || is_renewed(plan, index, run) {
                 continue;
             }

@@ -150,7 +150,8 @@ fn is_costly(instruction: &Instruction) -> bool {
 /// that is not known.
 fn outlives_sources(view: &DockerfileView<'_>, stage: &Stage) -> bool {
     let Some(plan) = view.plans().find(|it| it.stage == stage.index) else { return true };
-    let is_quiet = |index: usize, step: &Step<'_>| plan.volatility_above(index).max(plan.own_volatility(step)) < Volatility::Often;
+    let above = plan.volatilities_above();
+    let is_quiet = |index: usize, step: &Step<'_>| above[index].max(plan.own_volatility(step)) < Volatility::Often;
     plan.own().any(|(index, step)| is_costly(step.instruction) && !fills_a_mount(step) && is_quiet(index, step))
 }
 

@@ -127,7 +127,7 @@ FROM debian:12.9
 RUN apt-get update
 ^^^^^^^^^^^^^^^^^^ warning: `apt-get update` is cached apart from the `apt-get install` that relies on it, and gets old
 COPY sources.list /etc/apt/
-^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this writes files below `/`, which the later instruction reads
+^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this writes files below `/etc/apt`, which the later instruction reads
 RUN apt-get install -y git
 ^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` uses the index of an earlier build
 ",

@@ -56,13 +56,14 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for plan in view.plans() {
+        let above = plan.volatilities_above();
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             let Some((flag, mount)) = whole_mount(step.instruction, run) else { continue };
             let Some(install) = step.installs.iter().find(|it| it.installs()) else { continue };
             let Some(files) = plan.mounted_files(index).filter(|_| step.obstacle.is_none()) else { continue };
             // The same runs again anyway.
-            if plan.volatility_above(index) >= crate::volatility::Volatility::Often {
+            if above[index] >= crate::volatility::Volatility::Often {
                 continue;
             }
             let needed = match &files[..] {
