@@ -2,7 +2,7 @@
 //! fixes.
 
 use crate::config::{self, Configs};
-use crate::diagnostic::{Diagnostic, Fix, Safety};
+use crate::diagnostic::{Diagnostic, Fix, Level, Safety};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text, Want};
 use crate::file::{File, Kind, Model, panic_message};
@@ -125,17 +125,19 @@ pub struct Fixed {
 }
 
 /// Applies fixes that are at least as safe as `allowed`, in memory: the first by place, leaving out
-/// those that want what another one of the round changes, and again until none applies.
+/// those that want what another one of the round changes, and again until none applies. Findings
+/// below the level `least` are left as they are: a hint is something to think about, and old
+/// builders for example know no cache mounts.
 ///
 /// `check` gives the findings of the host's state, what rules ask of the disk answered.
-pub fn fix(host: &mut Host, allowed: Safety, mut check: impl FnMut(&mut Host) -> Outcome) -> Fixed {
+pub fn fix(host: &mut Host, allowed: Safety, least: Level, mut check: impl FnMut(&mut Host) -> Outcome) -> Fixed {
     let mut changes: BTreeMap<Arc<str>, Change> = BTreeMap::new();
     let mut seen: Vec<Vec<Change>> = vec![Vec::new()];
     let mut applied = 0;
     let mut outcome = check(host);
     for _ in 0..ROUNDS {
         let mut plan = Plan::default();
-        for diagnostic in &outcome.diagnostics {
+        for diagnostic in outcome.diagnostics.iter().filter(|it| it.level >= least) {
             if let Some(fix) = diagnostic.fixes.iter().find(|it| it.safety() >= allowed) {
                 plan.add(&host.snapshot(), fix);
             }
@@ -317,7 +319,7 @@ mod tests {
     #[test]
     fn fixes_are_applied_until_none_is_left() {
         let mut host = host(&[("/Dockerfile", "aaa")]);
-        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+        let fixed = fix(&mut host, Safety::Unsafe, Level::Hint, |host| {
             let found = text(host).find('a').map(|at| finding(at, vec![edits("/Dockerfile", vec![Edit::replace(Span::new(at, at + 1), "b")], false)]));
             Outcome { diagnostics: found.into_iter().collect(), faults: vec![] }
         });
@@ -329,7 +331,7 @@ mod tests {
     #[test]
     fn fixes_that_undo_each_other_come_to_an_end() {
         let mut host = host(&[("/Dockerfile", "a")]);
-        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+        let fixed = fix(&mut host, Safety::Unsafe, Level::Hint, |host| {
             let other = if text(host) == "a" { "b" } else { "a" };
             let found = finding(0, vec![edits("/Dockerfile", vec![Edit::replace(Span::new(0, 1), other)], false)]);
             Outcome { diagnostics: vec![found], faults: vec![] }
@@ -341,7 +343,7 @@ mod tests {
     fn a_fix_that_another_one_stands_in_the_way_of_waits_for_the_next_round() {
         let mut host = host(&[("/Dockerfile", "ab")]);
         let mut rounds = 0;
-        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+        let fixed = fix(&mut host, Safety::Unsafe, Level::Hint, |host| {
             rounds += 1;
             let source = text(host);
             let replace = |from: char, to: &str| {
@@ -409,7 +411,7 @@ mod tests {
         let mut host = host(&[("/Dockerfile", "")]);
         host.learn_text("/.dockerignore", Text::Missing);
         host.learn_tree("/", facts::Tree { exists: true, ..Default::default() });
-        let fixed = fix(&mut host, Safety::Unsafe, |host| {
+        let fixed = fix(&mut host, Safety::Unsafe, Level::Hint, |host| {
             let missing = host.snapshot().text("/.dockerignore") == Some(Text::Missing);
             let found = missing.then(|| finding(0, vec![edits("/.dockerignore", vec![Edit::insert(0, ".git\n")], true)]));
             Outcome { diagnostics: found.into_iter().collect(), faults: vec![] }
@@ -421,7 +423,7 @@ mod tests {
     #[test]
     fn an_unsafe_fix_is_not_applied_unasked() {
         let mut host = host(&[("/Dockerfile", "a")]);
-        let fixed = fix(&mut host, Safety::Safe, |_| Outcome {
+        let fixed = fix(&mut host, Safety::Safe, Level::Hint, |_| Outcome {
             diagnostics: vec![finding(0, vec![edits("/Dockerfile", vec![Edit::insert(0, "b")], false)])],
             faults: vec![],
         });

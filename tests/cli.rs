@@ -169,6 +169,19 @@ fn an_unsafe_fix_is_applied_only_if_it_is_asked_for() {
 }
 
 #[test]
+fn a_hint_is_mended_only_if_its_rule_is_named() {
+    let folder = Folder::new(APP);
+    let text = "FROM node:22.11.0\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\n";
+    folder.write("Dockerfile", text);
+    let output = layerwise(&folder, &["check", "--fix", "--ignore", "missing-ignore-file"]);
+    assert_eq!(folder.read("Dockerfile"), text);
+    assert!(output.out.contains("(`--select missing-cache-mount --fix`)"), "{}", output.out);
+    assert!(!output.out.contains("can be fixed"), "{}", output.out);
+    layerwise(&folder, &["check", "--fix", "--select", "missing-cache-mount"]);
+    assert!(folder.read("Dockerfile").contains("RUN --mount=type=cache,target=/root/.npm npm ci"));
+}
+
+#[test]
 fn a_diff_changes_nothing() {
     let folder = Folder::new(APP);
     let output = layerwise(&folder, &["check", ONLY, "--diff"]);

@@ -261,10 +261,12 @@ impl Job {
             return (outcome, None);
         }
         let allowed = if arguments.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
+        // Who names a rule wants its fixes too.
+        let least = if arguments.select.is_empty() { Level::Info } else { Level::Hint };
         let files = &self.files;
         let mut first = arguments.diff.then_some(outcome.clone());
         let mut start = Some(outcome);
-        let fixed = check::fix(&mut self.host, allowed, |host| start.take().unwrap_or_else(|| workspace::settle(host, configs, files, &|_| {})));
+        let fixed = check::fix(&mut self.host, allowed, least, |host| start.take().unwrap_or_else(|| workspace::settle(host, configs, files, &|_| {})));
         // A diff changes nothing, so that what was found still is there.
         (first.take().unwrap_or_else(|| fixed.outcome.clone()), Some(fixed))
     }

@@ -29,10 +29,11 @@ fn group<'a>(report: &'a Report<'a>, it: &'a Diagnostic) -> Group<'a> {
     }
     for fix in &it.fixes {
         let how = match fix.safety() {
-            Safety::Safe => "`--fix`",
-            Safety::Unsafe => "`--fix --unsafe-fixes`",
+            Safety::Safe => "--fix",
+            Safety::Unsafe => "--fix --unsafe-fixes",
         };
-        group = group.element(Title::HELP.message(format!("{} ({how})", fix.title())));
+        let select = if it.level == Level::Hint { format!("--select {} ", it.rule) } else { String::new() };
+        group = group.element(Title::HELP.message(format!("{} (`{select}{how}`)", fix.title())));
     }
     group
 }
@@ -85,7 +86,8 @@ pub fn summary(report: &Report<'_>, fixed: usize, colors: bool, output: &mut dyn
     let parts = [(Level::Error, "error", "errors"), (Level::Warning, "warning", "warnings"), (Level::Info, "info", "infos"), (Level::Hint, "hint", "hints")];
     let parts: Vec<String> = parts.into_iter().filter(|(level, ..)| of(*level) > 0).map(|(level, one, many)| part(level, one, many)).collect();
     writeln!(output, "{} in {files}", parts.join(", "))?;
-    let has = |safety: Safety| report.diagnostics.iter().filter(|it| it.fixes.iter().any(|it| it.safety() == safety)).count();
+    let has =
+        |safety: Safety| report.diagnostics.iter().filter(|it| it.level > Level::Hint).filter(|it| it.fixes.iter().any(|it| it.safety() == safety)).count();
     match (has(Safety::Safe), has(Safety::Unsafe)) {
         (0, 0) => Ok(()),
         (0, n) => Ok(writeln!(output, "{n} can be fixed with `--fix --unsafe-fixes`; look at them with `--diff --unsafe-fixes`")?),

@@ -4,7 +4,7 @@ use super::convert::Converter;
 use super::state::View;
 use crate::check;
 use crate::config;
-use crate::diagnostic::{Diagnostic, FileEdits, Fix, Safety};
+use crate::diagnostic::{Diagnostic, FileEdits, Fix, Level, Safety};
 use crate::edit::{self, Edit, EditSet, Span};
 use crate::file::{File, Kind};
 use crate::snapshot::Host;
@@ -50,7 +50,7 @@ pub fn actions(view: &View, diagnostics: &[Diagnostic], request: &Request) -> Ve
     if request.wants(&CodeActionKind::REFACTOR_REWRITE) {
         res.extend(maker.reordering(&request.path, here));
     }
-    if request.wants(&FIX_ALL) && diagnostics.iter().any(|it| it.fixes.iter().any(|it| it.safety() == Safety::Safe)) {
+    if request.wants(&FIX_ALL) && diagnostics.iter().any(|it| it.level > Level::Hint && it.fixes.iter().any(|it| it.safety() == Safety::Safe)) {
         res.extend(maker.fix_all(&request.path));
     }
     if request.wants(&CodeActionKind::QUICKFIX) {
@@ -97,7 +97,7 @@ impl Maker<'_> {
     fn fix_all(&self, path: &Arc<str>) -> Option<CodeAction> {
         let mut host = Host::of(&self.view.snapshot);
         let paths = [path.clone()];
-        let fixed = check::fix(&mut host, Safety::Safe, |host| workspace::settle(host, &self.view.configs, &paths, &|_| {}));
+        let fixed = check::fix(&mut host, Safety::Safe, Level::Info, |host| workspace::settle(host, &self.view.configs, &paths, &|_| {}));
         let edits = |it: &check::Change| FileEdits {
             path: it.path.clone(),
             edits: edit::between(it.before.as_deref().unwrap_or(""), &it.after),

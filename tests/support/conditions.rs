@@ -3,7 +3,7 @@
 
 use layerwise::check::{self, Fixed, Outcome, Repairs};
 use layerwise::config::Configs;
-use layerwise::diagnostic::{Diagnostic, FileSpan, Fix, Safety};
+use layerwise::diagnostic::{Diagnostic, FileSpan, Fix, Level, Safety};
 use layerwise::edit::Edit;
 use layerwise::facts::{self, Entry, Text, Tree, Want};
 use layerwise::file::{File, Kind};
@@ -75,7 +75,7 @@ pub fn demand(files: &Files, path: &str, edits: &[Edit]) {
     }
     for allowed in [Safety::Safe, Safety::Unsafe] {
         let mut host = Host::of(&snapshot);
-        let mut fix = || -> Fixed { check::fix(&mut host, allowed, |host| settle(host, files, &paths)) };
+        let mut fix = || -> Fixed { check::fix(&mut host, allowed, Level::Hint, |host| settle(host, files, &paths)) };
         let once = fix();
         let again = fix();
         let left = &again.outcome.diagnostics;
