@@ -8,6 +8,8 @@ pub mod ignore;
 pub mod key;
 pub mod moves;
 pub mod plan;
+pub mod rebuild;
+pub mod selection;
 
 use crate::edit::Span;
 use crate::syntax::Mapped;
