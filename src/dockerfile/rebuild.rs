@@ -6,7 +6,7 @@
 
 use super::key::Keys;
 use super::plan::base_directory;
-use super::selection::Files;
+use super::selection::{Checksum, Files};
 use super::{Base, Copy, Dockerfile, Instruction, Kind, Mount, Run, Stage, clean_source, is_remote};
 use crate::edit::Span;
 use crate::facts;
@@ -93,6 +93,8 @@ enum Input {
 /// The content of files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Content {
+    /// Files of the build context.
+    Files(Checksum),
     /// This.
     Known(String),
     /// What the step of that key left at these paths.
@@ -152,6 +154,7 @@ impl Arena {
         let inputs = later.inputs.iter().zip(&earlier.inputs).map(|pair| match pair {
             (Input::Chain(later), Input::Chain(earlier)) => res.get(*later, *earlier),
             (Input::Content(Content::Known(later)), Input::Content(Content::Known(earlier))) if later != earlier => Fate::Runs,
+            (Input::Content(Content::Files(later)), Input::Content(Content::Files(earlier))) if later.kept != earlier.kept => Fate::Runs,
             (Input::Content(Content::Unknown(_)), Input::Content(_)) => Fate::Unknown,
             (Input::Content(later), Input::Content(earlier)) if later == earlier => Fate::Cached,
             (Input::Content(_), Input::Content(_)) => Fate::Unknown,
@@ -435,7 +438,7 @@ impl Walk<'_, '_> {
                 Some(from) => self.output(from, source, excludes),
                 None if is_remote(source) || copy.parents => self.arena.unknown(),
                 None => match self.build.files.copied(source, excludes) {
-                    Some(content) => Content::Known(content),
+                    Some(content) => Content::Files(content),
                     None => self.arena.unknown(),
                 },
             };
@@ -532,7 +535,7 @@ impl Walk<'_, '_> {
                 content = Some(match from {
                     Some(from) => self.output(&from, &source, &[]),
                     None => match self.build.files.mounted(&source) {
-                        Some(content) => Content::Known(content),
+                        Some(content) => Content::Files(content),
                         None => self.arena.unknown(),
                     },
                 });

@@ -30,6 +30,28 @@ pub enum Node {
     },
 }
 
+/// Stands for the checksum of files.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Checksum {
+    /// Equal where a builder finds the same that has never seen the context before.
+    pub exact: String,
+    /// The same without the modes of folders: a builder that keeps the context from an earlier
+    /// build sets the new mode, but leaves the checksum as it was (`DiskWriter.HandleChange` in
+    /// diskwriter.go of tonistiigi/fsutil returns before it tells of the change).
+    pub kept: String,
+}
+
+impl Checksum {
+    /// Of paths with what is hashed of each.
+    fn of<'a>(lines: impl Iterator<Item = (&'a str, &'a Node)> + Clone) -> Checksum {
+        let join = |line: fn((&str, &Node)) -> String| lines.clone().map(line).collect::<Vec<_>>().join("\n");
+        Checksum {
+            exact: join(|(path, node)| format!("{path} {}", node.header())),
+            kept: join(|(path, node)| format!("{path} {}", node.header_without_folder_mode())),
+        }
+    }
+}
+
 impl Node {
     fn header(&self) -> String {
         match self {
@@ -37,6 +59,10 @@ impl Node {
             Node::File { mode, content } => format!("file {mode:o} {content}"),
             Node::Link { target } => format!("link {target}"),
         }
+    }
+
+    fn header_without_folder_mode(&self) -> String {
+        if matches!(self, Node::Folder { .. }) { "folder".to_owned() } else { self.header() }
     }
 }
 
@@ -56,7 +82,7 @@ impl Files {
     }
 
     /// The nodes below a folder, the folder left out, each with its path relative to it.
-    fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a Node)> {
+    fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a Node)> + Clone {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let start = prefix.len();
         self.nodes.range(prefix.clone()..).take_while(move |(it, _)| it.starts_with(&prefix)).map(move |(path, node)| (&path[start..], node))
@@ -65,7 +91,7 @@ impl Files {
     /// What the source of a copy selects, without what `excludes` (the values of `--exclude`) leaves
     /// out; `None` where that is not known: links on the way, patterns that are not followed, and
     /// paths that are not there.
-    pub fn copied(&self, source: &str, excludes: &[String]) -> Option<String> {
+    pub fn copied(&self, source: &str, excludes: &[String]) -> Option<Checksum> {
         let source = clean_source(source);
         if !is_glob(&source) && excludes.is_empty() {
             return self.whole(&source);
@@ -73,37 +99,35 @@ impl Files {
         let excluded = ignore::parse(&excludes.join("\n")).ok()?;
         let roots = if is_glob(&source) { self.matching(&source)? } else { vec![source.clone()] };
         let fixed = fixed_part(&source);
-        let mut found: Vec<(&str, String)> = Vec::new();
+        let mut found: Vec<(&str, &Node)> = Vec::new();
         for root in &roots {
             found.extend(self.listed(root, &excluded)?);
         }
         // One file of the name that was asked for counts as that file.
-        if let [(path, header)] = &found[..]
+        if let [(path, node)] = found[..]
             && facts::name(path) == facts::name(&source)
         {
-            return Some(header.clone());
+            return Some(Checksum::of([("", node)].into_iter()));
         }
-        let lines = found.iter().map(|(path, header)| format!("{} {header}", path.strip_prefix(fixed).unwrap_or(path)));
-        Some(lines.collect::<Vec<_>>().join("\n"))
+        Some(Checksum::of(found.iter().map(|(path, node)| (path.strip_prefix(fixed).unwrap_or(path), *node))))
     }
 
     /// What a bind mount shows; `source` as for [`Self::copied`], without wildcards.
-    pub fn mounted(&self, source: &str) -> Option<String> {
+    pub fn mounted(&self, source: &str) -> Option<Checksum> {
         self.whole(&clean_source(source))
     }
 
     /// A file, or a folder with all that is below it. The mode of the context's own folder is never sent.
-    fn whole(&self, path: &str) -> Option<String> {
+    fn whole(&self, path: &str) -> Option<Checksum> {
         if self.is_behind_link(path) {
             return None;
         }
-        let mut lines = match self.nodes.get(path) {
-            None if path.is_empty() => Vec::new(),
+        let own = match self.nodes.get(path) {
+            None if path.is_empty() => None,
             None | Some(Node::Link { .. }) => return None,
-            Some(node) => vec![node.header()],
+            Some(node) => Some(("", node)),
         };
-        lines.extend(self.below(path).map(|(path, node)| format!("{path} {}", node.header())));
-        Some(lines.join("\n"))
+        Some(Checksum::of(own.into_iter().chain(self.below(path))))
     }
 
     fn is_behind_link(&self, path: &str) -> bool {
@@ -127,7 +151,7 @@ impl Files {
 
     /// The path `root` and what is below it, as far as it is not excluded: files with all that is
     /// hashed of them, and folders that are not excluded or hold something that is not.
-    fn listed<'a>(&'a self, root: &str, excluded: &IgnoreFile) -> Option<Vec<(&'a str, String)>> {
+    fn listed<'a>(&'a self, root: &str, excluded: &IgnoreFile) -> Option<Vec<(&'a str, &'a Node)>> {
         let below: Vec<(&str, &Node)> = self.below(root).collect();
         let mut kept: BTreeSet<&str> = below.iter().map(|(path, _)| *path).filter(|it| !excluded.excludes(it)).collect();
         for (path, _) in &below {
@@ -135,13 +159,13 @@ impl Files {
                 kept.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
             }
         }
-        let own = self.nodes.get_key_value(root).map(|(path, node)| (path.as_str(), node.header()));
+        let own = self.nodes.get_key_value(root).map(|(path, node)| (path.as_str(), node));
         if own.is_none() && !root.is_empty() {
             return None;
         }
         let start = if root.is_empty() { 0 } else { root.len() + 1 };
         let rest = self.nodes.iter().filter(|(path, _)| path.len() > start && facts::is_below(path, if root.is_empty() { "/" } else { root }));
-        let rest = rest.filter(|(path, _)| kept.contains(&path[start..])).map(|(path, node)| (path.as_str(), node.header()));
+        let rest = rest.filter(|(path, _)| kept.contains(&path[start..])).map(|(path, node)| (path.as_str(), node));
         Some(own.into_iter().chain(rest).collect())
     }
 }
@@ -193,11 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_counts_also_that_of_a_folder() {
-        for (path, node) in [("src/c.rs", file(0o755, "2")), ("src", Some(Node::Folder { mode: 0o700 })), ("src/deep", Some(Node::Folder { mode: 0o700 }))] {
+    fn the_mode_counts_but_that_of_a_folder_only_where_the_context_is_new() {
+        for (path, node, kept) in
+            [("src/c.rs", file(0o755, "2"), false), ("src", Some(Node::Folder { mode: 0o700 }), true), ("src/deep", Some(Node::Folder { mode: 0o700 }), true)]
+        {
             let other = changed(path, node);
             for source in ["src", "./src/", ".", "s*"] {
-                assert_ne!(files("").copied(source, &[]), other.copied(source, &[]), "{path} {source}");
+                let (before, after) = (files("").copied(source, &[]).unwrap(), other.copied(source, &[]).unwrap());
+                assert_ne!(before.exact, after.exact, "{path} {source}");
+                assert_eq!(before.kept == after.kept, kept, "{path} {source}");
             }
         }
     }

@@ -10,15 +10,15 @@ use std::process::{Command, Stdio};
 /// there is one stage only, it shows no name.
 pub type Place = (String, usize);
 
-/// The steps of a build, each with whether it ran.
-pub type Ran = BTreeMap<Place, bool>;
+/// The steps of a build.
+pub type Steps = BTreeMap<Place, Shown>;
 
 /// Builds `inputs`, which stand in `folder`.
 ///
 /// # Errors
 ///
 /// What the builder said, if it failed.
-pub fn build(folder: &Path, inputs: &Inputs) -> Result<Ran, String> {
+pub fn build(folder: &Path, inputs: &Inputs) -> Result<Steps, String> {
     let mut command = Command::new("docker");
     command.args(["buildx", "build", "--progress=rawjson", "--network=host", "--output=type=cacheonly", "--provenance=false"]);
     command.arg("--file").arg(folder.join("Dockerfile"));
@@ -35,16 +35,26 @@ pub fn build(folder: &Path, inputs: &Inputs) -> Result<Ran, String> {
 }
 
 /// What the progress shows of one step.
-#[derive(Default)]
-struct Shown {
+#[derive(Debug, Default)]
+pub struct Shown {
     has_inputs: bool,
     /// By the moment it was started: whether it was taken from the cache then.
     started: BTreeMap<String, bool>,
 }
 
+impl Shown {
+    /// Whether it ran; `None` where that cannot be told. To look for the key of a step without
+    /// inputs counts as a start of its own, or several if the search is broken off and begun anew
+    /// (`sharedOp.CacheMap` in solver/jobs.go of moby/buildkit).
+    pub fn ran(&self) -> Option<bool> {
+        let starts = self.started.values().filter(|it| !**it).count();
+        if self.has_inputs { Some(starts > 0) } else { (starts <= 1).then_some(false) }
+    }
+}
+
 /// Reads the progress, one JSON value a line. A step is shown again with each change of its state.
-fn read(log: &str) -> Ran {
-    let mut shown: BTreeMap<Place, Shown> = BTreeMap::new();
+fn read(log: &str) -> Steps {
+    let mut shown = Steps::new();
     for event in log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok()) {
         for vertex in event["vertexes"].as_array().into_iter().flatten() {
             let Some(place) = vertex["name"].as_str().and_then(place) else { continue };
@@ -55,10 +65,7 @@ fn read(log: &str) -> Ran {
             }
         }
     }
-    // To look for the key of a step without inputs counts as a start of its own (solver/jobs.go,
-    // `CacheMap`, of moby/buildkit).
-    let ran = |it: &Shown| it.started.values().filter(|it| !**it).count() > usize::from(!it.has_inputs);
-    shown.into_iter().map(|(place, it)| (place, ran(&it))).collect()
+    shown
 }
 
 /// The place of `[stage 2/3] COPY a b`. The second step of a linked copy, which only lays the layer

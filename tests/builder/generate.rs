@@ -385,7 +385,7 @@ impl Writer<'_> {
                 if sources.is_empty() {
                     return None;
                 }
-                let target = pick(TARGETS, *target);
+                let target = self.target(*target, *flags);
                 let keyword = if *add { "ADD" } else { "COPY" };
                 Some(format!("{keyword} {}{} {target}", self.flags(*flags, written), sources.join(" ")))
             }
@@ -397,7 +397,7 @@ impl Writer<'_> {
                     0 if !made.is_empty() => made[source / 3 % made.len()].as_str(),
                     _ => pick(&sources, *source),
                 };
-                Some(format!("COPY --from=s{from} {}{source} {}", self.flags(*flags, written), pick(TARGETS, *target)))
+                Some(format!("COPY --from=s{from} {}{source} {}", self.flags(*flags, written), self.target(*target, *flags)))
             }
             Step::Heredoc { target, flags, text } => {
                 let marker = pick(&["<<note", "<<'note'", "<<\"note\""], *text);
@@ -415,6 +415,12 @@ impl Writer<'_> {
                 Some(format!("RUN {flags}{}{}", if *network { "--network=none " } else { "" }, pick(COMMANDS, *command)))
             }
         }
+    }
+
+    /// A linked copy stands on nothing that has a word of this case, so that its target has to.
+    fn target(&self, choice: usize, flags: [usize; 4]) -> String {
+        let target = pick(TARGETS, choice);
+        if pick(LINK, flags[0]).is_empty() { target.to_owned() } else { format!("{target}{}/", self.nonce) }
     }
 
     fn can_copy(&self, source: &str) -> bool {

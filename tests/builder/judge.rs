@@ -1,7 +1,7 @@
 //! Compares what the model predicts with what the builder did.
 
 use crate::case::{Case, Inputs};
-use crate::docker::{self, Place};
+use crate::docker::{self, Place, Shown};
 use layerwise::dockerfile::key::Keys;
 use layerwise::dockerfile::rebuild::{Build, Fate, Outcome, rebuild};
 use layerwise::dockerfile::selection::{Files, Node};
@@ -23,8 +23,8 @@ pub struct Tally {
     pub cached: usize,
     /// Steps of which the model could not know.
     pub unknown: usize,
-    /// Steps that the builder merged with an equal one.
-    pub merged: usize,
+    /// Steps that the builder merged with an equal one, or does not tell of.
+    pub unseen: usize,
 }
 
 impl Tally {
@@ -34,7 +34,7 @@ impl Tally {
         self.ran += other.ran;
         self.cached += other.cached;
         self.unknown += other.unknown;
-        self.merged += other.merged;
+        self.unseen += other.unseen;
     }
 }
 
@@ -52,39 +52,46 @@ pub fn judge(case: &Case, folder: &Path) -> Result<Tally, String> {
         return refused(message);
     }
     write(&case.after, Some(&case.before), case.touched)?;
-    let ran = match docker::build(folder, &case.after) {
-        Ok(ran) => ran,
+    let shown = match docker::build(folder, &case.after) {
+        Ok(shown) => shown,
         Err(message) => return refused(message),
     };
     let mut tally = Tally { cases: 1, ..Tally::default() };
     let mut wrong = Vec::new();
     for (place, text, fate) in predicted {
-        match (ran.get(&place), fate) {
-            (None, _) => tally.merged += 1,
-            (Some(_), Fate::Unknown) => tally.unknown += 1,
-            (Some(true), Fate::Runs) => tally.ran += 1,
-            (Some(false), Fate::Cached) => tally.cached += 1,
-            (Some(ran), _) => {
-                wrong.push(format!("[{} {}] {text}: the model says {fate:?}, the builder {}", place.0, place.1, if *ran { "ran it" } else { "had it" }))
-            }
+        let Some(ran) = shown.get(&place).and_then(Shown::ran) else {
+            tally.unseen += 1;
+            continue;
+        };
+        match (ran, fate) {
+            (_, Fate::Unknown) => tally.unknown += 1,
+            (true, Fate::Runs) => tally.ran += 1,
+            (false, Fate::Cached) => tally.cached += 1,
+            (true, _) => wrong.push(format!("[{} {}] {text}: the model says that it is cached, the builder ran it", place.0, place.1)),
+            (false, _) => wrong.push(format!("[{} {}] {text}: the model says that it runs, the builder had it", place.0, place.1)),
         }
     }
     if wrong.is_empty() { Ok(tally) } else { Err(format!("{}\n{case}", wrong.join("\n"))) }
 }
 
 /// The steps of the second build where the builder shows them, each with its text.
-pub fn predict(case: &Case) -> Vec<(Place, String, Fate)> {
-    let (before, after) = (dockerfile(&case.before), dockerfile(&case.after));
-    let outcomes = rebuild(&build(&case.before, &before), &build(&case.after, &after), Keys::Graph);
+fn predict(case: &Case) -> Vec<(Place, String, Fate)> {
+    let after = dockerfile(&case.after);
     let mut counted: Vec<usize> = after.stages.iter().map(|it| usize::from(matches!(it.base, Base::Image(_)))).collect();
-    let mut place = |it: &Outcome| {
+    let mut shown = |it: &Outcome| {
         let stage = &after.stages[it.stage];
         counted[it.stage] += 1;
-        let name = if after.stages.len() > 1 { stage.name.clone().unwrap_or_else(|| format!("stage-{}", it.stage)) } else { String::new() };
+        let name = if after.stages.len() > 1 { stage.name.clone().unwrap_or_default() } else { String::new() };
         let text = stage.instructions[it.instruction].span.of(&case.after.dockerfile).to_owned();
         ((name, counted[it.stage]), text, it.fate)
     };
-    outcomes.iter().map(&mut place).collect()
+    outcomes(&case.before, &case.after, Keys::Graph).iter().map(&mut shown).collect()
+}
+
+/// What the model says of the steps of the second build.
+pub fn outcomes(before: &Inputs, after: &Inputs, keys: Keys) -> Vec<Outcome> {
+    let dockerfiles = [before, after].map(dockerfile);
+    rebuild(&build(before, &dockerfiles[0]), &build(after, &dockerfiles[1]), keys)
 }
 
 fn dockerfile(inputs: &Inputs) -> Arc<Dockerfile> {

@@ -6,6 +6,8 @@ mod case;
 mod docker;
 mod generate;
 mod judge;
+mod kept;
+mod others;
 
 use judge::{Tally, judge};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
