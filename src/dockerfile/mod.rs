@@ -11,6 +11,8 @@ pub mod key;
 pub mod mounts;
 pub mod moves;
 pub mod plan;
+pub mod rebuild;
+pub mod selection;
 
 use crate::edit::Span;
 use crate::syntax::Mapped;

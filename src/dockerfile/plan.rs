@@ -109,8 +109,6 @@ pub struct Scoped {
     pub value: Option<String>,
     /// As it is written, where there is a value: parts of it may be known.
     pub written: Option<String>,
-    /// Whether it is a build argument.
-    pub argument: bool,
 }
 
 impl State {
@@ -569,7 +567,7 @@ fn after(dockerfile: &Dockerfile, context: &Context<'_>, state: &State, instruct
             for variable in variables {
                 // All values of one ENV are expanded with the state before it.
                 let value = state.expand(variable.value.as_deref().unwrap_or(""), escape);
-                res.set(&variable.name, Scoped { value, written: variable.value.clone(), argument: false });
+                res.set(&variable.name, Scoped { value, written: variable.value.clone() });
             }
         }
         Kind::Arg(variables) => {
@@ -583,9 +581,11 @@ fn after(dockerfile: &Dockerfile, context: &Context<'_>, state: &State, instruct
                     // What is passed, or may be, is not known.
                     _ => None,
                 };
-                // An environment variable of the same name wins.
-                if res.variables.get(&variable.name).is_none_or(|it| it.argument) {
-                    res.set(&variable.name, Scoped { value, written: None, argument: true });
+                // A value replaces even that of an environment variable, as BuildKit's `dispatchArg` has
+                // it; without one the variable stays.
+                let is_unset = value.is_none() && variable.value.is_none() && context.passes(&variable.name) == Some(false);
+                if !is_unset || !res.variables.contains_key(&variable.name) {
+                    res.set(&variable.name, Scoped { value, written: None });
                 }
             }
         }
@@ -900,4 +900,27 @@ impl ecosystem::Files for Brought<'_, '_> {
 /// Whether a copy brings remote or archived files, of which nothing is known.
 pub fn is_remote_copy(copy: &Copy) -> bool {
     copy.sources.iter().any(|it| is_remote(&it.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of `V` at the end of a stage, where no build passes anything.
+    fn value_of_v(text: &str) -> Option<String> {
+        let document = crate::text::Document::new(crate::text::Language::Dockerfile, text);
+        let dockerfile = crate::dockerfile::lower(text, &syntax::read(text, document.tree().unwrap()));
+        let context = Context { passed: Some(Vec::new()), ..Context::default() };
+        let plan = Plan::new(&dockerfile, Arc::new(context), 0);
+        plan.steps.last().and_then(|it| it.state.variables.get("V")?.value.clone())
+    }
+
+    #[test]
+    fn of_an_argument_and_a_variable_the_later_one_with_a_value_holds() {
+        for (lines, value) in
+            [("ENV V=1\nARG V=2", "2"), ("ARG V=2\nENV V=1", "1"), ("ENV V=1\nARG V", "1"), ("ENV V=1\nARG V=$V-2", "1-2"), ("ARG V=2\nENV V=${V}-1", "2-1")]
+        {
+            assert_eq!(value_of_v(&format!("FROM a\n{lines}\nRUN x\n")).as_deref(), Some(value), "{lines}");
+        }
+    }
 }

@@ -1,0 +1,78 @@
+//! The real builder judges the model: which steps run again after a change.
+//!
+//! `tests/builder/run` starts it, beside an engine; plain `cargo test` leaves it out.
+
+mod case;
+mod docker;
+mod generate;
+mod judge;
+mod kept;
+mod others;
+
+use judge::{Tally, judge};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
+use std::{env, process, thread};
+
+/// A build mostly waits, so that some more than there are processors pay.
+const WORKERS: usize = 4;
+
+#[test]
+fn the_model_predicts_what_buildkit_runs_again() {
+    let cases = number("LAYERWISE_BUILDER_CASES").unwrap_or(300);
+    let seed = number("LAYERWISE_BUILDER_SEED").unwrap_or_else(now);
+    eprintln!("LAYERWISE_BUILDER_CASES={cases} LAYERWISE_BUILDER_SEED={seed}");
+    let started = Instant::now();
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|worker| {
+            let tally = tally.clone();
+            let share = cases as usize / WORKERS + usize::from(worker < cases as usize % WORKERS);
+            thread::spawn(move || work(seed + worker as u64, share, &tally))
+        })
+        .collect();
+    let failures: Vec<String> = workers.into_iter().filter_map(|it| it.join().unwrap().err()).collect();
+    let tally = *tally.lock().unwrap();
+    let seconds = started.elapsed().as_secs_f64();
+    eprintln!("{tally:?}, {:.2} s a case", seconds / (tally.cases + tally.refused).max(1) as f64);
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(tally.refused * 10 <= tally.cases, "too many cases are refused");
+    assert!(tally.ran > 0 && tally.cached > 0);
+}
+
+/// Tries cases; the smallest one that the model is wrong about, if there is one.
+fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
+    let config = Config { cases: cases as u32, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let tried = runner.run(&generate::sketch(), |sketch| {
+        // A word that no other case has keeps the caches of all cases apart.
+        let nonce = nonce();
+        let folder = tempfile::tempdir().map_err(|it| TestCaseError::fail(it.to_string()))?;
+        let found = judge(&sketch.case(&nonce), folder.path()).map_err(TestCaseError::fail)?;
+        tally.lock().unwrap().add(found);
+        Ok(())
+    });
+    match tried {
+        Ok(()) => Ok(()),
+        Err(TestError::Fail(reason, _)) => Err(format!("seed {seed}: {reason}")),
+        Err(TestError::Abort(reason)) => Err(format!("seed {seed}: given up: {reason}")),
+    }
+}
+
+fn nonce() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("{}-{}-{}", now(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
