@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::key::{ArgumentVolatility, argument_volatility};
-use crate::dockerfile::plan::{Plan, has_word};
+use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Frontend, Kind, Run};
 use crate::edit::Span;
 use crate::facts;
@@ -89,7 +89,8 @@ pub(super) fn is_renewed(plan: &Plan<'_>, index: usize, run: &Run) -> bool {
         let buster = upper.contains("CACHE") || upper.contains("BUST") || upper.contains("REFRESH");
         has_word(&run.command.text, name) || buster || !matches!(argument_volatility(&plan.context, name, None), ArgumentVolatility::Quiet)
     };
-    plan.steps[index].state.variables.iter().any(|(name, it)| it.argument && renews(name))
+    let declared = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Arg(variables) if variables.iter().any(|it| renews(&it.name)));
+    plan.steps[..index].iter().any(declared)
 }
 
 /// The first pipeline whose output is kept and is another on every run.
