@@ -159,27 +159,22 @@ fn report(view: &DockerfileView<'_>, cause: &Cause, findings: &mut Findings<'_>)
     let mut commands: Vec<&str> = cause.victims.iter().map(|it| it.command.as_str()).collect();
     commands.dedup();
     let mut finding = findings.report(copy.span, format!("any change to {} runs {} again", what_is_copied(&copy.kind), list(&commands)));
-    let mut refusals = Vec::new();
-    let mut suggestion = None;
+    let mut refused = Vec::new();
     let mut fix = None;
     for victim in &cause.victims {
         let Some(plan) = view.plans().find(|it| it.stage == victim.stage) else { continue };
         finding = finding.note(plan.steps[victim.index].instruction.span, format!("`{}` runs again", victim.command));
         match view.prove(victim.stage, |it| it.hoist(&view.source, victim.index, victim.copy)) {
             Ok(proven) => fix = fix.or(Some(proven)),
-            Err(refusal) => {
-                suggestion = suggestion.or_else(|| plan.suggest_hoist(&view.source, victim.index, victim.copy));
-                refusals.push(refusal);
-            }
+            Err(refusal) => refused.push((plan, victim, refusal)),
         }
     }
-    match (fix, refusals.first(), suggestion) {
-        (Some(proven), ..) => drop(finding.fix(view.reordering("Install from the manifests first", proven))),
-        (None, Some(refusal), Some(edits)) => {
-            drop(finding.unproven(refusal).fix(view.suggestion("Install from the manifests first, which is not proven", edits)))
-        }
-        (None, Some(refusal), None) => drop(finding.refused(refusal)),
-        (None, None, _) => {}
+    let suggest = || refused.iter().find_map(|(plan, victim, _)| plan.suggest_hoist(&view.source, victim.index, victim.copy));
+    let suggestion = || Some(view.suggestion("Install from the manifests first, which is not proven", suggest()?));
+    match (fix, refused.first()) {
+        (Some(proven), _) => drop(finding.fix(view.reordering("Install from the manifests first", proven))),
+        (None, Some((_, _, refusal))) => drop(finding.unproven(refusal).maybe_fix(suggestion)),
+        (None, None) => {}
     }
 }
 
@@ -300,7 +295,7 @@ a==1
 FROM python:3.13
 COPY --chmod=700 . /app
 ^^^^^^^^^^^^^^^^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
-^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this writes `/app`, and so does the later instruction
+^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this writes `/app`, and so does the later instruction
 WORKDIR /app
 RUN pip install -r requirements.txt
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
@@ -421,7 +416,7 @@ COPY . /app
 ^^^^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
 RUN pip install -r requirements.txt
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
-    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: Python itself reads `lib/sitecustomize.py`
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: Python itself reads `lib/sitecustomize.py`
 "#,
         );
     }
@@ -487,7 +482,7 @@ COPY --from=packages /app/node_modules node_modules
 COPY . .
 ^^^^^^^^ warning: any change to the build context runs `npm ci` again
 RUN npm run build && npm ci --omit=dev
-    ^^^^^^^^^^^^^ note: no fix: `npm run` may read or write anything
+    ^^^^^^^^^^^^^ note: no safe fix: `npm run` may read or write anything
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm ci` runs again
 "#,
         );
@@ -516,7 +511,7 @@ COPY . .
 ^^^^^^^^ warning: any change to the build context runs `npm install` again
 RUN npm install && npm run build
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm install` runs again
-                   ^^^^^^^^^^^^^ note: no fix: `npm run` may read or write anything
+                   ^^^^^^^^^^^^^ note: no safe fix: `npm run` may read or write anything
 "#,
         );
     }
@@ -546,7 +541,7 @@ WORKDIR /app
 COPY . .
 ^^^^^^^^ warning: any change to the build context runs `npm ci` again
 RUN ./generate-manifest.sh
-    ^^^^^^^^^^^^^^^^^^^^^^ note: no fix: `./generate-manifest.sh` is not known, and may read or write anything
+    ^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: `./generate-manifest.sh` is not known, and may read or write anything
 RUN npm ci
 ^^^^^^^^^^ note: `npm ci` runs again
 "#,
@@ -646,7 +641,7 @@ WORKDIR /app
 COPY lib/helper.rb lib/
 COPY . .
 ^^^^^^^^ warning: any change to the build context runs `npm install` again
-^^^^^^^^ note: no fix: this writes `/app/package-lock.json`, and so does the later instruction
+^^^^^^^^ note: no safe fix: this writes `/app/package-lock.json`, and so does the later instruction
 RUN npm install
 ^^^^^^^^^^^^^^^ note: `npm install` runs again
 "#,

@@ -86,10 +86,9 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             }
             drop(match view.prove(plan.stage, |it| it.mount_caches(&view.source, index, &folders)) {
                 Ok(proven) => finding.fix(view.mounting(&title(&wanted), proven)),
-                Err(refusal) => match plan.suggest_mounts(&view.source, index, &folders) {
-                    Some(edits) => finding.unproven(&refusal).fix(view.suggestion(title(&wanted), edits)),
-                    None => finding.refused(&refusal),
-                },
+                Err(refusal) => {
+                    finding.unproven(&refusal).maybe_fix(|| Some(view.suggestion(title(&wanted), plan.suggest_mounts(&view.source, index, &folders)?)))
+                }
             });
         }
     }
@@ -263,7 +262,7 @@ FROM python:3.13
 RUN useradd -m app
 USER app
 RUN pip install flask==3.1.0
-^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: the number of the user `app` is not known
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: the number of the user `app` is not known
     ^^^^^^^^^^^^^^^^^^^^^^^^ hint: `pip install` downloads everything again whenever this runs: no cache mount keeps it
 ",
         );
@@ -380,7 +379,7 @@ FROM debian:12.9
 RUN apt-get update && apt-get install -y git
     ^^^^^^^^^^^^^^ hint: `apt-get update` fetches the whole index again whenever this runs: no cache mount keeps it
 RUN apt-get install -y curl
-^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this relies on the index in `/var/lib/apt/lists`
+^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this relies on the index in `/var/lib/apt/lists`
 ",
         );
         check_without_fix(
@@ -390,7 +389,7 @@ FROM debian:12.9
 RUN apt-get update && apt-get install -y git
     ^^^^^^^^^^^^^^ hint: `apt-get update` fetches the whole index again whenever this runs: no cache mount keeps it
 RUN ./setup.sh
-^^^^^^^^^^^^^^ note: no fix: this may read `/var/lib/apt/lists`
+^^^^^^^^^^^^^^ note: no safe fix: this may read `/var/lib/apt/lists`
 ",
         );
     }
@@ -407,7 +406,7 @@ RUN go mod download
     ^^^^^^^^^^^^^^^ hint: `go mod download` downloads everything again whenever this runs: no cache mount keeps it
 COPY . .
 RUN go build ./...
-^^^^^^^^^^^^^^^^^^ note: no fix: this takes the packages from `/go/pkg/mod`
+^^^^^^^^^^^^^^^^^^ note: no safe fix: this takes the packages from `/go/pkg/mod`
 ",
         );
         check_without_fix(
@@ -420,7 +419,7 @@ RUN dotnet restore
     ^^^^^^^^^^^^^^ hint: `dotnet restore` downloads everything again whenever this runs: no cache mount keeps it
 COPY . .
 RUN dotnet publish --no-restore
-^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this takes the packages from `/root/.nuget/packages`
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this takes the packages from `/root/.nuget/packages`
 ",
         );
     }
@@ -459,7 +458,7 @@ RUN pip install flask==3.1.0
     ^^^^^^^^^^^^^^^^^^^^^^^^ hint: `pip install` downloads everything again whenever this runs: no cache mount keeps it
 FROM python:3.13
 COPY --from=a /root /root
-^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this takes `/root` from the stage, with what is in `/root/.cache/pip`
+^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this takes `/root` from the stage, with what is in `/root/.cache/pip`
 ",
         );
     }
@@ -473,7 +472,7 @@ FROM python:3.13
 RUN pip install flask==3.1.0
     ^^^^^^^^^^^^^^^^^^^^^^^^ hint: `pip install` downloads everything again whenever this runs: no cache mount keeps it
 RUN pip install --no-index --find-links /x wheel
-^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this may install from what is cached
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this may install from what is cached
 ",
         );
     }
@@ -504,7 +503,7 @@ RUN --mount=type=cache,target=/root/.cache/pip pip install -r requirements.txt &
             "
 FROM python:3.13
 RUN pip install flask==3.1.0 && rm -rf /root/.cache
-                                ^^^^^^^^^^^^^^^^^^^ note: no fix: this removes more than the cache
+                                ^^^^^^^^^^^^^^^^^^^ note: no safe fix: this removes more than the cache
     ^^^^^^^^^^^^^^^^^^^^^^^^ hint: `pip install` downloads everything again whenever this runs: no cache mount keeps it
 ",
         );
@@ -517,7 +516,7 @@ RUN pip install flask==3.1.0 && rm -rf /root/.cache
             "
 FROM python:3.13
 COPY wheels /root/.cache/pip
-^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this may copy files to `/root/.cache/pip`, which a mount hides
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this may copy files to `/root/.cache/pip`, which a mount hides
 RUN pip install flask==3.1.0
     ^^^^^^^^^^^^^^^^^^^^^^^^ hint: `pip install` downloads everything again whenever this runs: no cache mount keeps it
 ",

@@ -288,7 +288,7 @@ impl Finding<'_, '_> {
         self.obstacle(refusal, "no fix")
     }
 
-    /// The repair could not be proven: says why, where that is.
+    /// The repair could not be proven, so that there is none or a suggestion: says why, where that is.
     pub fn unproven(self, refusal: &Refusal) -> Self {
         self.obstacle(refusal, "no safe fix")
     }

@@ -69,10 +69,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             }
             drop(match view.prove(plan.stage, |it| it.own_copies(&view.source, index)) {
                 Ok(proven) => finding.fix(view.reflagging("Copy with `--chown`", proven)),
-                Err(refusal) => match plan.suggest_owner(&view.source, index) {
-                    Some(edits) => finding.unproven(&refusal).fix(view.suggestion("Copy with `--chown`", edits)),
-                    None => finding.refused(&refusal),
-                },
+                Err(refusal) => finding.unproven(&refusal).maybe_fix(|| Some(view.suggestion("Copy with `--chown`", plan.suggest_owner(&view.source, index)?))),
             });
         }
     }
@@ -231,7 +228,7 @@ WORKDIR /app
 COPY . .
 ^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN npm run build
-^^^^^^^^^^^^^^^^^ note: no fix: this may write to `/app`
+^^^^^^^^^^^^^^^^^ note: no safe fix: this may write to `/app`
 RUN chown -R node:node /app
     ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
 ",
@@ -248,7 +245,7 @@ COPY . /srv/app
 ^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN useradd x && chown -R x:x /srv/app
                  ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/srv/app` into the image a second time, on every change of them
-^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this does more than change the owner of one folder
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this does more than change the owner of one folder
 ",
         );
     }
@@ -303,7 +300,7 @@ FROM debian:12.9
 COPY . /app
 ^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN useradd app
-^^^^^^^^^^^^^^^ note: no fix: this runs before the owner is changed
+^^^^^^^^^^^^^^^ note: no safe fix: this runs before the owner is changed
 RUN chown -R app:app /app
     ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
 ",
@@ -338,7 +335,7 @@ FROM alpine:3.20 AS build
 FROM alpine:3.20
 COPY --from=build /out /app
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
-^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this brings files whose owner is not known
+^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this brings files whose owner is not known
 RUN chown -R 1:1 /app
     ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
 ",
