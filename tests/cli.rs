@@ -175,8 +175,13 @@ fn a_hint_is_mended_only_if_its_rule_is_named() {
     folder.write("Dockerfile", text);
     let output = layerwise(&folder, &["check", "--fix", "--ignore", "missing-ignore-file"]);
     assert_eq!(folder.read("Dockerfile"), text);
-    assert!(output.out.contains("(`--select missing-cache-mount --fix`)"), "{}", output.out);
-    assert!(!output.out.contains("can be fixed"), "{}", output.out);
+    assert_eq!(output.out, "1 hint in 1 file; `--min-level hint` shows the hints\n");
+    let output = layerwise(&folder, &["check", "--min-level", "hint", "--ignore", "missing-ignore-file"]);
+    assert!(
+        output.out.starts_with("hint[missing-cache-mount]: ") && output.out.ends_with("1 can be fixed safely with `--fix`; look at them with `--diff`\n"),
+        "{}",
+        output.out
+    );
     layerwise(&folder, &["check", "--fix", "--select", "missing-cache-mount"]);
     assert!(folder.read("Dockerfile").contains("RUN --mount=type=cache,target=/root/.npm npm ci"));
 }

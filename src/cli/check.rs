@@ -111,6 +111,14 @@ pub fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Status, E
     })
 }
 
+impl Arguments {
+    /// Whether hints are shown and fixed, which are many: if they fail the check, or their rule is
+    /// named.
+    fn hints(&self) -> bool {
+        self.min_level.level() == Level::Hint || !self.select.is_empty()
+    }
+}
+
 fn configs(arguments: &Arguments, console: &mut Console<'_>) -> Result<Configs, Error> {
     let mut configs = Configs::new(check::known_rules());
     for name in arguments.select.iter().chain(&arguments.ignore) {
@@ -261,8 +269,7 @@ impl Job {
             return (outcome, None);
         }
         let allowed = if arguments.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
-        // Who names a rule wants its fixes too.
-        let least = if arguments.select.is_empty() { Level::Info } else { Level::Hint };
+        let least = if arguments.hints() { Level::Hint } else { Level::Info };
         let files = &self.files;
         let mut first = arguments.diff.then_some(outcome.clone());
         let mut start = Some(outcome);
@@ -364,19 +371,19 @@ fn report(arguments: &Arguments, job: &Job, outcome: &Outcome, fixed: Option<&Fi
     let report = Report::new(&snapshot, &outcome.diagnostics, job.count(), &job.paths);
     let applied = fixed.filter(|_| !arguments.diff).map_or(0, |it| it.applied);
     if arguments.diff {
-        return human::summary(&report, 0, false, console.messages);
+        return human::summary(&report, arguments.hints(), 0, false, console.messages);
     }
     let to_messages = fixed.is_some() && job.stdin.is_some();
     let output = if to_messages { &mut *console.messages } else { &mut *console.output };
     let color = console.color && !to_messages;
     match arguments.format {
         Format::Human => {
-            human::print(&report, color, output)?;
-            human::summary(&report, applied, color, output)
+            human::print(&report, arguments.hints(), color, output)?;
+            human::summary(&report, arguments.hints(), applied, color, output)
         }
         Format::Json => json::print(&report, output),
         Format::Sarif => sarif::print(&report, output),
-        Format::Github => github::print(&report, output),
+        Format::Github => github::print(&report, arguments.hints(), output),
         Format::Gitlab => gitlab::print(&report, output),
     }
 }

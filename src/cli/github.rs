@@ -6,8 +6,9 @@ use super::report::Report;
 use crate::diagnostic::Level;
 use std::io::Write;
 
-pub fn print(report: &Report<'_>, output: &mut dyn Write) -> Result<(), Error> {
-    for it in &report.diagnostics {
+/// Of annotations GitHub shows a few, which hints would use up.
+pub fn print(report: &Report<'_>, hints: bool, output: &mut dyn Write) -> Result<(), Error> {
+    for it in report.diagnostics.iter().filter(|it| hints || it.level > Level::Hint) {
         let (start, end) = report.places(&it.at);
         let command = match it.level {
             Level::Error => "error",

@@ -8,9 +8,9 @@ use annotate_snippets::{AnnotationKind, Group, Level as Title, Renderer, Snippet
 use std::io::Write;
 use std::sync::Arc;
 
-pub fn print(report: &Report<'_>, colors: bool, output: &mut dyn Write) -> Result<(), Error> {
+pub fn print(report: &Report<'_>, hints: bool, colors: bool, output: &mut dyn Write) -> Result<(), Error> {
     let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
-    for it in &report.diagnostics {
+    for it in report.diagnostics.iter().filter(|it| hints || it.level > Level::Hint) {
         writeln!(output, "{}\n", renderer.render(&[group(report, it)]))?;
     }
     Ok(())
@@ -29,11 +29,10 @@ fn group<'a>(report: &'a Report<'a>, it: &'a Diagnostic) -> Group<'a> {
     }
     for fix in &it.fixes {
         let how = match fix.safety() {
-            Safety::Safe => "--fix",
-            Safety::Unsafe => "--fix --unsafe-fixes",
+            Safety::Safe => "`--fix`",
+            Safety::Unsafe => "`--fix --unsafe-fixes`",
         };
-        let select = if it.level == Level::Hint { format!("--select {} ", it.rule) } else { String::new() };
-        group = group.element(Title::HELP.message(format!("{} (`{select}{how}`)", fix.title())));
+        group = group.element(Title::HELP.message(format!("{} ({how})", fix.title())));
     }
     group
 }
@@ -70,7 +69,8 @@ fn inside(lines: &Lines, span: Span, whole: Span) -> std::ops::Range<usize> {
 }
 
 /// The last line: how much was found, and what can be done about it.
-pub fn summary(report: &Report<'_>, fixed: usize, colors: bool, output: &mut dyn Write) -> Result<(), Error> {
+/// Hints that were not shown are told of.
+pub fn summary(report: &Report<'_>, hints: bool, fixed: usize, colors: bool, output: &mut dyn Write) -> Result<(), Error> {
     if fixed > 0 {
         writeln!(output, "{} applied", count(fixed, "fix", "fixes"))?;
     }
@@ -85,9 +85,10 @@ pub fn summary(report: &Report<'_>, fixed: usize, colors: bool, output: &mut dyn
     };
     let parts = [(Level::Error, "error", "errors"), (Level::Warning, "warning", "warnings"), (Level::Info, "info", "infos"), (Level::Hint, "hint", "hints")];
     let parts: Vec<String> = parts.into_iter().filter(|(level, ..)| of(*level) > 0).map(|(level, one, many)| part(level, one, many)).collect();
-    writeln!(output, "{} in {files}", parts.join(", "))?;
-    let has =
-        |safety: Safety| report.diagnostics.iter().filter(|it| it.level > Level::Hint).filter(|it| it.fixes.iter().any(|it| it.safety() == safety)).count();
+    let aside = if hints || of(Level::Hint) == 0 { "" } else { "; `--min-level hint` shows the hints" };
+    writeln!(output, "{} in {files}{aside}", parts.join(", "))?;
+    let counts = |it: &&&Diagnostic| hints || it.level > Level::Hint;
+    let has = |safety: Safety| report.diagnostics.iter().filter(counts).filter(|it| it.fixes.iter().any(|it| it.safety() == safety)).count();
     match (has(Safety::Safe), has(Safety::Unsafe)) {
         (0, 0) => Ok(()),
         (0, n) => Ok(writeln!(output, "{n} can be fixed with `--fix --unsafe-fixes`; look at them with `--diff --unsafe-fixes`")?),
