@@ -87,7 +87,7 @@ declare_rule! {
 const MAX_NOTES: usize = 5;
 /// More builds of this file, or of other files, than that are not looked at; keeps the work of checking all files of
 /// a repository from growing with its square.
-const MAX_OTHERS: usize = 50;
+const MAX_OTHERS: usize = 20;
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Location> = Vec::new();
