@@ -34,6 +34,18 @@ pub struct Command {
     pub depth: usize,
 }
 
+impl Command {
+    /// Whether it loads something by an address.
+    pub fn fetches(&self) -> bool {
+        let program = self.words.first().map(|it| it.text.rsplit('/').next().unwrap_or(&it.text));
+        match program {
+            Some("curl" | "wget") => true,
+            Some("git") => self.words.iter().any(|it| it.text == "clone"),
+            _ => false,
+        }
+    }
+}
+
 /// How a command follows on the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Join {
@@ -86,6 +98,11 @@ impl Script {
     /// Whether the script is a plain list of commands, wholly understood as such.
     pub fn is_plain(&self) -> bool {
         self.opaque.is_none()
+    }
+
+    /// Whether a command of it loads something by an address: what is there may be another tomorrow.
+    pub fn fetches(&self) -> bool {
+        self.commands.iter().any(Command::fetches)
     }
 }
 

@@ -212,6 +212,14 @@ pub fn is_volatile_name(name: &str) -> bool {
     name == "VCS_REF" || has(COMMIT_WORDS) || (of_build && has(MOMENT_WORDS)) || words == ["TIMESTAMP"] || words == ["DATE"]
 }
 
+/// Whether a volatile name names a moment, and no commit.
+pub fn is_moment_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let of_commit = name.split('_').any(|it| COMMIT_WORDS.contains(&it) && !it.starts_with("BUILD"));
+    let moments = ["DATE", "TIME", "TIMESTAMP", "BUILDDATE", "BUILDTIME", "AT"];
+    is_volatile_name(&name) && !of_commit && name.split('_').any(|it| moments.contains(&it))
+}
+
 /// Words that name a commit, or a build, by themselves.
 const COMMIT_WORDS: &[&str] = &[
     "COMMIT",

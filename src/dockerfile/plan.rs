@@ -11,6 +11,7 @@ use crate::ecosystem::{self, Child, FileState, Listing, Obstacle};
 use crate::edit::Span;
 use crate::effects::{Effects, Place};
 use crate::facts::{self, Entry};
+use crate::shell::Command;
 use crate::syntax::dockerfile::{self as syntax, Quotes, Variable};
 use crate::volatility::Cost;
 use std::borrow::Cow;
@@ -78,7 +79,12 @@ impl Step<'_> {
     /// What it is called in a message, in backticks: its costliest known command, or how it begins.
     pub fn display(&self) -> String {
         // The first of those that cost the most.
-        let costly = self.installs.iter().filter(|it| it.action != ecosystem::Action::Clean).rev().max_by_key(|it| (it.installs(), it.cost));
+        let costly = self
+            .installs
+            .iter()
+            .filter(|it| it.action != ecosystem::Action::Clean && it.cost >= Cost::Download)
+            .rev()
+            .max_by_key(|it| (it.installs(), it.cost));
         if let Some(install) = costly {
             return format!("`{}`", install.display);
         }
@@ -480,19 +486,24 @@ impl<'a> Plan<'a> {
     pub fn fetches_project(&self, index: usize, install: &ecosystem::Step) -> bool {
         let step = &self.steps[index];
         let Kind::Run(run) = &step.instruction.kind else { return false };
-        let fetches = |it: &crate::shell::Command| match it.words.first().map(|it| facts::name(&it.text)) {
-            Some("curl" | "wget" | "tar") => true,
-            Some("git") => it.words.iter().any(|it| it.text == "clone"),
-            _ => false,
-        };
-        if !run.script.commands.iter().take_while(|it| it.span.start < install.span.start).any(fetches) {
+        if !run.script.commands.iter().take_while(|it| it.span.start < install.span.start).any(Command::fetches) {
             return false;
         }
-        let folder = install.folder(step.state.directory.as_deref().unwrap_or("/"));
-        let brought = Brought { plan: self, before: index, run };
-        let absent = |name: &str| ecosystem::Files::text(&brought, &facts::join(&folder, name)) == FileState::Absent;
         let manifests = ecosystem::ecosystem(install.manager).manifests;
-        !manifests.is_empty() && install.paths.is_empty() && manifests.iter().all(|it| absent(it))
+        !manifests.is_empty() && install.paths.is_empty() && !self.may_bring_one_of(index, manifests)
+    }
+
+    /// Whether a copy before `before` may bring a file with one of these names, to any folder.
+    fn may_bring_one_of(&self, before: usize, names: &[&str]) -> bool {
+        let copies = self.steps[..before].iter().enumerate().filter_map(|(index, it)| match &it.instruction.kind {
+            Kind::Copy(copy) if copy.from_context() => Some(self.sources(index, copy)),
+            _ => None,
+        });
+        let sources: Vec<String> = copies.flatten().collect();
+        let Some(tree) = self.context.tree.as_ref().filter(|it| !it.truncated) else { return true };
+        let is_known = |it: &String| !it.is_empty() && !it.contains('$') && !is_glob(it) && tree.entries.contains_key(it);
+        let is_brought = |path: &str| sources.iter().any(|it| facts::is_below(path, it));
+        !sources.iter().all(is_known) || tree.entries.keys().any(|it| names.contains(&facts::name(it)) && is_brought(it))
     }
 
     /// Whether the copy `index` may bring something to `path` or below it.
@@ -645,9 +656,13 @@ impl Plan<'_> {
         let needs_sources = |step: &ecosystem::Step| {
             let mut step = step.clone();
             step.unknown.clear();
-            // Nor has what becomes of the lockfile.
+            let asked = |step: &ecosystem::Step| ecosystem::footprint(step, &setting, &brought).is_err_and(|it| it.needs_sources);
+            if step.action != ecosystem::Action::InstallDependencies || asked(&step) {
+                return step.action == ecosystem::Action::InstallDependencies;
+            }
+            // Nor has what becomes of the lockfile, which may be asked about first.
             step.frozen = true;
-            step.action == ecosystem::Action::InstallDependencies && ecosystem::footprint(&step, &setting, &brought).is_err_and(|it| it.needs_sources)
+            asked(&step)
         };
         run.reading.steps.iter().enumerate().filter(|(_, it)| needs_sources(it)).map(|(number, _)| number).collect()
     }

@@ -324,7 +324,13 @@ pub fn read(script: &Script) -> Reading {
     let known: Vec<Option<Step>> = script.commands.iter().map(recognise).collect();
     let quiet = quiet::reads_known_variables(script, &known);
     let opaque = script.opaque.is_some() || known.iter().any(Option::is_none) || script.commands.is_empty();
-    let cost = if opaque { Cost::Compile } else { known.iter().flatten().map(|it| it.cost).max().unwrap_or(Cost::Compile) };
+    let known_cost = known.iter().flatten().map(|it| it.cost).max();
+    let cost = match known_cost {
+        // Programs that are known to be plain neither compile nor, but for some, load anything.
+        _ if quiet && opaque => known_cost.unwrap_or(Cost::Copy).max(if script.fetches() { Cost::Download } else { Cost::Copy }),
+        Some(cost) if !opaque => cost,
+        _ => Cost::Compile,
+    };
     match follow(script, &known) {
         Ok(steps) => Reading { steps, obstacle: None, cost, quiet },
         Err(obstacle) => Reading { steps: known.into_iter().flatten().collect(), obstacle: Some(obstacle), cost, quiet },

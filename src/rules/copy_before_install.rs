@@ -40,7 +40,8 @@ declare_rule! {
     ///
     /// An install that needs the sources is left alone: `pip install .`, a `package.json` with
     /// scripts that npm runs, dependencies in folders of the project, a second install of the project
-    /// itself behind one of its dependencies, here or in a stage that they are copied from.
+    /// itself behind one of its dependencies, here or in a stage that they are copied from. So is a
+    /// copy of tools that the same command runs, and a project that the same command fetches.
     ///
     /// ```dockerfile,good
     /// #- pyproject.toml
@@ -605,6 +606,22 @@ RUN pip install -r /opt/build/reqs/a.txt
     fn a_project_that_the_command_fetches_is_none_of_the_context() {
         let run = "RUN curl -o /tmp/x.tgz https://example.org/x.tgz && tar -C /opt/x -xf /tmp/x.tgz && cd /opt/x && composer install";
         check(&RULE, &format!("#- files/etc/a.php\n#- Dockerfile\nFROM debian:12.9\nADD files /\n{run}\n"));
+        // One that is copied may be anywhere in what is copied.
+        check(
+            &RULE,
+            r#"
+#- web/admin/package.json
+{"name": "a"}
+#- Dockerfile
+FROM debian:12.9
+WORKDIR /src
+COPY ./web/admin ./web/admin
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: any change to `./web/admin` runs `yarn install` again
+RUN curl -fsSL https://example.org/volta | bash && cd web/admin && yarn install
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: `curl` is not known, and may read or write anything
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `yarn install` runs again
+"#,
+        );
     }
 
     #[test]

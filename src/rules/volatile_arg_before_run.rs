@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::context::Passed;
-use crate::dockerfile::key::{ArgumentVolatility, argument_volatility, is_volatile_name};
+use crate::dockerfile::key::{ArgumentVolatility, argument_volatility, is_moment_name, is_volatile_name};
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Kind, Variable};
@@ -45,7 +45,8 @@ declare_rule! {
     ///
     /// The values that workflows pass decide, where they are known: an argument is volatile if a
     /// workflow passes `${{ github.sha }}`, the date or the number of the run, whatever its name,
-    /// and is not if every workflow passes a fixed value. Otherwise its name decides.
+    /// and is not if every workflow passes a fixed value. Otherwise its name decides. A date above
+    /// `curl`, `wget` or `git clone` is left alone: it may be there to load again what has no version.
     ///
     /// ```dockerfile,good
     /// FROM debian:12.9-slim
@@ -229,8 +230,9 @@ impl Victims {
                     res.end = later;
                     return res;
                 }
-                Kind::Run(_) => {
-                    if uses(step, &names) {
+                Kind::Run(run) => {
+                    // A new moment may be there to load again what has no version.
+                    if uses(step, &names) || (is_moment_name(name) && run.script.fetches()) {
                         res.end = later;
                         return res;
                     }
@@ -383,6 +385,17 @@ ARG GIT_SHA
 RUN make VERSION=$GIT_SHA
 ",
         );
+    }
+
+    #[test]
+    fn a_moment_above_what_is_loaded_by_an_address_is_there_on_purpose() {
+        check(&RULE, "FROM debian:12.9\nARG TIMESTAMP\nRUN wget -q https://example.org/nightly.tar -O - | tar -x\n");
+        check(&RULE, "FROM debian:12.9\nARG BUILD_DATE\nRUN git clone https://example.org/a /a\nRUN make -C /a\n");
+    }
+
+    #[test]
+    fn what_costs_nothing_is_no_loss() {
+        check(&RULE, "FROM debian:12.9\nARG COMMIT_SHA\nRUN mkdir -p /a && useradd b && chown b /a\nRUN if [ -d /x ]; then sed -i s/a/b/ /x/y; fi\n");
     }
 
     #[test]
