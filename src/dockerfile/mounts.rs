@@ -412,7 +412,9 @@ impl Plan<'_> {
         // The name of a program is no path.
         let is_named = |it: &Command| it.words.first().is_some_and(|it| !it.text.contains('/'));
         let words = commands.flat_map(|it| it.words.iter().skip(usize::from(is_named(it))).chain(it.redirects.iter().map(|it| &it.target)));
-        words.filter_map(|it| self.word_path(index, it)).any(|it| meet(&it.0, folder) && it.0 != "/")
+        // A word without folders can only be one of those on the way; most words are none.
+        let may_meet = |it: &&Word| it.glob || it.text.contains(['/', '~', '$', '.']) || folder.split('/').any(|part| part == it.text);
+        words.filter(may_meet).filter_map(|it| self.word_path(index, it)).any(|it| meet(&it.0, folder) && it.0 != "/")
     }
 
     /// Whether all commands of the RUN are known not to mind the mounts.

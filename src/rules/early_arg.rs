@@ -1,4 +1,4 @@
-use super::unused_arg::{is_of_platform, is_own_name, may_read, runs_on_the_builder};
+use super::unused_arg::{bare_steps, is_of_platform, is_own_name, may_read, runs_on_the_builder};
 use super::volatile_arg_before_run::{Victims, sink_as_far_as_proven, uses};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
@@ -66,10 +66,11 @@ declare_rule! {
 
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
+        let stable = Stable::of(plan);
         for (index, step) in plan.own() {
             let Kind::Arg(variables) = &step.instruction.kind else { continue };
             for variable in variables {
-                let Some((victims, user)) = early(view, plan, index, variable) else { continue };
+                let Some((victims, user)) = early(view, plan, &stable, index, variable) else { continue };
                 let message = if is_of_platform(&variable.name) {
                     format!("`{}` makes {} run once for each platform, and nothing above the next use needs it", variable.name, victims.commands(plan))
                 } else {
@@ -85,9 +86,24 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+/// The part of a stage in which a command may lose by an argument.
+struct Stable {
+    /// How many steps stand above the sources, which change more often than any argument.
+    above_sources: usize,
+    /// As [`bare_steps`] has it.
+    bare: usize,
+}
+
+impl Stable {
+    fn of(plan: &Plan<'_>) -> Stable {
+        let sources = plan.steps.iter().position(|it| plan.own_volatility(it) >= Volatility::Often);
+        Stable { above_sources: sources.map_or(plan.steps.len(), |it| it + 1), bare: bare_steps(plan) }
+    }
+}
+
 /// The commands between an argument and its first use that do not use it, and that use; nothing if
 /// the argument may stay.
-fn early(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, variable: &Variable) -> Option<(Victims, usize)> {
+fn early(view: &DockerfileView<'_>, plan: &Plan<'_>, stable: &Stable, index: usize, variable: &Variable) -> Option<(Victims, usize)> {
     let name = &variable.name;
     let step = &plan.steps[index];
     let of_platform = is_of_platform(name) && runs_on_the_builder(plan);
@@ -103,10 +119,9 @@ fn early(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, variable: &Va
     let names = [name.clone()];
     let uses_it = |(_, it): &(usize, &crate::dockerfile::plan::Step<'_>)| has_word(it.instruction.lines.of(&view.source), name) || uses(it, &names);
     let (user, _) = plan.own().filter(|(at, _)| *at > index).find(uses_it)?;
-    let above = plan.volatilities_above();
     let victims = (index + 1..user).filter(|at| {
         let step = &plan.steps[*at];
-        matches!(step.instruction.kind, Kind::Run(_)) && step.cost >= Cost::Download && above[*at] < Volatility::Often && !may_read(plan, *at, name)
+        matches!(step.instruction.kind, Kind::Run(_)) && step.cost >= Cost::Download && *at < stable.above_sources && !may_read(plan, *at, name, stable.bare)
     });
     let steps: Vec<usize> = victims.collect();
     let enough = if of_platform { 1 } else { 2 };

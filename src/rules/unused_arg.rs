@@ -53,12 +53,21 @@ declare_rule! {
     }
 }
 
+/// Each argument is looked for in the whole file; no real file has more.
+const MAX_ARGUMENTS: usize = 200;
+
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    let chains: Vec<Chain<'_, '_>> = view.plans().map(|plan| Chain { plan, bare: bare_steps(plan) }).collect();
+    let mut looked_at = 0;
     for plan in view.plans() {
         for (index, step) in plan.own() {
             let Kind::Arg(variables) = &step.instruction.kind else { continue };
             for variable in variables {
-                let Some((later, victim)) = unused(view, plan, index, variable) else { continue };
+                looked_at += 1;
+                if looked_at > MAX_ARGUMENTS {
+                    return;
+                }
+                let Some((later, victim)) = unused(view, &chains, plan, index, variable) else { continue };
                 let message = format!("`{}` is not used, but a new value runs {} again", variable.name, command(&later.steps[victim]));
                 let finding =
                     findings.report(variable.span, message).note(later.steps[victim].instruction.span, format!("{} runs again", command(&later.steps[victim])));
@@ -79,9 +88,15 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+/// A stage with those it starts from, and how many of its steps find nothing that reads variables.
+struct Chain<'v, 'a> {
+    plan: &'v Plan<'a>,
+    bare: usize,
+}
+
 /// The first command that a new value of an unused argument runs again, in this stage or one that
 /// starts from it; nothing if the argument is used, or may be.
-fn unused<'v, 'a>(view: &'v DockerfileView<'a>, plan: &'v Plan<'a>, index: usize, variable: &Variable) -> Option<(&'v Plan<'a>, usize)> {
+fn unused<'v, 'a>(view: &DockerfileView<'a>, chains: &[Chain<'v, 'a>], plan: &Plan<'a>, index: usize, variable: &Variable) -> Option<(&'v Plan<'a>, usize)> {
     let name = &variable.name;
     let step = &plan.steps[index];
     let counts = has_free_value(plan, step, variable) && is_own_name(name) && !is_cache_buster(name);
@@ -94,14 +109,15 @@ fn unused<'v, 'a>(view: &'v DockerfileView<'a>, plan: &'v Plan<'a>, index: usize
         return None;
     }
     let mut first = None;
-    for later in view.plans().filter(|it| it.stage == plan.stage || starts_from(view, it.stage, plan.stage)) {
+    let below = chains.iter().filter(|it| it.plan.stage == plan.stage || starts_from(view, it.plan.stage, plan.stage));
+    for Chain { plan: later, bare } in below {
         let declared = later.steps.iter().position(|it| it.instruction.span == step.instruction.span)?;
         for (at, run) in later.steps.iter().enumerate().skip(declared + 1).filter(|(_, it)| matches!(it.instruction.kind, Kind::Run(_))) {
-            if may_read(later, at, name) {
+            if may_read(later, at, name, *bare) {
                 return None;
             }
             if first.is_none() && run.cost >= crate::volatility::Cost::Download {
-                first = Some((later, at));
+                first = Some((*later, at));
             }
         }
     }
@@ -197,17 +213,20 @@ fn is_cache_buster(name: &str) -> bool {
     ["CACHE", "BUST", "REBUILD", "INVALIDATE", "FORCE", "NONCE", "REFRESH"].iter().any(|it| name.contains(it))
 }
 
-/// Whether a RUN that does not name a variable may read it all the same.
-pub(super) fn may_read(plan: &Plan<'_>, index: usize, name: &str) -> bool {
-    let step = &plan.steps[index];
-    let reads = |it: &Place| matches!(it, Place::Anything) || matches!(it, Place::Env(read) if read == name);
-    step.effects.reads.iter().any(reads) && !has_nothing_to_read(plan, index)
+/// Whether a RUN that does not name a variable may read it all the same; `bare` as [`bare_steps`] has
+/// it.
+pub(super) fn may_read(plan: &Plan<'_>, index: usize, name: &str, bare: usize) -> bool {
+    plan.steps[index].effects.reads.iter().any(|it| match it {
+        Place::Anything => index >= bare,
+        Place::Env(read) => read == name,
+        _ => false,
+    })
 }
 
-/// Whether nothing that somebody wrote is in the image yet: no file was copied or fetched, and no
-/// script runs. Then even a program that is not known has no reason to read a variable that none of
-/// the tools knows.
-fn has_nothing_to_read(plan: &Plan<'_>, index: usize) -> bool {
+/// How many steps of a chain find nothing in the image that somebody wrote: no file was copied or
+/// fetched, and no script runs. There, even a program that is not known has no reason to read a
+/// variable that none of the tools knows.
+pub(super) fn bare_steps(plan: &Plan<'_>) -> usize {
     const FETCHES: &[&str] = &["curl", "wget", "git", "tar", "unzip", "python", "python3", "node", "perl", "ruby", "php", "sh", "bash", "ash", "dash", "eval"];
     let is_plain = |word: &crate::shell::Word| word.literal().is_some_and(|it| !it.contains('/') && !FETCHES.contains(&it)) || quiet_path(&word.text);
     let only_tools = |it: &Step<'_>| match &it.instruction.kind {
@@ -220,7 +239,7 @@ fn has_nothing_to_read(plan: &Plan<'_>, index: usize) -> bool {
         Kind::Copy(_) | Kind::Onbuild | Kind::Unknown => false,
         _ => true,
     };
-    plan.steps[..=index].iter().all(only_tools) && plan.is_plain_image()
+    if plan.is_plain_image() { plan.steps.iter().take_while(|it| only_tools(it)).count() } else { 0 }
 }
 
 fn quiet_path(text: &str) -> bool {
