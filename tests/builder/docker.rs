@@ -38,17 +38,17 @@ pub fn build(folder: &Path, inputs: &Inputs) -> Result<Steps, String> {
 #[derive(Debug, Default)]
 pub struct Shown {
     has_inputs: bool,
-    /// By the moment it was started: whether it was taken from the cache then.
+    /// By the moment it was started: whether anything was done then. Nothing is if the cache has the
+    /// step, or if a search for its key is broken off, because another one was faster
+    /// (`sharedOp.CalcSlowCache` in solver/jobs.go of moby/buildkit), which is shown as an error.
     started: BTreeMap<String, bool>,
 }
 
 impl Shown {
-    /// Whether it ran; `None` where that cannot be told. To look for the key of a step without
-    /// inputs counts as a start of its own, or several if the search is broken off and begun anew
-    /// (`sharedOp.CacheMap` in solver/jobs.go of moby/buildkit).
-    pub fn ran(&self) -> Option<bool> {
-        let starts = self.started.values().filter(|it| !**it).count();
-        if self.has_inputs { Some(starts > 0) } else { (starts <= 1).then_some(false) }
+    /// Whether it ran. To look for the key of a step without inputs counts as a start of its own
+    /// (`sharedOp.CacheMap`, there).
+    pub fn ran(&self) -> bool {
+        self.started.values().filter(|it| **it).count() > usize::from(!self.has_inputs)
     }
 }
 
@@ -61,7 +61,8 @@ fn read(log: &str) -> Steps {
             let step = shown.entry(place).or_default();
             step.has_inputs |= vertex["inputs"].as_array().is_some_and(|it| !it.is_empty());
             if let Some(started) = vertex["started"].as_str() {
-                step.started.insert(started.to_owned(), vertex["cached"] == true);
+                let nothing_done = vertex["cached"] == true || vertex["error"].as_str().is_some_and(|it| !it.is_empty());
+                step.started.insert(started.to_owned(), !nothing_done);
             }
         }
     }

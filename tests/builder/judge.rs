@@ -23,7 +23,7 @@ pub struct Tally {
     pub cached: usize,
     /// Steps of which the model could not know.
     pub unknown: usize,
-    /// Steps that the builder merged with an equal one, or does not tell of.
+    /// Steps that the builder merged with an equal one, which it shows instead.
     pub unseen: usize,
 }
 
@@ -59,16 +59,15 @@ pub fn judge(case: &Case, folder: &Path) -> Result<Tally, String> {
     let mut tally = Tally { cases: 1, ..Tally::default() };
     let mut wrong = Vec::new();
     for (place, text, fate) in predicted {
-        let Some(ran) = shown.get(&place).and_then(Shown::ran) else {
-            tally.unseen += 1;
-            continue;
-        };
-        match (ran, fate) {
+        let shown = shown.get(&place);
+        match (shown.map(Shown::ran), fate) {
+            (None, _) => tally.unseen += 1,
             (_, Fate::Unknown) => tally.unknown += 1,
-            (true, Fate::Runs) => tally.ran += 1,
-            (false, Fate::Cached) => tally.cached += 1,
-            (true, _) => wrong.push(format!("[{} {}] {text}: the model says that it is cached, the builder ran it", place.0, place.1)),
-            (false, _) => wrong.push(format!("[{} {}] {text}: the model says that it runs, the builder had it", place.0, place.1)),
+            (Some(true), Fate::Runs) => tally.ran += 1,
+            (Some(false), Fate::Cached) => tally.cached += 1,
+            (Some(_), Fate::Runs | Fate::Cached) => {
+                wrong.push(format!("[{} {}] {text}: the model says {fate:?}, the builder shows {shown:?}", place.0, place.1))
+            }
         }
     }
     if wrong.is_empty() { Ok(tally) } else { Err(format!("{}\n{case}", wrong.join("\n"))) }

@@ -53,7 +53,11 @@ fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
         let nonce = nonce();
         let folder = tempfile::tempdir().map_err(|it| TestCaseError::fail(it.to_string()))?;
         let found = judge(&sketch.case(&nonce), folder.path()).map_err(TestCaseError::fail)?;
-        tally.lock().unwrap().add(found);
+        let mut tally = tally.lock().unwrap();
+        tally.add(found);
+        if (tally.cases + tally.refused).is_multiple_of(100) {
+            eprintln!("{tally:?}");
+        }
         Ok(())
     });
     match tried {
