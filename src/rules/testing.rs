@@ -16,7 +16,9 @@ use crate::snapshot::{Host, Snapshot};
 use crate::text::Document;
 use crate::view::View;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::{env, fs};
 
 const ROOT: &str = "/w";
 
@@ -56,6 +58,17 @@ fn parse(fixture: &str) -> (Files, Vec<Mark>) {
         }
     }
     (files, marks)
+}
+
+/// Hands the workspace of a fixture over to `tests/builder/fixes`, which looks for safe fixes in it and builds before and
+/// after, if the environment names a folder for it. The fixtures stand in tests of this crate, where no other program
+/// sees them; and only what a test has put together is what it really checks, marks taken out and parts filled in.
+fn hand_over(files: &Files) {
+    let Ok(folder) = env::var("LAYERWISE_FIXTURES") else { return };
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    let text = serde_json::to_string(files).expect("text");
+    fs::write(format!("{folder}/{:016x}.json", hasher.finish()), text).expect("a folder that can be written");
 }
 
 fn snapshot(files: &Files) -> Snapshot {
@@ -140,6 +153,7 @@ fn mark(files: &Files, path: &str, span: Span, text: String) -> Mark {
 #[track_caller]
 pub(crate) fn check(rule: &Rule, fixture: &str) {
     let (files, mut expected) = parse(fixture);
+    hand_over(&files);
     let found = all(&files);
     let mut actual = Vec::new();
     for it in of(&found, rule) {
@@ -324,6 +338,7 @@ pub(crate) fn check_page(rule: &Rule) {
     let mut last: Option<Files> = None;
     for (kind, text) in examples(rule.doc) {
         let (files, _) = parse(&text);
+        hand_over(&files);
         let found = all(&files);
         let count = of(&found, rule).len();
         match kind.as_str() {

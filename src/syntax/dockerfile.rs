@@ -230,7 +230,9 @@ fn instruction(text: &str, node: Node<'_>, escape: char) -> Instruction {
 
     let mut res = from_line(&line, escape);
     res.lines = lines(text, node, &outline);
-    res.span.end = heredocs_end(text, &outline, &heredocs).unwrap_or(res.span.end);
+    // White space behind an escape belongs to a marker, which is not trimmed as the line is.
+    let markers_end = heredocs.iter().map(|it| it.marker.end).max();
+    res.span.end = heredocs_end(text, &outline, &heredocs).unwrap_or(res.span.end).max(markers_end.unwrap_or_default());
     res.heredocs = heredocs;
     if outline.keyword.is_none() {
         res.span = Span::at(start);
@@ -536,6 +538,13 @@ mod tests {
 
     fn closed(name: &str, body: &str) -> (String, String, bool) {
         (name.to_string(), body.to_string(), true)
+    }
+
+    #[test]
+    fn a_marker_with_an_escaped_form_feed_is_a_part_of_its_instruction() {
+        for text in ["COPY <<'EOF'\\\u{c}", "ONBUILD RUN <<EOF\\\u{c}\nx\n"] {
+            check_source(text, &source(text));
+        }
     }
 
     #[test]

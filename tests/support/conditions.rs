@@ -84,7 +84,7 @@ pub fn demand(files: &Files, path: &str, edits: &[Edit]) {
 }
 
 /// Checks all files, with what rules ask of the disk answered.
-fn settle(host: &mut Host, files: &Files, paths: &[Arc<str>]) -> Outcome {
+pub fn settle(host: &mut Host, files: &Files, paths: &[Arc<str>]) -> Outcome {
     let configs = Configs::new(check::known_rules());
     for _ in 0..ROUNDS {
         let snapshot = host.snapshot();

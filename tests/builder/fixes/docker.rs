@@ -1,0 +1,174 @@
+//! Builds with the real builder: what comes out, and which steps ran.
+
+use crate::image::{self, Tree};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Steps by the name of their stage and their number in it, as the progress shows them: each with its text, and whether
+/// it ran or was in the cache.
+pub type Steps = BTreeMap<(String, usize), (String, bool)>;
+
+/// What to build.
+#[derive(Debug, Clone, Default)]
+pub struct Build {
+    /// The Dockerfile; its ignore file may stand beside it.
+    pub dockerfile: PathBuf,
+    /// The folder of the context.
+    pub context: PathBuf,
+    /// The stage; the last one if there is none.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub arguments: Vec<(String, String)>,
+    /// Images by the names that the Dockerfile has for them.
+    pub images: Vec<(String, String)>,
+    /// Whether every step runs.
+    pub no_cache: bool,
+}
+
+/// What a build makes.
+pub struct Image {
+    pub files: Tree,
+    pub configuration: Value,
+}
+
+impl Build {
+    fn command(&self, log: &Path) -> Result<Command, String> {
+        let log = File::create(log).map_err(|it| it.to_string())?;
+        let mut command = Command::new("docker");
+        command.args(["buildx", "build", "--progress=rawjson", "--network=host", "--provenance=false"]);
+        command.arg("--file").arg(&self.dockerfile);
+        if let Some(target) = &self.target {
+            command.args(["--target", target]);
+        }
+        if self.no_cache {
+            command.arg("--no-cache");
+        }
+        for (name, value) in &self.arguments {
+            command.args(["--build-arg", &format!("{name}={value}")]);
+        }
+        for (name, image) in &self.images {
+            command.args(["--build-context", &format!("{name}=docker-image://{image}")]);
+        }
+        command.arg(&self.context).stdin(Stdio::null()).stderr(log);
+        Ok(command)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dockerfile.with_extension("log")
+    }
+
+    /// Builds, and says which steps ran.
+    ///
+    /// # Errors
+    /// What the builder said, if it failed.
+    pub fn run(&self) -> Result<Steps, String> {
+        let log = self.log();
+        let status = self.command(&log)?.arg("--output=type=cacheonly").status().map_err(|it| it.to_string())?;
+        let text = fs::read_to_string(log).map_err(|it| it.to_string())?;
+        if status.success() { Ok(steps(&text)) } else { Err(said(&text)) }
+    }
+
+    /// Builds, and takes the result out of the engine, which knows it as `name` from then on.
+    ///
+    /// # Errors
+    /// What the builder said, if it failed.
+    pub fn export(&self, name: &str) -> Result<Image, String> {
+        let log = self.log();
+        let mut command = self.command(&log)?;
+        // The archive has the files with all that can be said of them, but no configuration.
+        command.arg("--output=type=tar,dest=-").arg(format!("--output=type=image,unpack=false,name={name}"));
+        let mut child = command.stdout(Stdio::piped()).spawn().map_err(|it| it.to_string())?;
+        let files = child.stdout.take().map(image::read);
+        let status = child.wait().map_err(|it| it.to_string())?;
+        if !status.success() {
+            return Err(said(&fs::read_to_string(log).map_err(|it| it.to_string())?));
+        }
+        let files = files.ok_or("no output")?.map_err(|it| format!("the archive cannot be read: {it}"))?;
+        let inspected = Command::new("docker").args(["image", "inspect", name]).output().map_err(|it| it.to_string())?;
+        let inspected: Value = serde_json::from_slice(&inspected.stdout).map_err(|it| it.to_string())?;
+        Ok(Image { files, configuration: image::configuration(&inspected) })
+    }
+}
+
+/// The part of a log that is for people: output of commands and the builder's last word.
+fn said(log: &str) -> String {
+    let mut res = String::new();
+    for line in log.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else {
+            res.push_str(line);
+            res.push('\n');
+            continue;
+        };
+        for part in event["vertexes"].as_array().into_iter().flatten() {
+            if let Some(error) = part["error"].as_str().filter(|it| !it.is_empty()) {
+                res.push_str(&format!("{}: {error}\n", part["name"].as_str().unwrap_or_default()));
+            }
+        }
+        for part in event["logs"].as_array().into_iter().flatten() {
+            res.push_str(&part["data"].as_str().map(decoded).unwrap_or_default());
+        }
+    }
+    res
+}
+
+/// Text in base 64, as JSON has the output of commands.
+fn decoded(text: &str) -> String {
+    let digit = |it: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|known| *known == it);
+    let digits: Vec<u32> = text.bytes().filter_map(digit).map(|it| it as u32).collect();
+    let bytes = digits.chunks(4).flat_map(|part| {
+        let bits = part.iter().fold(0, |all, it| (all << 6) | it) << (6 * (4 - part.len()));
+        bits.to_be_bytes().into_iter().skip(1).take(part.len().saturating_sub(1))
+    });
+    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+}
+
+/// Reads the progress, one JSON value a line. A step is shown again with each change of its state.
+fn steps(log: &str) -> Steps {
+    let mut started: BTreeMap<(String, usize), BTreeMap<String, bool>> = BTreeMap::new();
+    let mut res = Steps::new();
+    for event in log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok()) {
+        for vertex in event["vertexes"].as_array().into_iter().flatten() {
+            // That an image is looked up is no step, nor is the second part of a linked copy.
+            let Some((place, text)) = vertex["name"].as_str().and_then(place).filter(|it| !it.1.starts_with("FROM ") && !it.1.starts_with("LINK ")) else {
+                continue;
+            };
+            let starts = started.entry(place.clone()).or_default();
+            if let Some(moment) = vertex["started"].as_str() {
+                starts.insert(moment.to_owned(), vertex["cached"] == true);
+            }
+            let ran = starts.values().any(|it| !it);
+            res.insert(place, (text.to_owned(), ran));
+        }
+    }
+    res
+}
+
+/// Stage, number and text of `[stage 2/3] COPY a b`.
+fn place(name: &str) -> Option<((String, usize), &str)> {
+    let (bracket, text) = name.strip_prefix('[')?.split_once("] ")?;
+    let mut words = bracket.split_whitespace();
+    let number = words.next_back()?.split_once('/')?.0.parse().ok()?;
+    Some(((words.next().unwrap_or_default().to_owned(), number), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_64_of_any_length_is_read() {
+        assert_eq!((decoded("YQ=="), decoded("YWI="), decoded("YWJj"), decoded("YWJjZA==")), ("a".into(), "ab".into(), "abc".into(), "abcd".into()));
+    }
+
+    #[test]
+    fn a_step_that_was_in_the_cache_did_not_run() {
+        let log = r#"{"vertexes":[{"name":"[internal] load build definition","started":"1"},{"name":"[1/3] FROM a","started":"1"}]}
+            {"vertexes":[{"name":"[2/3] COPY a b","started":"1","cached":true},{"name":"[3/3] RUN a"}]}
+            {"vertexes":[{"name":"[3/3] RUN a","started":"2"}]}"#;
+        let ran: Vec<_> = steps(log).into_values().collect();
+        assert_eq!(ran, [("COPY a b".to_owned(), false), ("RUN a".to_owned(), true)]);
+    }
+}
