@@ -2,8 +2,12 @@
 //! taken from one snapshot.
 
 mod caching;
+mod runs;
+mod stages;
+mod steps;
 
 pub use caching::{Likeness, Use, display};
+pub use runs::Run;
 
 use crate::build::Build;
 use crate::config::Config;

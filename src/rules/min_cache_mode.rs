@@ -1,10 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
-use crate::dockerfile::{Base, Dockerfile, Kind, Stage};
-use crate::links::Target;
-use crate::view::{StepView, WorkflowView};
-use crate::volatility::Cost;
+use crate::view::WorkflowView;
 
 declare_rule! {
     /// Only the final stage of a Dockerfile with several stages is cached.
@@ -82,7 +79,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if exports.is_empty() || whole {
             continue;
         }
-        let Some((path, stage)) = lost_stage(view, build) else { continue };
+        let Some((path, stage)) = view.stage_beside_image(build) else { continue };
         let label = stage.label();
         for entry in exports {
             let message = format!("without `mode=max` the layers of stage `{label}` are not cached");
@@ -97,38 +94,6 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 fn has_no_mode(entry: &CacheEntry) -> bool {
     let can = matches!(entry.backend, Backend::Gha | Backend::Registry | Backend::Local | Backend::S3 | Backend::Azblob);
     can && !entry.opaque && !entry.is_joined() && entry.attribute("mode").is_none()
-}
-
-/// A stage that downloads or compiles something and that no layer of the image comes from, with its Dockerfile.
-fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, &'a Stage)> {
-    build.places.iter().find_map(|place| {
-        let path = place.dockerfile.as_ref()?;
-        let dockerfile = view.dockerfile(path)?;
-        let target = match &place.target {
-            Target::Last => None,
-            Target::Named(name) => Some(name.as_str()),
-            Target::Unknown => return None,
-        };
-        let image = image_stages(dockerfile, target);
-        let lost = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
-        let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(&it.kind, Kind::Run(run) if run.reading.cost >= Cost::Download));
-        Some((path.clone(), lost.filter(runs).max_by_key(|it| it.index)?))
-    })
-}
-
-/// The target and the stages it starts from: their layers are the image's.
-fn image_stages(dockerfile: &Dockerfile, target: Option<&str>) -> Vec<usize> {
-    let mut res = Vec::new();
-    let mut stage = target.map_or_else(|| dockerfile.stages.last(), |it| dockerfile.stage(it));
-    while let Some(found) = stage {
-        res.push(found.index);
-        stage = match found.base {
-            // Only earlier stages are named, so that this ends.
-            Base::Stage(base) => dockerfile.stages.get(base),
-            _ => None,
-        };
-    }
-    res
 }
 
 #[cfg(test)]

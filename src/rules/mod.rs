@@ -11,6 +11,7 @@ mod cache_import_without_export;
 mod cache_location_mismatch;
 mod comment_in_block_scalar;
 mod compose_file_as_dockerfile;
+mod context_without_checkout;
 mod copy_before_install;
 mod copy_before_system_packages;
 mod floating_base_image;
@@ -19,6 +20,7 @@ mod min_cache_mode;
 mod missing_build_cache;
 mod missing_dockerfile;
 mod missing_ignore_file;
+mod missing_target;
 mod per_run_cache_scope;
 mod retired_cache_api;
 mod shared_cache_scope;
@@ -101,6 +103,8 @@ pub static ALL: &[&Rule] = &[
     &retired_cache_api::RETIRED_CACHE_API,
     &compose_file_as_dockerfile::COMPOSE_FILE_AS_DOCKERFILE,
     &missing_dockerfile::MISSING_DOCKERFILE,
+    &context_without_checkout::CONTEXT_WITHOUT_CHECKOUT,
+    &missing_target::MISSING_TARGET,
     &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
     &suppress::UNUSED_SUPPRESSION,
 ];
