@@ -9,18 +9,25 @@ mod cache_export_without_buildx;
 mod cache_export_without_import;
 mod cache_import_without_export;
 mod cache_location_mismatch;
+mod cache_ref_is_image_tag;
+mod cache_without_runtime_token;
 mod comment_in_block_scalar;
 mod compose_file_as_dockerfile;
 mod context_without_checkout;
 mod copy_before_install;
 mod copy_before_system_packages;
+mod fatal_cache_export;
 mod floating_base_image;
+mod floating_builder_image;
+mod inline_cache_for_stages;
+mod joined_cache_entries;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
 mod missing_build_cache;
 mod missing_dockerfile;
 mod missing_ignore_file;
 mod missing_target;
+mod no_cache_with_cache;
 mod per_run_cache_scope;
 mod retired_cache_api;
 mod shared_cache_scope;
@@ -97,6 +104,7 @@ pub static ALL: &[&Rule] = &[
     &shared_cache_scope::SHARED_CACHE_SCOPE,
     &matrix_blind_cache_scope::MATRIX_BLIND_CACHE_SCOPE,
     &min_cache_mode::MIN_CACHE_MODE,
+    &inline_cache_for_stages::INLINE_CACHE_FOR_STAGES,
     &cache_export_without_buildx::CACHE_EXPORT_WITHOUT_BUILDX,
     &per_run_cache_scope::PER_RUN_CACHE_SCOPE,
     &workflow_named_cache_scope::WORKFLOW_NAMED_CACHE_SCOPE,
@@ -106,6 +114,12 @@ pub static ALL: &[&Rule] = &[
     &context_without_checkout::CONTEXT_WITHOUT_CHECKOUT,
     &missing_target::MISSING_TARGET,
     &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
+    &cache_ref_is_image_tag::CACHE_REF_IS_IMAGE_TAG,
+    &fatal_cache_export::FATAL_CACHE_EXPORT,
+    &cache_without_runtime_token::CACHE_WITHOUT_RUNTIME_TOKEN,
+    &no_cache_with_cache::NO_CACHE_WITH_CACHE,
+    &joined_cache_entries::JOINED_CACHE_ENTRIES,
+    &floating_builder_image::FLOATING_BUILDER_IMAGE,
     &suppress::UNUSED_SUPPRESSION,
 ];
 
