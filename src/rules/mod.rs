@@ -19,8 +19,10 @@ mod copy_before_system_packages;
 mod fatal_cache_export;
 mod floating_base_image;
 mod floating_builder_image;
+mod growing_local_cache;
 mod inline_cache_for_stages;
 mod joined_cache_entries;
+mod layer_cache_without_restore_keys;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
 mod missing_build_cache;
@@ -32,6 +34,7 @@ mod per_run_cache_scope;
 mod retired_cache_api;
 mod shared_cache_scope;
 mod split_index_update;
+mod static_layer_cache_key;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
 mod workflow_named_cache_scope;
@@ -108,6 +111,9 @@ pub static ALL: &[&Rule] = &[
     &cache_export_without_buildx::CACHE_EXPORT_WITHOUT_BUILDX,
     &per_run_cache_scope::PER_RUN_CACHE_SCOPE,
     &workflow_named_cache_scope::WORKFLOW_NAMED_CACHE_SCOPE,
+    &growing_local_cache::GROWING_LOCAL_CACHE,
+    &static_layer_cache_key::STATIC_LAYER_CACHE_KEY,
+    &layer_cache_without_restore_keys::LAYER_CACHE_WITHOUT_RESTORE_KEYS,
     &retired_cache_api::RETIRED_CACHE_API,
     &compose_file_as_dockerfile::COMPOSE_FILE_AS_DOCKERFILE,
     &missing_dockerfile::MISSING_DOCKERFILE,

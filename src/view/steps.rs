@@ -1,6 +1,7 @@
 //! The steps around a build: what they bring into the workspace, and how their inputs are edited.
 
 use super::{StepView, WorkflowView};
+use crate::cache::{Backend, CacheEntry};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text};
 use crate::links;
@@ -97,6 +98,18 @@ impl StepView<'_> {
         own_script || self.steps_before().iter().any(|it| is_other(&it))
     }
 
+    /// The steps of the job that keep one of the folders in which its layers are from one run to the
+    /// next (`actions/cache`).
+    pub fn keepers(&self) -> Vec<&Step> {
+        let entries = self.build.imports.iter().chain(&self.build.exports).filter(|it| it.backend == Backend::Local && !it.opaque);
+        let folders: Vec<String> = entries.filter_map(CacheEntry::folder).collect();
+        let keeps = |step: &&Step| {
+            let paths = step.lines("path").into_iter().map(|it| it.passage.value().pattern());
+            step.is_folder_cache() && paths.into_iter().any(|path| folders.iter().any(|it| is_within(it, &path)))
+        };
+        self.job.steps.iter().filter(keeps).collect()
+    }
+
     /// Whether another step of the job, other than those that save and restore folders, has to do
     /// with a folder: its text names it, or it is not known what it does.
     pub fn is_touched(&self, folder: &str) -> bool {
@@ -109,4 +122,11 @@ impl StepView<'_> {
                 || step.action.as_ref().is_some_and(|it| it.is_local())
         })
     }
+}
+
+/// Whether a folder is `path` or lies in it, both as they are written.
+fn is_within(folder: &str, path: &str) -> bool {
+    let even = |it: &str| it.trim().trim_start_matches("./").trim_end_matches('/').to_owned();
+    let (folder, path) = (even(folder), even(path));
+    folder.strip_prefix(path.as_str()).is_some_and(|it| it.is_empty() || it.starts_with('/'))
 }
