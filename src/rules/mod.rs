@@ -5,6 +5,7 @@
 
 mod suppress;
 
+mod branch_only_cache_scope;
 mod cache_export_without_buildx;
 mod cache_export_without_import;
 mod cache_import_without_export;
@@ -31,10 +32,12 @@ mod missing_ignore_file;
 mod missing_target;
 mod no_cache_with_cache;
 mod per_run_cache_scope;
+mod pull_request_cache_export;
 mod retired_cache_api;
 mod shared_cache_scope;
 mod split_index_update;
 mod static_layer_cache_key;
+mod unrestorable_cache_scope;
 mod volatile_arg_before_run;
 mod volatile_env_before_run;
 mod workflow_named_cache_scope;
@@ -110,7 +113,10 @@ pub static ALL: &[&Rule] = &[
     &inline_cache_for_stages::INLINE_CACHE_FOR_STAGES,
     &cache_export_without_buildx::CACHE_EXPORT_WITHOUT_BUILDX,
     &per_run_cache_scope::PER_RUN_CACHE_SCOPE,
+    &branch_only_cache_scope::BRANCH_ONLY_CACHE_SCOPE,
+    &pull_request_cache_export::PULL_REQUEST_CACHE_EXPORT,
     &workflow_named_cache_scope::WORKFLOW_NAMED_CACHE_SCOPE,
+    &unrestorable_cache_scope::UNRESTORABLE_CACHE_SCOPE,
     &growing_local_cache::GROWING_LOCAL_CACHE,
     &static_layer_cache_key::STATIC_LAYER_CACHE_KEY,
     &layer_cache_without_restore_keys::LAYER_CACHE_WITHOUT_RESTORE_KEYS,

@@ -7,6 +7,8 @@ use crate::facts::{self, Entry, Text};
 use crate::links;
 use crate::syntax::yaml::change::{self, New};
 use crate::syntax::yaml::{Kind, Node};
+use crate::value::{Part, Value};
+use crate::volatility::Variance;
 use crate::workflow::{Event, Step};
 
 impl WorkflowView<'_> {
@@ -53,6 +55,32 @@ impl WorkflowView<'_> {
         let with = self.node_of(step)?.get("with")?;
         let edit = change::delete_entry(&self.source, self.yaml, with, with.entry(name)?)?;
         EditSet::new(vec![edit]).ok()
+    }
+
+    /// A value as it is written, without the expressions whose variance is not wanted, and without
+    /// the separators that led to them.
+    pub fn without(&self, value: &Value, unwanted: impl Fn(&Variance) -> bool) -> String {
+        const SEPARATORS: &[char] = &['-', '_', '.'];
+        let mut res = String::new();
+        let mut cut = false;
+        for part in &value.parts {
+            match part {
+                Part::Expression { known: None, variance, .. } if unwanted(variance) => {
+                    res.truncate(res.trim_end_matches(SEPARATORS).len());
+                    cut = true;
+                }
+                Part::Text(text) => {
+                    let at_start = cut && (res.is_empty() || res.ends_with([':', '/']));
+                    res.push_str(if at_start { text.trim_start_matches(SEPARATORS) } else { text });
+                    cut = false;
+                }
+                Part::Expression { span, .. } => {
+                    res.push_str(span.of(&self.source));
+                    cut = false;
+                }
+            }
+        }
+        res
     }
 
     fn node_of(&self, step: &Step) -> Option<&Node> {
