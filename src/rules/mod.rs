@@ -17,9 +17,11 @@ mod compose_file_as_dockerfile;
 mod context_without_checkout;
 mod copy_before_install;
 mod copy_before_system_packages;
+mod diverging_builds;
 mod fatal_cache_export;
 mod floating_base_image;
 mod floating_builder_image;
+mod git_context_surprise;
 mod growing_local_cache;
 mod inline_cache_for_stages;
 mod joined_cache_entries;
@@ -117,6 +119,7 @@ pub static ALL: &[&Rule] = &[
     &pull_request_cache_export::PULL_REQUEST_CACHE_EXPORT,
     &workflow_named_cache_scope::WORKFLOW_NAMED_CACHE_SCOPE,
     &unrestorable_cache_scope::UNRESTORABLE_CACHE_SCOPE,
+    &diverging_builds::DIVERGING_BUILDS,
     &growing_local_cache::GROWING_LOCAL_CACHE,
     &static_layer_cache_key::STATIC_LAYER_CACHE_KEY,
     &layer_cache_without_restore_keys::LAYER_CACHE_WITHOUT_RESTORE_KEYS,
@@ -125,6 +128,7 @@ pub static ALL: &[&Rule] = &[
     &missing_dockerfile::MISSING_DOCKERFILE,
     &context_without_checkout::CONTEXT_WITHOUT_CHECKOUT,
     &missing_target::MISSING_TARGET,
+    &git_context_surprise::GIT_CONTEXT_SURPRISE,
     &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
     &cache_ref_is_image_tag::CACHE_REF_IS_IMAGE_TAG,
     &fatal_cache_export::FATAL_CACHE_EXPORT,
