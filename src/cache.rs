@@ -161,6 +161,11 @@ impl CacheEntry {
         self.attributes.iter().rev().find(|it| it.name == name)
     }
 
+    /// The folder of a `local` entry, as it is written.
+    pub fn folder(&self) -> Option<String> {
+        self.attribute("dest").or_else(|| self.attribute("src")).map(Value::pattern)
+    }
+
     /// What to call the location in a sentence: ``the scope `app` ``, ``the reference `o/app:cache` ``.
     pub fn describe(&self) -> String {
         let value = |name: &str, default: &str| self.attribute(name).map_or_else(|| default.to_owned(), Value::pattern);

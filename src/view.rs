@@ -3,9 +3,14 @@
 
 mod baking;
 mod caching;
+mod runs;
+mod stages;
+mod steps;
 
 pub use baking::Call;
 pub use caching::{Likeness, Use, display};
+pub use runs::Run;
+pub use stages::is_costly;
 
 use crate::build::Build;
 use crate::config::Config;

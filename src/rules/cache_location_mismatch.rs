@@ -3,6 +3,7 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::Side;
 use crate::view::{StepView, WorkflowView};
+use crate::volatility::Axis;
 use crate::workflow::repair::CacheEdit;
 
 declare_rule! {
@@ -101,7 +102,9 @@ fn is_moved(build: &StepView<'_>, exports: &[CacheEntry]) -> bool {
 
 /// Imports from where the export goes.
 fn fix(view: &WorkflowView<'_>, import: &CacheEntry, export: &CacheEntry) -> Option<Fix> {
-    if import.backend != export.backend {
+    // A branch that reads and writes a name of its own only starts empty.
+    let by_branch = |it: &CacheEntry| it.key().is_some_and(|it| it.value.variance().has(&Axis::Ref));
+    if import.backend != export.backend || (by_branch(export) && !by_branch(import)) {
         return None;
     }
     let edit = align(view, import, export)?;
@@ -145,11 +148,11 @@ mod tests {
                 "cache-to: type=gha,mode=max\ncache-from: 'type=gha'",
             ),
             (
-                "cache-from: |\n  type=gha,scope=app\ncache-to: |\n  type=gha,mode=max,scope=app-${{ github.ref_name }}",
+                "cache-from: |\n  type=gha,scope=app\ncache-to: |\n  type=gha,mode=max,scope=app-${{ github.repository_owner }}",
                 "type=gha,scope=app",
-                "type=gha,mode=max,scope=app-${{ github.ref_name }}",
-                "the scope `app` is imported, but the scope `app-${{ github.ref_name }}` is exported",
-                "cache-from: |\n  type=gha,scope=app-${{ github.ref_name }}\ncache-to: |\n  type=gha,mode=max,scope=app-${{ github.ref_name }}",
+                "type=gha,mode=max,scope=app-${{ github.repository_owner }}",
+                "the scope `app` is imported, but the scope `app-${{ github.repository_owner }}` is exported",
+                "cache-from: |\n  type=gha,scope=app-${{ github.repository_owner }}\ncache-to: |\n  type=gha,mode=max,scope=app-${{ github.repository_owner }}",
             ),
         ];
         for (before, import, export, message, after) in cases {
@@ -233,5 +236,12 @@ mod tests {
         check(&RULE, &steps(&format!("- uses: actions/cache@v5\n  with: {{path: /tmp/cache-new, key: a}}\n{build}")));
         let message = "the folder `/tmp/cache` is imported, but the folder `/tmp/cache-new` is exported";
         check_without_fix(&RULE, &found(&steps(build), "type=local,src=/tmp/cache", "type=local,dest=/tmp/cache-new", "error", message));
+    }
+
+    #[test]
+    fn an_import_is_not_narrowed_to_one_branch() {
+        let text = build_step("cache-from: type=gha,scope=app\ncache-to: type=gha,scope=app-${{ github.ref_name }}");
+        let message = "the scope `app` is imported, but the scope `app-${{ github.ref_name }}` is exported";
+        check_without_fix(&RULE, &found(&text, "type=gha,scope=app", "type=gha,scope=app-${{ github.ref_name }}", "error", message));
     }
 }

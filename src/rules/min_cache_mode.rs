@@ -3,11 +3,11 @@ use crate::cache::{Backend, CacheEntry};
 use crate::config::Config;
 use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::plan::Step;
-use crate::dockerfile::{Base, Dockerfile, Instruction, Kind, Stage};
+use crate::dockerfile::{Kind, Stage};
 use crate::ecosystem::Manager;
-use crate::links::{Place, Target};
-use crate::view::{DockerfileView, StepView, View, WorkflowView};
-use crate::volatility::{Cost, Volatility};
+use crate::links::Place;
+use crate::view::{DockerfileView, StepView, View, WorkflowView, is_costly};
+use crate::volatility::Volatility;
 
 declare_rule! {
     /// Only the final stage of a Dockerfile with several stages is cached.
@@ -126,24 +126,12 @@ fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, config: &Config
 
 /// The stages that are lost in a build of one place.
 fn lost_stages<'a>(view: &WorkflowView<'a>, place: &Place, config: &Config) -> Vec<Lost<'a>> {
-    let Some((path, dockerfile)) = place.dockerfile.as_ref().and_then(|it| Some((it, view.dockerfile(it)?))) else { return Vec::new() };
-    let target = match &place.target {
-        Target::Last => None,
-        Target::Named(name) => Some(name.as_str()),
-        Target::Unknown => return Vec::new(),
-    };
-    let image = image_stages(dockerfile, target);
-    let lost = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
-    let stages: Vec<&Stage> = lost.filter(|it| it.instructions.iter().any(is_costly)).collect();
+    let Some((path, stages)) = view.stages_beside_image(place) else { return Vec::new() };
     if stages.is_empty() {
         return Vec::new();
     }
     let Some(View::Dockerfile(plans)) = View::new(view.snapshot, path, config) else { return Vec::new() };
-    stages.into_iter().map(|stage| Lost { path: path.clone(), stage, keeps: outlives_sources(&plans, stage) }).collect()
-}
-
-fn is_costly(instruction: &Instruction) -> bool {
-    matches!(&instruction.kind, Kind::Run(run) if run.reading.cost >= Cost::Download)
+    stages.into_iter().map(|stage| Lost { path: path.to_owned(), stage, keeps: outlives_sources(&plans, stage) }).collect()
 }
 
 /// Whether something that the stage downloads or compiles has a key without the sources; also where
@@ -161,21 +149,6 @@ fn fills_a_mount(step: &Step<'_>) -> bool {
     let is_mounted = run.mounts.iter().any(|it| it.get("type") == Some("cache"));
     // Go has its modules in one folder; others copy from their caches.
     is_mounted && step.dependency_install().is_some_and(|it| it.manager == Manager::Go)
-}
-
-/// The target and the stages it starts from: their layers are the image's.
-fn image_stages(dockerfile: &Dockerfile, target: Option<&str>) -> Vec<usize> {
-    let mut res = Vec::new();
-    let mut stage = target.map_or_else(|| dockerfile.stages.last(), |it| dockerfile.stage(it));
-    while let Some(found) = stage {
-        res.push(found.index);
-        stage = match found.base {
-            // Only earlier stages are named, so that this ends.
-            Base::Stage(base) => dockerfile.stages.get(base),
-            _ => None,
-        };
-    }
-    res
 }
 
 #[cfg(test)]

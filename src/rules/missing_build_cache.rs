@@ -8,8 +8,9 @@ use crate::file;
 use crate::links::locations::{Location, Side};
 use crate::links::{Place, Target};
 use crate::value::Value;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{Run, StepView, WorkflowView};
 use crate::volatility::Cost;
+use crate::workflow::repair::outside_of_pull_requests;
 use crate::workflow::{Builder, Event, RunnerKind, Trigger};
 
 declare_rule! {
@@ -77,7 +78,8 @@ declare_rule! {
     /// image in Docker. It is unsafe as well where the workflow runs on a schedule, as layers of the
     /// cache have the packages of the day they were built. There is no fix where somebody who may
     /// not write to the repository can start the workflow on the main branch, whose cache is not
-    /// theirs to write: `pull_request_target`, `issue_comment`, `workflow_run`. Layers that hold
+    /// theirs to write: `pull_request_target`, `issue_comment`, `workflow_run`; and none where only pull
+    /// requests build, which read no cache of each other. Pull requests export nothing. Layers that hold
     /// secrets would be in the cache.
     pub(crate) static MISSING_BUILD_CACHE = {
         name: "missing-build-cache",
@@ -243,9 +245,16 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     if build.build.tool != Tool::BuildPushAction || view.may_be_started_by_strangers() {
         return None;
     }
+    // A cache that no branch writes would help nobody.
+    let runs = build.runs(view.workflow);
+    if runs.iter().all(|it| it.is_closed()) {
+        return None;
+    }
     let scope = view.as_written(build.job, &free_scope(view, build)?);
     let import = format!("type=gha,scope={scope}");
-    let export = format!("type=gha,mode=max,scope={scope},ignore-error=true");
+    let plain = format!("type=gha,mode=max,scope={scope},ignore-error=true");
+    // What pull requests write takes room from what all can read.
+    let export = if runs.contains(&Run::PullRequest) { outside_of_pull_requests(&plain) } else { plain };
     let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
     let title = format!("Cache the layers in the scope `{scope}`");
     let unproven = |title, edits| Some(Fix::unproven(title, vec![FileEdits { path: view.path.clone(), edits, create: false }]));
@@ -368,6 +377,16 @@ mod tests {
         let text = build_step("tags: org/app:1").replace("on: push", "on: {push: {branches: [main]}, schedule: [{cron: '0 3 * * *'}]}");
         let options = "tags: org/app:1\n          cache-from: type=gha,scope=app\n          cache-to: type=gha,mode=max,scope=app,ignore-error=true";
         check_unsafe_fix(&RULE, &found(&text, ACTION, "info"), &text.replace("tags: org/app:1", options));
+    }
+
+    #[test]
+    fn pull_requests_only_read_the_cache_of_the_branch() {
+        let text = build_step("tags: org/app:1").replace("on: push", "on: [push, pull_request]");
+        let export = "${{ github.event_name != 'pull_request' && 'type=gha,mode=max,scope=app,ignore-error=true' || '' }}";
+        let options = format!("tags: org/app:1\n          cache-from: type=gha,scope=app\n          cache-to: {export}");
+        check_fix(&RULE, &found(&text, ACTION, "warning"), &text.replace("tags: org/app:1", &options));
+        let alone = build_step("tags: org/app:1").replace("on: push", "on: pull_request");
+        check_without_fix(&RULE, &found(&alone, ACTION, "warning"));
     }
 
     #[test]

@@ -6,26 +6,38 @@
 mod churn;
 mod suppress;
 
+mod branch_only_cache_scope;
 mod broad_stage_copy;
 mod broken_link_copy;
 mod cache_export_without_buildx;
 mod cache_export_without_import;
 mod cache_import_without_export;
 mod cache_location_mismatch;
+mod cache_ref_is_image_tag;
+mod cache_without_runtime_token;
 mod comment_in_block_scalar;
 mod compose_file_as_dockerfile;
+mod context_without_checkout;
 mod copy_before_install;
 mod copy_before_system_packages;
 mod copy_without_link;
 mod defeated_cache_mount;
+mod diverging_builds;
 mod early_arg;
 mod emulated_build_stage;
 mod epoch_before_workdir;
+mod fatal_cache_export;
 mod floating_base_image;
+mod floating_builder_image;
 mod folder_as_base_image;
 mod frozen_command_output;
+mod git_context_surprise;
+mod growing_local_cache;
+mod inline_cache_for_stages;
 mod install_without_index_update;
+mod joined_cache_entries;
 mod late_cleanup;
+mod layer_cache_without_restore_keys;
 mod matrix_blind_cache_scope;
 mod min_cache_mode;
 mod misplaced_cache_mount;
@@ -34,18 +46,23 @@ mod missing_build_cache;
 mod missing_cache_mount;
 mod missing_dockerfile;
 mod missing_ignore_file;
+mod missing_target;
 mod moving_fetch;
+mod no_cache_with_cache;
 mod output_in_cache_mount;
 mod per_run_cache_scope;
+mod pull_request_cache_export;
 mod recursive_chown_layer;
 mod retired_cache_api;
 mod secret_in_build_arg;
 mod shared_cache_scope;
 mod shared_platform_cache_mount;
 mod split_index_update;
+mod static_layer_cache_key;
 mod undeclared_build_arg;
 mod unfrozen_install;
 mod unlocked_cache_mount;
+mod unrestorable_cache_scope;
 mod unused_arg;
 mod unverified_remote_add;
 mod volatile_arg_before_run;
@@ -149,14 +166,31 @@ pub static ALL: &[&Rule] = &[
     &shared_cache_scope::SHARED_CACHE_SCOPE,
     &matrix_blind_cache_scope::MATRIX_BLIND_CACHE_SCOPE,
     &min_cache_mode::MIN_CACHE_MODE,
+    &inline_cache_for_stages::INLINE_CACHE_FOR_STAGES,
     &cache_export_without_buildx::CACHE_EXPORT_WITHOUT_BUILDX,
     &per_run_cache_scope::PER_RUN_CACHE_SCOPE,
+    &branch_only_cache_scope::BRANCH_ONLY_CACHE_SCOPE,
+    &pull_request_cache_export::PULL_REQUEST_CACHE_EXPORT,
     &workflow_named_cache_scope::WORKFLOW_NAMED_CACHE_SCOPE,
+    &unrestorable_cache_scope::UNRESTORABLE_CACHE_SCOPE,
+    &diverging_builds::DIVERGING_BUILDS,
+    &growing_local_cache::GROWING_LOCAL_CACHE,
+    &static_layer_cache_key::STATIC_LAYER_CACHE_KEY,
+    &layer_cache_without_restore_keys::LAYER_CACHE_WITHOUT_RESTORE_KEYS,
     &retired_cache_api::RETIRED_CACHE_API,
     &compose_file_as_dockerfile::COMPOSE_FILE_AS_DOCKERFILE,
     &missing_dockerfile::MISSING_DOCKERFILE,
     &undeclared_build_arg::UNDECLARED_BUILD_ARG,
+    &context_without_checkout::CONTEXT_WITHOUT_CHECKOUT,
+    &missing_target::MISSING_TARGET,
+    &git_context_surprise::GIT_CONTEXT_SURPRISE,
     &comment_in_block_scalar::COMMENT_IN_BLOCK_SCALAR,
+    &cache_ref_is_image_tag::CACHE_REF_IS_IMAGE_TAG,
+    &fatal_cache_export::FATAL_CACHE_EXPORT,
+    &cache_without_runtime_token::CACHE_WITHOUT_RUNTIME_TOKEN,
+    &no_cache_with_cache::NO_CACHE_WITH_CACHE,
+    &joined_cache_entries::JOINED_CACHE_ENTRIES,
+    &floating_builder_image::FLOATING_BUILDER_IMAGE,
     &suppress::UNUSED_SUPPRESSION,
 ];
 

@@ -2,9 +2,8 @@ use super::{Check, Findings, declare_rule};
 use crate::cache::{Attribute, Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::{Location, Side};
-use crate::value::Part;
 use crate::view::{StepView, WorkflowView};
-use crate::volatility::Axis;
+use crate::volatility::{Axis, Variance};
 
 declare_rule! {
     /// A cache is exported to another place in every run.
@@ -97,7 +96,7 @@ fn is_handed_on(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntr
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, key: &Attribute) -> Option<Fix> {
-    let kept = without_run(view, key);
+    let kept = view.without(&key.value, Variance::is_per_commit);
     let to = match (kept.as_str(), entry.backend) {
         ("", Backend::Gha) => view.scope_name(build)?,
         // Without a tag it would be the image itself.
@@ -120,31 +119,6 @@ fn taken(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, to: 
         attribute.value = crate::value::Value::literal(to, attribute.value.span);
     }
     build.locations(&moved, &view.path).iter().any(|it| view.is_used(Side::Export, it, &[]))
-}
-
-/// The value without what changes in every run, and without the separator that led to it.
-fn without_run(view: &WorkflowView<'_>, key: &Attribute) -> String {
-    const SEPARATORS: &[char] = &['-', '_', '.'];
-    let mut res = String::new();
-    let mut cut = false;
-    for part in &key.value.parts {
-        match part {
-            Part::Expression { known: None, variance, .. } if variance.is_per_commit() => {
-                res.truncate(res.trim_end_matches(SEPARATORS).len());
-                cut = true;
-            }
-            Part::Text(text) => {
-                let at_start = cut && (res.is_empty() || res.ends_with([':', '/']));
-                res.push_str(if at_start { text.trim_start_matches(SEPARATORS) } else { text });
-                cut = false;
-            }
-            Part::Expression { span, .. } => {
-                res.push_str(span.of(&view.source));
-                cut = false;
-            }
-        }
-    }
-    res
 }
 
 #[cfg(test)]

@@ -118,6 +118,19 @@ impl File<'_> {
         CacheEdit::of(edits)
     }
 
+    /// Leaves an entry out of runs of pull requests: it becomes one of the two texts of an
+    /// expression, of which the other is empty. `None` where an expression in the entry would have
+    /// to stand in another one.
+    pub fn keep_from_pull_requests(self, entry: &CacheEntry) -> Option<CacheEdit> {
+        let place = self.place(entry)?;
+        let text = entry.span.of(self.text);
+        if place.is_script || entry.conditional || text.contains(['\'', '"']) || text.contains("${{") {
+            return None;
+        }
+        let record = if entry.is_bare() { format!("type=registry,ref={}", place.reference()?) } else { text.to_owned() };
+        CacheEdit::of(vec![place.replace(entry.span, &outside_of_pull_requests(&record))?])
+    }
+
     /// Takes an attribute out of an entry; `None` if it is not there, or is all there is.
     pub fn remove_attribute(self, entry: &CacheEntry, name: &str) -> Option<CacheEdit> {
         let place = self.place(entry)?;
@@ -273,6 +286,11 @@ const OF_EXPORTS: &[&str] = &[
     "touch_refresh",
     "timeout",
 ];
+
+/// An entry, without quotes and expressions, that is there in runs other than those of pull requests.
+pub fn outside_of_pull_requests(record: &str) -> String {
+    format!("${{{{ github.event_name != 'pull_request' && '{record}' || '' }}}}")
+}
 
 /// The import that reads what an export writes, as text; `None` for `inline`, whose import names
 /// the image, and where it is not known.

@@ -1,0 +1,135 @@
+use super::{Check, Findings, declare_rule};
+use crate::cache::{Backend, CacheEntry};
+use crate::diagnostic::Level;
+use crate::view::{StepView, WorkflowView};
+use crate::workflow::{Step, Variable};
+
+declare_rule! {
+    /// A script uses GitHub's cache without the token for it.
+    ///
+    /// Actions are given the address of the cache and a token; scripts are not. Without them
+    /// Buildx leaves `type=gha` out and says nothing, so that the build starts empty in every run.
+    /// `docker/build-push-action` and `docker/bake-action` have both; for a script
+    /// `crazy-max/ghaction-github-runtime` exposes them to all later steps of the job.
+    ///
+    /// ```yaml,bad
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - run: docker buildx build --cache-from type=gha --cache-to type=gha,mode=max .
+    /// ```
+    ///
+    /// ```yaml,good
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: crazy-max/ghaction-github-runtime@v3
+    ///       - run: docker buildx build --cache-from type=gha --cache-to type=gha,mode=max .
+    /// ```
+    ///
+    /// A token that comes in another way is looked for: an `env` entry, `token=` in the option, a
+    /// script that takes it from elsewhere. Actions of this repository before the build may expose
+    /// it, and services other than GitHub have rules of their own.
+    ///
+    /// ## Fix safety
+    ///
+    /// There is no fix: a token that all later steps can read is not to be handed out unseen.
+    pub(crate) static CACHE_WITHOUT_RUNTIME_TOKEN = {
+        name: "cache-without-runtime-token",
+        level: Level::Warning,
+        fixes: false,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    if view.workflow.broken || !view.is_on_github() {
+        return;
+    }
+    let mut seen: Vec<usize> = Vec::new();
+    for build in view.judged().filter(|it| it.own_step().is_some_and(|it| it.run.is_some())) {
+        let Some(entry) = build.build.exports.iter().chain(&build.build.imports).find(|it| needs_token(it)) else { continue };
+        // Legs of a loop are several builds of one command.
+        if seen.contains(&entry.span.start) || may_have_token(view, build) {
+            continue;
+        }
+        seen.push(entry.span.start);
+        findings.report(entry.span, "scripts have no token for GitHub's cache, so that Buildx leaves this option out");
+    }
+}
+
+fn needs_token(entry: &CacheEntry) -> bool {
+    entry.backend == Backend::Gha && !entry.opaque && entry.attribute("token").is_none()
+}
+
+fn may_have_token(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
+    let passes = |it: &[Variable]| it.iter().any(|it| it.name.starts_with("ACTIONS_"));
+    let by_variable = passes(&view.workflow.env) || passes(&build.job.env) || build.own_step().is_some_and(|it| passes(&it.env));
+    let by_script = |it: &Step| it.run.as_ref().is_some_and(|it| it.passage.text().contains("ACTIONS_"));
+    let exposes = |it: &Step| {
+        it.exposes_runtime() || by_script(it) || it.action.as_ref().is_some_and(|it| it.is_local() || it.name.to_ascii_lowercase().contains("runtime"))
+    };
+    by_variable || build.own_step().is_some_and(by_script) || build.steps_before().iter().any(exposes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CACHE_WITHOUT_RUNTIME_TOKEN as RULE;
+    use crate::rules::testing::{check, check_without_fix, marked, steps};
+
+    const MESSAGE: &str = "warning: scripts have no token for GitHub's cache, so that Buildx leaves this option out";
+    const BUILD: &str = "- uses: docker/setup-buildx-action@v4\n- run: docker buildx build --cache-to type=gha,mode=max .";
+
+    #[test]
+    fn scripts_have_no_token() {
+        check_without_fix(&RULE, &marked(&steps(BUILD), "type=gha,mode=max", MESSAGE));
+        let imports = steps("- run: docker buildx build --cache-from=type=gha,scope=app .");
+        check(&RULE, &marked(&imports, "type=gha,scope=app", MESSAGE));
+        let bake = steps("- run: docker buildx bake --set '*.cache-to=type=gha'");
+        check(&RULE, &marked(&bake, "type=gha", MESSAGE));
+    }
+
+    #[test]
+    fn a_token_may_be_exposed_before() {
+        for step in [
+            "uses: crazy-max/ghaction-github-runtime@v3",
+            "uses: actions/github-script@v8\n  with: {script: \"core.exportVariable('ACTIONS_RUNTIME_TOKEN', process.env.ACTIONS_RUNTIME_TOKEN)\"}",
+            "uses: ./.github/actions/expose",
+            "run: echo \"ACTIONS_RUNTIME_TOKEN=$TOKEN\" >> $GITHUB_ENV",
+        ] {
+            check(&RULE, &steps(&format!("- {step}\n{BUILD}")));
+        }
+        let other = format!("- uses: actions/github-script@v8\n  with: {{script: 'core.info(1)'}}\n{BUILD}");
+        check(&RULE, &marked(&steps(&other), "type=gha,mode=max", MESSAGE));
+    }
+
+    #[test]
+    fn a_token_may_be_passed() {
+        check(&RULE, &steps(&BUILD.replace("mode=max", "mode=max,token=$TOKEN,url=$URL")));
+        check(&RULE, &steps(&format!("{BUILD}\n  env: {{ACTIONS_RUNTIME_TOKEN: '${{{{ secrets.TOKEN }}}}'}}")));
+        check(&RULE, &steps(BUILD).replace("jobs:", "env: {ACTIONS_RESULTS_URL: 'http://cache'}\njobs:"));
+    }
+
+    #[test]
+    fn other_caches_and_actions_are_silent() {
+        check(&RULE, &steps("- run: docker buildx build --cache-to type=registry,ref=org/app:cache ."));
+        check(&RULE, &steps("- uses: docker/build-push-action@v7\n  with: {cache-to: type=gha}"));
+        check(&RULE, &steps("- uses: docker/bake-action@v7\n  with: {set: '*.cache-to=type=gha'}"));
+    }
+
+    #[test]
+    fn other_services_and_builders_are_silent() {
+        check(&RULE, &steps(BUILD).replace(".github", ".gitea"));
+        check(&RULE, &steps("- run: depot build --cache-to type=gha ."));
+    }
+}

@@ -1,0 +1,202 @@
+use super::{Check, Findings, declare_rule};
+use crate::build::Tool;
+use crate::config;
+use crate::diagnostic::{FileEdits, Fix, Level};
+use crate::dockerfile::{Dockerfile, Frontend};
+use crate::edit::{Edit, EditSet};
+use crate::links::Target;
+use crate::view::{StepView, WorkflowView, display};
+
+declare_rule! {
+    /// The target of a build is no stage of its Dockerfile.
+    ///
+    /// The build ends with "target stage could not be found" before anything is built.
+    ///
+    /// ```yaml,bad
+    /// #- Dockerfile
+    /// FROM node:22.11 AS dev
+    /// RUN npm ci
+    /// FROM dev AS prod
+    /// RUN npm prune --omit=dev
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           target: prd
+    /// ```
+    ///
+    /// ```yaml,good
+    /// #- Dockerfile
+    /// FROM node:22.11 AS dev
+    /// RUN npm ci
+    /// FROM dev AS prod
+    /// RUN npm prune --omit=dev
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           target: prod
+    /// ```
+    ///
+    /// Upper and lower case are the same; the number of a stage is no name. Not reported are
+    /// targets and Dockerfiles that an expression decides, builds of another commit or repository,
+    /// Dockerfiles that an earlier step may write, and those that another frontend reads.
+    ///
+    /// ## Fix safety
+    ///
+    /// Unsafe: another stage is built. Offered where the name of a stage is near.
+    pub(crate) static MISSING_TARGET = {
+        name: "missing-target",
+        level: Level::Error,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    if view.workflow.broken || !view.runs_here_only() {
+        return;
+    }
+    for build in view.builds.iter().filter(|it| is_judged(it)) {
+        let Some(value) = &build.build.target else { continue };
+        let Some((path, dockerfile, name)) = missing(view, build) else { continue };
+        let near = nearest(dockerfile, &name);
+        let message = format!("`{}` has no stage `{name}`", display(view.snapshot, &path));
+        let mut finding = findings.report(value.span, message);
+        if let Some(stage) = near.and_then(|it| dockerfile.stages.iter().find(|stage| stage.name.as_deref() == Some(it))) {
+            finding = finding.note_in(path.as_str().into(), stage.from.span, format!("this stage is `{}`", stage.label()));
+        }
+        finding.maybe_fix(|| fix(view, build, near?));
+    }
+}
+
+fn is_judged(build: &StepView<'_>) -> bool {
+    let tool = matches!(build.build.tool, Tool::BuildPushAction | Tool::Command);
+    tool && !build.build.dry && !build.build.opaque && !build.may_have_other_sources()
+}
+
+/// The Dockerfile that lacks the target in some leg, with the target.
+fn missing<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, &'a Dockerfile, String)> {
+    build.places.iter().find_map(|place| {
+        let Target::Named(name) = &place.target else { return None };
+        let path = place.dockerfile.as_ref()?;
+        let dockerfile = view.dockerfile(path).filter(|it| it.frontend != Frontend::Foreign && !it.stages.is_empty())?;
+        let name = name.trim();
+        let found = dockerfile.stages.iter().any(|it| it.name.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(name)));
+        (!found && !name.is_empty() && !is_rewritten(build)).then(|| (path.clone(), dockerfile, name.to_owned()))
+    })
+}
+
+/// Whether a step before it, or its own script, may have written another Dockerfile.
+fn is_rewritten(build: &StepView<'_>) -> bool {
+    let writes = |text: &str| text.contains("ockerfile") || text.contains("ontainerfile");
+    let own = build.own_step();
+    build.steps_before().iter().chain(own).any(|step| {
+        let by_script = step.run.as_ref().is_some_and(|it| step.may_make_files() && writes(it.passage.text()));
+        by_script || step.action.as_ref().is_some_and(|it| it.is_local() || it.name.contains("download-artifact"))
+    })
+}
+
+fn nearest<'d>(dockerfile: &'d Dockerfile, name: &str) -> Option<&'d str> {
+    let names: Vec<&str> = dockerfile.stages.iter().filter_map(|it| it.name.as_deref()).collect();
+    config::nearest(name, &names)
+}
+
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, name: &str) -> Option<Fix> {
+    let value = build.build.target.as_ref()?;
+    let step = build.own_step().filter(|it| !it.shared)?;
+    if step.run.is_some() || value.known().as_deref() != Some(view.written(value)) {
+        return None;
+    }
+    let edits = EditSet::new(vec![Edit::replace(value.span, name)]).ok()?;
+    Some(Fix::unproven(format!("Build the stage `{name}`"), vec![FileEdits { path: view.path.clone(), edits, create: false }]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MISSING_TARGET as RULE;
+    use crate::rules::testing::{build_step, check, check_unsafe_fix, check_without_fix, marked, steps};
+
+    const STAGES: &str = "#- Dockerfile\nFROM node:22 AS dev\nFROM dev AS prod\n";
+
+    fn quiet(with: &str) {
+        check(&RULE, &format!("{STAGES}{}", build_step(with)));
+    }
+
+    #[test]
+    fn the_nearest_stage_is_meant() {
+        let text = build_step("target: prd");
+        let stages = marked(STAGES, "FROM dev AS prod", "note: this stage is `prod`");
+        check_unsafe_fix(&RULE, &format!("{stages}{}", marked(&text, "prd", "error: `Dockerfile` has no stage `prd`")), &text.replace("prd", "prod"));
+    }
+
+    #[test]
+    fn a_name_that_is_near_to_none_has_no_fix() {
+        check_without_fix(
+            &RULE,
+            &format!("{STAGES}{}", marked(&build_step("target: integration"), "integration", "error: `Dockerfile` has no stage `integration`")),
+        );
+    }
+
+    #[test]
+    fn a_number_is_no_name() {
+        check_without_fix(&RULE, &format!("{STAGES}{}", marked(&build_step("target: '00'"), "00", "error: `Dockerfile` has no stage `00`")));
+    }
+
+    #[test]
+    fn flags_of_a_command_are_looked_at() {
+        let text = steps("- uses: actions/checkout@v6\n- run: docker build --target tests .");
+        check_without_fix(&RULE, &format!("{STAGES}{}", marked(&text, "tests", "error: `Dockerfile` has no stage `tests`")));
+    }
+
+    #[test]
+    fn every_leg_is_looked_at() {
+        let text =
+            |legs: &str| build_step("target: ${{ matrix.stage }}").replace("    steps:", &format!("    strategy: {{matrix: {{stage: {legs}}}}}\n    steps:"));
+        check(&RULE, &format!("{STAGES}{}", text("[dev, prod]")));
+        check(&RULE, &format!("{STAGES}{}", marked(&text("[dev, integration]"), "${{ matrix.stage }}", "error: `Dockerfile` has no stage `integration`")));
+        check(&RULE, &format!("{STAGES}{}", text("'${{ fromJSON(x) }}'")));
+    }
+
+    #[test]
+    fn stages_that_are_there_are_silent() {
+        for with in ["target: dev", "target: PROD", "target: ''", "push: true"] {
+            quiet(with);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_silent() {
+        for with in [
+            "target: ${{ inputs.target }}",
+            "target: x\nfile: ${{ inputs.file }}",
+            "target: x\nfile: other.Dockerfile",
+            "target: x\ncontext: https://github.com/other/repository.git",
+            "target: x\ncall: check",
+        ] {
+            quiet(with);
+        }
+        check(&RULE, &format!("{STAGES}{}", build_step("target: x").replace("on: push", "on: workflow_call")));
+        check(&RULE, &format!("{}{}", STAGES.replace("FROM node:22", "# syntax=other/frontend\nFROM node:22"), build_step("target: x")));
+    }
+
+    #[test]
+    fn dockerfiles_of_another_commit_or_of_a_script_are_silent() {
+        for step in [
+            "uses: actions/checkout@v6\n  with: {repository: other/repository}",
+            "uses: actions/checkout@v6\n  with: {ref: other}",
+            "run: cat more >> Dockerfile",
+            "run: git clone https://example.com/other .",
+        ] {
+            check(&RULE, &format!("{STAGES}{}", steps(&format!("- {step}\n- uses: docker/build-push-action@v7\n  with:\n    context: .\n    target: x"))));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use super::{Check, Findings, declare_rule};
+use crate::build::Tool;
+use crate::diagnostic::{FileEdits, Fix, Level};
+use crate::dockerfile::{Kind, Stage};
+use crate::edit::Span;
+use crate::links::Target;
+use crate::view::{StepView, WorkflowView};
+use crate::workflow::{Event, Input};
+
+declare_rule! {
+    /// A cache is imported by a build that must not use one.
+    ///
+    /// With `no-cache` every instruction runs again, whatever was imported. The option is often
+    /// left over from a search for a fault.
+    ///
+    /// ```yaml,bad
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           no-cache: true
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha,mode=max
+    /// ```
+    ///
+    /// ```yaml,good
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: docker/setup-buildx-action@v4
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           cache-from: type=gha
+    ///           cache-to: type=gha,mode=max
+    /// ```
+    ///
+    /// A build that only exports fills the cache anew, which is a good use of the option. Workflows
+    /// that run on a schedule or by hand only are not reported: they build images again to get new
+    /// packages. `no-cache-filters` is reported only if it names all stages that run anything, and
+    /// an expression decides nothing before the run.
+    ///
+    /// ## Fix safety
+    ///
+    /// Unsafe: layers of the cache have the packages of the day they were built.
+    pub(crate) static NO_CACHE_WITH_CACHE = {
+        name: "no-cache-with-cache",
+        level: Level::Warning,
+        fixes: true,
+        check: Check::Workflow(check),
+    }
+}
+
+fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    if view.workflow.broken || is_refresh(view) {
+        return;
+    }
+    for build in view.judged().filter(|it| it.build.no_cache) {
+        let Some(import) = build.build.imports.first() else { continue };
+        let Some((span, input)) = option(view, build) else { continue };
+        let finding = findings.report(span, "no layer is taken from the cache that this build imports");
+        finding.note(import.span, "the import is for nothing").maybe_fix(|| fix(view, build, input?));
+    }
+}
+
+/// Whether it only runs to build everything again.
+fn is_refresh(view: &WorkflowView<'_>) -> bool {
+    let refreshes = |it: &Event| matches!(it, Event::Schedule | Event::WorkflowDispatch);
+    !view.workflow.triggers.is_empty() && view.workflow.triggers.iter().all(|it| refreshes(&it.event))
+}
+
+/// The option that keeps all layers from being used, with the name of the input that it is.
+fn option(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<(Span, Option<&'static str>)> {
+    let step = build.own_step()?;
+    let input = |name: &str| step.input(name);
+    if let Some(found) = input("no-cache").filter(|it| it.truth() == Some(true)) {
+        return Some((found.span, Some("no-cache")));
+    }
+    if let Some(found) = input("no-cache-filters") {
+        return is_for_all_stages(view, build, found).then_some((found.span, Some("no-cache-filters")));
+    }
+    // Of a command it is a flag; of `--no-cache-filter` not all stages are known to be meant.
+    let flagged = step.run.as_ref().is_some_and(|it| it.script.commands.iter().any(|it| it.words.iter().any(|it| it.text == "--no-cache")));
+    (build.build.tool == Tool::Command && flagged).then_some((build.build.span, None))
+}
+
+/// Whether the stages that are named are all that run anything.
+fn is_for_all_stages(view: &WorkflowView<'_>, build: &StepView<'_>, filters: &Input) -> bool {
+    let names: Option<Vec<String>> = filters.list(true).iter().map(|it| it.known().map(str::to_lowercase)).collect();
+    let (Some(names), Some(path)) = (names, build.dockerfile()) else { return false };
+    let (Some(dockerfile), [place, ..]) = (view.dockerfile(path), build.places.as_slice()) else { return false };
+    let target = match &place.target {
+        Target::Last => None,
+        Target::Named(name) => Some(name.as_str()),
+        Target::Unknown => return false,
+    };
+    let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_)));
+    let mut stages = dockerfile.reachable(target).into_iter().filter_map(|it| dockerfile.stages.get(it)).filter(runs).peekable();
+    stages.peek().is_some() && stages.all(|it| it.name.as_ref().is_some_and(|it| names.contains(it)))
+}
+
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, input: &str) -> Option<Fix> {
+    let edits = view.remove_input(build.own_step()?, input)?;
+    Some(Fix::unproven(format!("Remove `{input}`"), vec![FileEdits { path: view.path.clone(), edits, create: false }]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NO_CACHE_WITH_CACHE as RULE;
+    use crate::rules::testing::{build_step, check, check_unsafe_fix, check_without_fix, marked, steps};
+
+    const CACHE: &str = "cache-from: type=gha\ncache-to: type=gha,mode=max";
+
+    fn found(text: &str, option: &str, import: &str) -> String {
+        marked(&marked(text, option, "warning: no layer is taken from the cache that this build imports"), import, "note: the import is for nothing")
+    }
+
+    #[test]
+    fn the_option_is_taken_away() {
+        let text = build_step(&format!("no-cache: true\n{CACHE}"));
+        check_unsafe_fix(&RULE, &found(&text, "no-cache: true", "type=gha"), &build_step(CACHE));
+        let alone = build_step("cache-from: org/base:cache\nno-cache: True");
+        check_unsafe_fix(&RULE, &found(&alone, "no-cache: True", "org/base:cache"), &build_step("cache-from: org/base:cache"));
+    }
+
+    #[test]
+    fn flags_of_a_command_are_options_too() {
+        let text = steps("- run: docker build --no-cache --cache-from org/app:cache .");
+        check_without_fix(&RULE, &found(&text, "docker build", "org/app:cache"));
+        check(&RULE, &steps("- run: docker build --cache-from org/app:cache ."));
+    }
+
+    #[test]
+    fn filters_may_name_all_stages() {
+        let stages = "#- Dockerfile\nFROM a:1.0 AS base\nRUN a\nFROM base AS app\nRUN b\n";
+        let text = build_step(&format!("no-cache-filters: base,App\n{CACHE}"));
+        check(&RULE, &format!("{stages}{}", found(&text, "no-cache-filters: base,App", "type=gha")));
+        check(&RULE, &format!("{stages}{}", build_step(&format!("no-cache-filters: base\n{CACHE}"))));
+        check(&RULE, &build_step(&format!("no-cache-filters: base\n{CACHE}")));
+    }
+
+    #[test]
+    fn what_only_exports_fills_the_cache_anew() {
+        check(&RULE, &build_step("no-cache: true\ncache-to: type=gha,mode=max"));
+        check(&RULE, &build_step("no-cache: true"));
+    }
+
+    #[test]
+    fn an_option_that_is_off_or_decided_later_is_silent() {
+        for option in
+            ["no-cache: false", "no-cache: ''", "no-cache: ${{ inputs.fresh }}", "no-cache: ${{ github.event_name == 'schedule' }}", "no-cache-filters: ''"]
+        {
+            check(&RULE, &build_step(&format!("{option}\n{CACHE}")));
+        }
+    }
+
+    #[test]
+    fn builds_that_renew_an_image_are_silent() {
+        let text = build_step(&format!("no-cache: true\n{CACHE}"));
+        check(&RULE, &text.replace("on: push", "on: {schedule: [{cron: '0 3 * * *'}], workflow_dispatch: }"));
+        check(&RULE, &text.replace("docker/build-push-action", "depot/build-push-action"));
+    }
+}

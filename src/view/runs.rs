@@ -1,0 +1,230 @@
+//! On what a build runs: a branch, a tag, a pull request. What it leaves in the cache of GitHub can
+//! be read from some of these only (docs/facts.md D.6).
+
+use super::{StepView, Use, WorkflowView};
+use crate::value::Value;
+use crate::workflow::{Event, Job, Trigger, Workflow};
+use std::collections::BTreeSet;
+
+/// What a run is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Run {
+    /// A branch; the default branch is one of them, as far as is known.
+    Branch,
+    /// A tag or a release.
+    Tag,
+    /// A pull request, merged with its base.
+    PullRequest,
+    /// A group of the merge queue.
+    MergeGroup,
+    /// The default branch, started by somebody who may not write to it: the cache is read-only.
+    Stranger,
+    /// Not known: called by another workflow, a condition that is not understood.
+    Unknown,
+}
+
+impl Run {
+    /// The plural for a message.
+    pub fn words(self) -> &'static str {
+        match self {
+            Run::Branch => "branches",
+            Run::Tag => "tags",
+            Run::PullRequest => "pull requests",
+            Run::MergeGroup => "merge groups",
+            Run::Stranger => "the default branch, read-only",
+            Run::Unknown => "unknown",
+        }
+    }
+
+    /// Whether nobody but runs of the same ref can read what it writes in the cache of GitHub.
+    pub fn is_closed(self) -> bool {
+        matches!(self, Run::Tag | Run::PullRequest | Run::MergeGroup)
+    }
+}
+
+/// What an event can start.
+fn of_trigger(trigger: &Trigger) -> Vec<Run> {
+    match &trigger.event {
+        Event::Push => {
+            let branches = trigger.branches.is_some() || trigger.branches_ignore.is_some();
+            let tags = trigger.tags.is_some() || trigger.tags_ignore.is_some();
+            match (branches, tags) {
+                (false, true) => vec![Run::Tag],
+                (true, false) => vec![Run::Branch],
+                _ => vec![Run::Branch, Run::Tag],
+            }
+        }
+        Event::PullRequest => vec![Run::PullRequest],
+        Event::MergeGroup => vec![Run::MergeGroup],
+        Event::Release => vec![Run::Tag],
+        Event::Schedule | Event::WorkflowDispatch => vec![Run::Branch],
+        Event::PullRequestTarget | Event::IssueComment => vec![Run::Stranger],
+        Event::Other(name) if name == "repository_dispatch" => vec![Run::Branch],
+        // A run that follows another is as trusted as that one was.
+        Event::WorkflowRun | Event::WorkflowCall | Event::Other(_) => vec![Run::Unknown],
+    }
+}
+
+/// What a workflow's job runs on, its own conditions (`own`) and those of the jobs it waits for
+/// taken into account.
+fn of_job(workflow: &Workflow, job: &Job, own: &[String]) -> BTreeSet<Run> {
+    let mut conditions = own.to_vec();
+    needed(workflow, job, &mut conditions);
+    let mut pairs: Vec<(&Event, Run)> = workflow.triggers.iter().flat_map(|it| of_trigger(it).into_iter().map(|run| (&it.event, run))).collect();
+    let mut res = BTreeSet::new();
+    for term in conditions.iter().flat_map(|it| terms(it)) {
+        match Asked::of(&term) {
+            Some(asked) => pairs.retain(|(event, run)| *run == Run::Unknown || asked.holds(event, *run)),
+            None if asks(&term) => drop(res.insert(Run::Unknown)),
+            None => {}
+        }
+    }
+    res.extend(pairs.into_iter().map(|it| it.1));
+    res
+}
+
+/// Adds the conditions of the jobs without which a job does not run.
+fn needed(workflow: &Workflow, job: &Job, conditions: &mut Vec<String>) {
+    let mut seen: Vec<&str> = vec![&job.id];
+    let mut open: Vec<&Job> = vec![job];
+    while let Some(next) = open.pop() {
+        // `always()` and its like run without them.
+        if next.condition.as_ref().is_some_and(|it| ["always(", "failure(", "cancelled("].iter().any(|word| it.pattern().contains(word))) {
+            continue;
+        }
+        for (id, _) in &next.needs {
+            let Some(found) = workflow.jobs.iter().find(|it| it.id == *id).filter(|it| !seen.contains(&it.id.as_str())) else { continue };
+            seen.push(&found.id);
+            conditions.extend(found.condition.as_ref().map(Value::pattern));
+            open.push(found);
+        }
+    }
+}
+
+/// The parts of a condition that must all hold; the whole where there is an alternative.
+fn terms(condition: &str) -> Vec<String> {
+    let text = condition.trim();
+    let text = text.strip_prefix("${{").and_then(|it| it.strip_suffix("}}")).unwrap_or(text);
+    let even: String = text.chars().filter(|it| !it.is_whitespace()).flat_map(char::to_lowercase).collect();
+    if even.contains("||") { vec![even] } else { even.split("&&").map(str::to_owned).collect() }
+}
+
+/// Whether a term has to do with what the run is of.
+fn asks(term: &str) -> bool {
+    ["github.event", "github.ref", "github.head_ref", "github.base_ref", "inputs."].iter().any(|it| term.contains(it))
+}
+
+/// What a term of a condition asks for.
+enum Asked {
+    Event(Event, bool),
+    Tag(bool),
+    Branch,
+}
+
+impl Asked {
+    fn of(term: &str) -> Option<Asked> {
+        let event = |it: &str| Some(Event::of(it.strip_prefix('\'')?.strip_suffix('\'')?));
+        if let Some(name) = term.strip_prefix("github.event_name==") {
+            return Some(Asked::Event(event(name)?, true));
+        }
+        if let Some(name) = term.strip_prefix("github.event_name!=") {
+            return Some(Asked::Event(event(name)?, false));
+        }
+        match term {
+            "startswith(github.ref,'refs/tags/')" | "startswith(github.ref,'refs/tags')" | "github.ref_type=='tag'" => Some(Asked::Tag(true)),
+            "!startswith(github.ref,'refs/tags/')" | "!startswith(github.ref,'refs/tags')" | "github.ref_type!='tag'" => Some(Asked::Tag(false)),
+            "startswith(github.ref,'refs/heads/')" | "github.ref_type=='branch'" => Some(Asked::Branch),
+            _ if term.starts_with("startswith(github.ref,'refs/tags/") => Some(Asked::Tag(true)),
+            _ if term.starts_with("github.ref=='refs/heads/") => Some(Asked::Branch),
+            _ => None,
+        }
+    }
+
+    fn holds(&self, event: &Event, run: Run) -> bool {
+        match self {
+            Asked::Event(asked, expected) => (event == asked) == *expected,
+            Asked::Tag(expected) => (run == Run::Tag) == *expected,
+            // A run of `pull_request_target` and its like is of the default branch.
+            Asked::Branch => matches!(run, Run::Branch | Run::Stranger),
+        }
+    }
+}
+
+impl Use<'_> {
+    /// What it runs on; nothing for bake and compose files.
+    pub fn runs(&self) -> BTreeSet<Run> {
+        self.described.step.map(|(workflow, job, _)| of_job(workflow, job, &self.conditions())).unwrap_or_default()
+    }
+}
+
+impl StepView<'_> {
+    /// What it runs on.
+    pub fn runs(&self, workflow: &Workflow) -> BTreeSet<Run> {
+        of_job(workflow, self.job, &self.conditions())
+    }
+}
+
+impl WorkflowView<'_> {
+    /// The trigger by which strangers start a build on the default branch, where GitHub gives them
+    /// a cache that they can only read; `None` where there is none, where a `cache-mode` says what
+    /// holds, or where the build's conditions leave it out.
+    pub fn read_only_trigger(&self, build: &StepView<'_>) -> Option<&Trigger> {
+        let is_plain = self.workflow.cache_mode(build.job).is_none() && build.runs(self.workflow).contains(&Run::Stranger);
+        let is_meant = |it: &&Trigger| matches!(it.event, Event::PullRequestTarget | Event::IssueComment);
+        self.workflow.triggers.iter().find(is_meant).filter(|_| is_plain && !build.runs(self.workflow).contains(&Run::Unknown))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::{File, Kind};
+    use std::sync::Arc;
+
+    fn runs(on: &str, condition: &str) -> Vec<Run> {
+        let path: Arc<str> = "/r/.github/workflows/ci.yml".into();
+        let text = format!(
+            "on: {on}\njobs:\n  check:\n    if: {condition}\n    steps: []\n  a:\n    needs: check\n    steps:\n      - uses: docker/build-push-action@v7\n        if: success()\n"
+        );
+        let file = File::new(Kind::Workflow, &path, &text, None);
+        let described = file.builds()[0];
+        Use { path: &path, index: 0, described, leg: None }.runs().into_iter().collect()
+    }
+
+    #[test]
+    fn events_say_what_a_run_is_of() {
+        for (on, expected) in [
+            ("push", &[Run::Branch, Run::Tag][..]),
+            ("{push: {branches: [main]}}", &[Run::Branch]),
+            ("{push: {tags: ['v*']}}", &[Run::Tag]),
+            ("{push: {tags: ['v*'], branches: [main]}}", &[Run::Branch, Run::Tag]),
+            ("[pull_request, merge_group]", &[Run::PullRequest, Run::MergeGroup]),
+            ("{release: {types: [published]}}", &[Run::Tag]),
+            ("[schedule, workflow_dispatch, repository_dispatch]", &[Run::Branch]),
+            ("[pull_request_target, issue_comment]", &[Run::Stranger]),
+            ("[workflow_call, workflow_run, page_build]", &[Run::Unknown]),
+        ] {
+            assert_eq!(runs(on, "true"), expected, "{on}");
+        }
+    }
+
+    #[test]
+    fn conditions_of_the_job_and_of_those_before_it_count() {
+        let on = "{push: {branches: [main], tags: ['v*']}, pull_request: }";
+        for (condition, expected) in [
+            ("github.event_name == 'push'", &[Run::Branch, Run::Tag][..]),
+            ("${{ github.event_name != 'pull_request' && success() }}", &[Run::Branch, Run::Tag]),
+            ("startsWith(github.ref, 'refs/tags/v')", &[Run::Tag]),
+            ("\"!startsWith(github.ref, 'refs/tags/')\"", &[Run::Branch, Run::PullRequest]),
+            ("github.ref == 'refs/heads/main'", &[Run::Branch]),
+            ("github.ref_type == 'tag'", &[Run::Tag]),
+            ("github.event_name == 'push' && github.ref_type == 'branch'", &[Run::Branch]),
+            ("needs.x.outputs.changed == 'true'", &[Run::Branch, Run::Tag, Run::PullRequest]),
+        ] {
+            assert_eq!(runs(on, condition), expected, "{condition}");
+        }
+        for condition in ["github.event_name == 'push' || inputs.all", "contains(github.ref, 'x')", "github.event.pull_request.draft == false"] {
+            assert!(runs(on, condition).contains(&Run::Unknown), "{condition}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The steps around a build: what they bring into the workspace, and how their inputs are edited.
+
+use super::{StepView, WorkflowView};
+use crate::cache::{Backend, CacheEntry};
+use crate::edit::{Edit, EditSet, Span};
+use crate::facts::{self, Entry, Text};
+use crate::links;
+use crate::syntax::yaml::change::{self, New};
+use crate::syntax::yaml::{Kind, Node};
+use crate::value::{Part, Value};
+use crate::volatility::Variance;
+use crate::workflow::{Event, Step};
+
+impl WorkflowView<'_> {
+    /// Whether it only ever runs in this repository: GitHub runs what lies at the root, and what is
+    /// called from elsewhere runs there.
+    pub fn runs_here_only(&self) -> bool {
+        links::base(&self.path) == self.snapshot.root(&self.path) && self.workflow.trigger(&Event::WorkflowCall).is_none()
+    }
+
+    /// Whether nothing that git tracks stands at `path`; `None` where that is not known (yet): what
+    /// is behind a link or in a submodule is not.
+    pub fn is_untracked(&self, path: &str) -> Option<bool> {
+        let root = self.snapshot.root(&self.path);
+        let tree = self.snapshot.facts.tree(root)?;
+        let relative = facts::relative(path, root).filter(|it| !it.is_empty())?;
+        let steps: Vec<&str> = relative.match_indices('/').map(|(at, _)| &relative[..at]).collect();
+        let is_closed = |it: &&str| matches!(tree.entries.get(*it), Some(Entry::Link | Entry::Unlisted));
+        if !tree.exists || tree.truncated || steps.iter().any(is_closed) {
+            return None;
+        }
+        let in_module = match self.snapshot.text(&facts::join(root, ".gitmodules"))? {
+            Text::Known(text) => submodules(&text).any(|it| relative == it || relative.strip_prefix(it).is_some_and(|it| it.starts_with('/'))),
+            Text::Unreadable => true,
+            Text::Missing => false,
+        };
+        if in_module { None } else { Some(!tree.entries.contains_key(relative)) }
+    }
+
+    /// Gives an input of a step a value: one that is there gets another, else it is added. `None`
+    /// where that cannot be done exactly.
+    pub fn set_input(&self, step: &Step, name: &str, value: &str) -> Option<Edit> {
+        let node = self.node_of(step)?;
+        let Some(with) = node.get("with").filter(|it| it.kind != Kind::Null) else {
+            return change::insert_entry(&self.source, self.yaml, node, "with", New::Mapping(&[(name, value)]));
+        };
+        match with.entry(name).filter(|it| it.value.kind != Kind::Null) {
+            Some(entry) => change::replace_text(&self.source, self.yaml, &entry.value, value),
+            None => change::insert_entry(&self.source, self.yaml, with, name, New::Text(value)),
+        }
+    }
+
+    /// Takes an input of a step away.
+    pub fn remove_input(&self, step: &Step, name: &str) -> Option<EditSet> {
+        let with = self.node_of(step)?.get("with")?;
+        let edit = change::delete_entry(&self.source, self.yaml, with, with.entry(name)?)?;
+        EditSet::new(vec![edit]).ok()
+    }
+
+    /// A value as it is written, without the expressions whose variance is not wanted, and without
+    /// the separators that led to them.
+    pub fn without(&self, value: &Value, unwanted: impl Fn(&Variance) -> bool) -> String {
+        const SEPARATORS: &[char] = &['-', '_', '.'];
+        let mut res = String::new();
+        let mut cut = false;
+        for part in &value.parts {
+            match part {
+                Part::Expression { known: None, variance, .. } if unwanted(variance) => {
+                    res.truncate(res.trim_end_matches(SEPARATORS).len());
+                    cut = true;
+                }
+                Part::Text(text) => {
+                    let at_start = cut && (res.is_empty() || res.ends_with([':', '/']));
+                    res.push_str(if at_start { text.trim_start_matches(SEPARATORS) } else { text });
+                    cut = false;
+                }
+                Part::Expression { span, .. } => {
+                    res.push_str(span.of(&self.source));
+                    cut = false;
+                }
+            }
+        }
+        res
+    }
+
+    fn node_of(&self, step: &Step) -> Option<&Node> {
+        let root = self.yaml.root.as_ref().filter(|_| !step.shared)?;
+        node_at(root, step.span)
+    }
+}
+
+/// The folders of submodules, from the text of `.gitmodules`.
+fn submodules(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|it| it.trim().strip_prefix("path")).filter_map(|it| it.trim_start().strip_prefix('=')).map(str::trim)
+}
+
+fn node_at(root: &Node, span: Span) -> Option<&Node> {
+    let mut node = root;
+    while node.span != span {
+        node = match &node.kind {
+            Kind::Mapping(mapping) => &mapping.entries.iter().find(|it| it.value.span.contains(span))?.value,
+            Kind::Sequence(sequence) => sequence.items.iter().find(|it| it.span.contains(span))?,
+            _ => return None,
+        };
+    }
+    Some(node)
+}
+
+impl StepView<'_> {
+    /// The step that builds.
+    pub fn own_step(&self) -> Option<&Step> {
+        self.job.steps.get(self.step.step)
+    }
+
+    /// The steps before it.
+    pub fn steps_before(&self) -> &[Step] {
+        self.job.before(self.step.step)
+    }
+
+    /// Whether a step before it may have put another commit or another repository in the place of
+    /// this one.
+    pub fn may_have_other_sources(&self) -> bool {
+        let given = |step: &Step, name: &str| step.input(name).is_some_and(|it| !it.value.is_blank() && !it.value.pattern().starts_with("${{ github."));
+        let is_other = |it: &&Step| it.is_checkout() && (!it.runs("actions/checkout") || given(it, "ref") || given(it, "repository"));
+        let own_script = self.own_step().is_some_and(|it| it.run.is_some() && it.is_checkout());
+        own_script || self.steps_before().iter().any(|it| is_other(&it))
+    }
+
+    /// The steps of the job that keep one of the folders in which its layers are from one run to the
+    /// next (`actions/cache`).
+    pub fn keepers(&self) -> Vec<&Step> {
+        let entries = self.build.imports.iter().chain(&self.build.exports).filter(|it| it.backend == Backend::Local && !it.opaque);
+        let folders: Vec<String> = entries.filter_map(CacheEntry::folder).collect();
+        let keeps = |step: &&Step| {
+            let paths = step.lines("path").into_iter().map(|it| it.passage.value().pattern());
+            step.is_folder_cache() && paths.into_iter().any(|path| folders.iter().any(|it| is_within(it, &path)))
+        };
+        self.job.steps.iter().filter(keeps).collect()
+    }
+
+    /// Whether another step of the job, other than those that save and restore folders, has to do
+    /// with a folder: its text names it, or it is not known what it does.
+    pub fn is_touched(&self, folder: &str) -> bool {
+        let own = self.step.step;
+        self.job.steps.iter().enumerate().filter(|(index, it)| *index != own && !it.is_folder_cache()).any(|(_, step)| {
+            let in_script = step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(folder));
+            let in_input = step.inputs.iter().any(|it| it.value.pattern().contains(folder));
+            in_script
+                || (in_input && !step.action.as_ref().is_some_and(|it| it.is_build() || it.is_bake()))
+                || step.action.as_ref().is_some_and(|it| it.is_local())
+        })
+    }
+}
+
+/// Whether a folder is `path` or lies in it, both as they are written.
+fn is_within(folder: &str, path: &str) -> bool {
+    let even = |it: &str| it.trim().trim_start_matches("./").trim_end_matches('/').to_owned();
+    let (folder, path) = (even(folder), even(path));
+    folder.strip_prefix(path.as_str()).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+}
