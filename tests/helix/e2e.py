@@ -1,0 +1,228 @@
+"""Works through the example project in Helix as a person would, and says what it sees on the screen.
+
+Ends with status 1 at the first thing that is not as expected.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# Seconds: long enough for a machine that is busy with something else; nothing waits for its own sake.
+PATIENCE = 30
+
+PROJECT = Path(os.environ["LAYERWISE_PROJECT"])
+LANGUAGES = Path(os.environ["XDG_CONFIG_HOME"]) / "helix/languages.toml"
+OUTPUT = Path(os.environ["LAYERWISE_OUTPUT"])
+BINARY = Path(shutil.which("layerwise")).resolve()
+WIDTH, HEIGHT = 150, 60
+
+REORDERED = """\
+FROM ubuntu:latest
+
+# Ubuntu's Python refuses packages from elsewhere; in an image nothing else uses it.
+ENV PIP_BREAK_SYSTEM_PACKAGES=1
+
+RUN apt-get update && apt-get install -y python3 python3-pip
+COPY ./app/requirements.txt /app/
+RUN pip3 install -r /app/requirements.txt
+COPY ./app /app
+CMD ["python3", "/app/main.py"]
+"""
+
+# What the messages of rules begin with.
+INSTALL = "any change to `./app` runs `pip3 install"
+PACKAGES = "any change to `./app` runs `apt-get install`"
+BASE = "every new `ubuntu:latest` rebuilds"
+VOLATILE = "runs `apt-get install` again, which does not use it"
+NPM = "any change to the build context runs `npm ci`"
+MODE = "without `mode=max`"
+
+started = time.monotonic()
+
+
+def say(text):
+    print(f"{(time.monotonic() - started) * 1000:7.0f} ms  {text}", flush=True)
+
+
+def tmux(*arguments):
+    command = ["tmux", "-S", os.environ["LAYERWISE_SCREEN"], "-f", "/dev/null", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def screen():
+    return tmux("capture-pane", "-p", "-t", "helix")
+
+
+def keys(*names):
+    """Presses keys by their names; see `text` for what is typed."""
+    tmux("send-keys", "-t", "helix", *names)
+
+
+def text(typed):
+    tmux("send-keys", "-t", "helix", "-l", typed)
+
+
+def until(what, condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain: {what}\n{screen()}")
+        time.sleep(0.02)
+    say(what)
+
+
+def seen(what, present, absent=()):
+    def holds():
+        shown = screen()
+        return all(it in shown for it in present) and not any(it in shown for it in absent)
+
+    until(what, holds)
+
+
+def escape(what, gone):
+    """Leaves a mode or a popup. What is typed before it is left would be taken for a key with Alt."""
+    keys("Escape")
+    seen(what, [" NOR "], [gone])
+
+
+def command(typed):
+    text(f":{typed}")
+    keys("Enter")
+
+
+def picture(name):
+    (OUTPUT / f"{name}.txt").write_text(screen())
+
+
+def act(title):
+    """Takes an action at the cursor from the menu, whose first row is chosen when it opens."""
+    text(" a")
+    seen(f"the menu has: {title}", [title])
+    picture("actions")
+    titles = ["Install ", "Ignore ", "Reorder ", "Apply all "]
+    rows = [it for it in screen().splitlines() if any(it.strip(" │┃").startswith(title) or f"  {title}" in it for title in titles)]
+    at = next(index for index, row in enumerate(rows) if title in row)
+    keys(*["Down"] * at, "Enter")
+
+
+def replace(line, pattern, typed):
+    """Types over the text in a line that a pattern finds."""
+    command(str(line))
+    text("xs")
+    text(pattern)
+    keys("Enter", "c")
+    text(typed)
+    escape(f"typed: {typed}", " INS ")
+
+
+def servers(language, environment):
+    """The names of the servers that Helix has for a language."""
+    command = ["hx", "--health", language]
+    health = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment}).stdout
+    listed = health.partition("Configured language servers:\n")[2].partition("Configured debug adapter")[0]
+    return re.findall(r"([\w-]+): ", re.sub(r"\x1b\[[0-9;]*m", "", listed))
+
+
+def start(path):
+    tmux("new-session", "-d", "-s", "helix", "-x", str(WIDTH), "-y", str(HEIGHT), "-c", str(PROJECT), f"hx {path}")
+    tmux("set-option", "-g", "escape-time", "0")
+
+
+def end():
+    command("quit-all!")
+    has_screen = ["tmux", "-S", os.environ["LAYERWISE_SCREEN"], "has-session"]
+    until("Helix has ended", lambda: subprocess.run(has_screen, capture_output=True).returncode != 0)
+    until("and with it the server", lambda: running() is None)
+
+
+def running():
+    """The process id of the server that works for this project."""
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "exe").samefile(BINARY) and (process / "cwd").resolve().is_relative_to(PROJECT.resolve()):
+                return int(process.name)
+        except OSError:
+            continue
+    return None
+
+
+def saved(path, expected):
+    command("write")
+    until(f"{path} is saved as expected", lambda: (PROJECT / path).read_text() == expected)
+
+
+def main():
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for language in ["dockerfile", "github-action", "docker-compose"]:
+        kept, now = servers(language, {"XDG_CONFIG_HOME": "/nonexistent"}), servers(language, {})
+        assert now == [*kept, "layerwise"], f"{language} had {kept} and has {now}"
+    say("three languages have the server, beside those that they had before")
+
+    start("Dockerfile")
+
+    # Findings, and the reordering.
+    seen("Dockerfile: findings", [PACKAGES, BASE])
+    command("6")
+    seen("both of the line at the cursor", [INSTALL, PACKAGES, BASE])
+    picture("findings")
+    text(" k")
+    seen("a hover with the summaries of the rules", ["copy-before-install", "Dependencies are installed after the sources are copied"])
+    picture("hover")
+    escape("the hover is closed", "More about this rule")
+    act("Reorder stage")
+    seen("its findings are gone", [BASE], [INSTALL, PACKAGES])
+    saved("Dockerfile", REORDERED)
+    picture("reordered")
+
+    # What an unsaved workflow passes shows in the Dockerfile above it.
+    command("open web/Dockerfile")
+    seen("web/Dockerfile: the finding of its workflow", [VOLATILE])
+    command("hsplit .github/workflows/site.yml")
+    command("29")
+    seen("site.yml: findings", [MODE])
+    replace(27, r"\$\{\{ github.sha \}\}", "1.4.0")
+    seen("a fixed value is no finding, in neither file", [MODE], [VOLATILE])
+    picture("across")
+    keys("u")
+    seen("undone, it is one again", [MODE, VOLATILE])
+
+    # Characters of two UTF-16 units and four bytes, in the line and in a line above it.
+    keys("C-w", "k")
+    replace(2, "ARG ", "ARG ICON=🚀 ")
+    keys("O")
+    text("# 📦🧭 built from")
+    escape("and a line above", " INS ")
+    seen("the finding moves down", ["●   3  ARG ICON="])
+    keys("g", "g", "]", "d")
+    seen("its end is right behind an emoji", ["3:26"])
+    keys("M-\\;")
+    seen("and so is its beginning", ["3:12"])
+    keys("u", "u")
+
+    # A server that is killed; Helix starts it again when told to.
+    os.kill(running(), signal.SIGKILL)
+    seen("the server is gone", [], [VOLATILE])
+    command("lsp-restart layerwise")
+    seen("and back", [VOLATILE])
+
+    end()
+
+    # A rule that is switched off, as the README says.
+    with LANGUAGES.open("a") as languages:
+        languages.write('\n[language-server.layerwise.config.layerwise]\nrules = { copy-before-install = "off" }\n')
+    start("web/Dockerfile")
+    seen("a rule is switched off, and another is not", [VOLATILE], [NPM])
+    end()
+
+
+try:
+    main()
+except AssertionError as problem:
+    say(f"FAILED: {problem}")
+    sys.exit(1)
+say("all as expected")
