@@ -1,10 +1,11 @@
 use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
-use crate::diagnostic::{Fix, Level};
+use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::links::locations::{Location, Side};
 use crate::view::{Run, StepView, WorkflowView};
 use crate::volatility::Axis;
 use crate::workflow::Step;
+use crate::workflow::repair::CacheEdit;
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -30,7 +31,7 @@ declare_rule! {
     ///           cache-to: type=gha,mode=max,scope=app
     /// ```
     ///
-    /// ```yaml,fixed
+    /// ```yaml,good
     /// #- .github/workflows/ci.yml
     /// on: [push, pull_request]
     /// jobs:
@@ -52,7 +53,8 @@ declare_rule! {
     ///
     /// ## Fix safety
     ///
-    /// Only cache options change. There is no fix where an expression in the option would have to
+    /// Only cache options change; unsafe for GitHub's cache, as a pull request then does without
+    /// layers of its own. There is no fix where an expression in the option would have to
     /// stand in another one.
     pub(crate) static PULL_REQUEST_CACHE_EXPORT = {
         name: "pull-request-cache-export",
@@ -93,7 +95,9 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
                 Harm::Refused(trigger) | Harm::Poisoned(trigger) => {
                     drop(finding.note(trigger, "anybody can start a run on the default branch with this event"))
                 }
-                Harm::Room | Harm::Shared => drop(finding.maybe_fix(|| fix(view, build, entry))),
+                // A pull request that lives long loses by it.
+                Harm::Room => drop(finding.maybe_fix(|| Some(unproven(view, edit(view, build, entry)?)))),
+                Harm::Shared => drop(finding.maybe_fix(|| Some(Fix::cache_options(TITLE, view.path.clone(), edit(view, build, entry)?)))),
             }
         }
     }
@@ -141,19 +145,24 @@ fn builds_what_strangers_send(build: &StepView<'_>) -> bool {
     build.steps_before().iter().any(checks_out)
 }
 
-fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Option<Fix> {
+const TITLE: &str = "Export in other runs only";
+
+fn unproven(view: &WorkflowView<'_>, edit: CacheEdit) -> Fix {
+    Fix::unproven(TITLE, vec![FileEdits { path: view.path.clone(), edits: edit.into_edits(), create: false }])
+}
+
+fn edit(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Option<CacheEdit> {
     // Without other runs there would be no export at all.
     if build.runs(view.workflow).iter().all(|it| *it == Run::PullRequest) {
         return None;
     }
-    let edit = view.edits().keep_from_pull_requests(entry)?;
-    Some(Fix::cache_options("Export in other runs only", view.path.clone(), edit))
+    view.edits().keep_from_pull_requests(entry)
 }
 
 #[cfg(test)]
 mod tests {
     use super::PULL_REQUEST_CACHE_EXPORT as RULE;
-    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked};
+    use crate::rules::testing::{build_step, check, check_fix, check_unsafe_fix, check_without_fix, marked};
 
     const ROOM: &str = "info: what a pull request exports nobody else can read, and it takes room from the cache of the default branch";
     const SHARED: &str = "warning: what a pull request builds takes the place of the cache that all other builds import";
@@ -175,7 +184,7 @@ mod tests {
                 "cache-to: |\n  ${{ github.event_name != 'pull_request' && 'type=gha,scope=a' || '' }}\n  type=inline",
             ),
         ] {
-            check_fix(&RULE, &marked(&on(both, before), entry, ROOM), &on(both, after));
+            check_unsafe_fix(&RULE, &marked(&on(both, before), entry, ROOM), &on(both, after));
         }
         let own = "cache-to: type=gha,scope=${{ matrix.app }}";
         check_without_fix(&RULE, &marked(&on(both, own), "type=gha,scope=${{ matrix.app }}", ROOM));
