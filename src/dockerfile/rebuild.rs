@@ -12,6 +12,7 @@ use crate::edit::Span;
 use crate::facts;
 use crate::syntax::dockerfile::{self as syntax, Quotes, Variable};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A build: a Dockerfile with what is passed to it.
 #[derive(Debug, Clone)]
@@ -272,7 +273,7 @@ impl Walk<'_, '_> {
             let Kind::Arg(variables) = &instruction.kind else { continue };
             for variable in variables {
                 let passed = self.build.arguments.get(&variable.name).cloned();
-                let value = passed.or_else(|| variable.value.as_ref().map(|it| self.expand_with(it, Quotes::Removed, &|name| self.global(name))));
+                let value = passed.or_else(|| variable.value.as_ref().map(|it| self.expand_with(it, Quotes::Removed, |name| self.global(name))));
                 self.globals.extend(value.map(|it| (variable.name.clone(), it)));
             }
         }
@@ -290,7 +291,7 @@ impl Walk<'_, '_> {
 
     /// `text` with variables replaced. Where a value is not known, the text and the values of all
     /// that it names stand for the result: equal if they are.
-    fn expand_with(&self, text: &str, quotes: Quotes, lookup: &dyn Fn(&str) -> Variable) -> String {
+    fn expand_with(&self, text: &str, quotes: Quotes, lookup: impl Fn(&str) -> Variable) -> String {
         let escape = self.build.dockerfile.escape;
         let mut values = Vec::new();
         let expanded = syntax::expand(text, escape, quotes, |name| {
@@ -304,7 +305,7 @@ impl Walk<'_, '_> {
     }
 
     fn expand(&self, state: &State, text: &str) -> String {
-        self.expand_with(text, Quotes::Removed, &|name| state.lookup(name))
+        self.expand_with(text, Quotes::Removed, |name| state.lookup(name))
     }
 
     fn stage(&mut self, stage: &Stage) -> State {
@@ -336,7 +337,7 @@ impl Walk<'_, '_> {
                 Some(state) => return state.clone(),
                 None => format!("stage {index}"),
             },
-            Base::Image(image) => self.expand_with(&image.text, Quotes::Removed, &|name| self.global(name)),
+            Base::Image(image) => self.expand_with(&image.text, Quotes::Removed, |name| self.global(name)),
             Base::Scratch => String::new(),
         };
         let directory = match &stage.base {
@@ -484,7 +485,7 @@ impl Walk<'_, '_> {
         let (first, body) = lines.split_once('\n').unwrap_or((lines, ""));
         // Quotes around the marker keep the body as it is.
         let quoted = first.contains(['"', '\'']);
-        if quoted { body.to_owned() } else { self.expand_with(body, Quotes::Kept, &|name| state.lookup(name)) }
+        if quoted { body.to_owned() } else { self.expand_with(body, Quotes::Kept, |name| state.lookup(name)) }
     }
 
     /// The destination as an absolute path; a `/` at its end stays.
@@ -507,7 +508,9 @@ impl Walk<'_, '_> {
         let mut mounts: Vec<MountKey> = run.mounts.iter().map(|it| self.mount(state, it)).collect();
         mounts.sort_by(|a, b| (a.is_secret, &a.target).cmp(&(b.is_secret, &b.target)));
         let texts: Vec<&str> = mounts.iter().map(|it| it.text.as_str()).collect();
-        let operation = format!("RUN {words:?} {:?} {:?} {:?} {others:?} {texts:?}", state.environment, state.directory, state.user);
+        // The environment as a number: many commands below many variables would need much room.
+        let environment = fingerprint(&state.environment);
+        let operation = format!("RUN {words:?} {environment} {:?} {:?} {others:?} {texts:?}", state.directory, state.user);
         let inputs = mounts.into_iter().filter_map(|it| it.content).map(Input::Content).collect();
         self.push(state, operation, inputs, None);
     }
@@ -571,6 +574,12 @@ struct MountKey {
 /// A path, unless a part of it is not known.
 fn known_path(path: &str) -> Option<String> {
     (!path.contains('$')).then(|| facts::join("/", path))
+}
+
+fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn run_start(instruction: &Instruction) -> usize {

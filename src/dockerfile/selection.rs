@@ -1,4 +1,4 @@
-//! What a copy or a bind mount selects from the build context, in a form that is equal wherever
+//! What a copy or a bind mount selects from the build context, as a number that is equal wherever
 //! BuildKit's checksum is (`cache/contenthash/checksum.go` of moby/buildkit).
 
 use super::ignore::{self, IgnoreFile};
@@ -6,10 +6,11 @@ use super::plan::matches_wildcard;
 use super::{clean_source, is_glob};
 use crate::facts;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A file, folder or link of a build context. Owners and times are not here: the client sends all
 /// files as root's, and times are not in the checksum.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node {
     /// A folder with its mode.
     Folder {
@@ -31,38 +32,26 @@ pub enum Node {
 }
 
 /// Stands for the checksum of files.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Checksum {
     /// Equal where a builder finds the same that has never seen the context before.
-    pub exact: String,
+    pub exact: u64,
     /// The same without the modes of folders: a builder that keeps the context from an earlier
     /// build sets the new mode, but leaves the checksum as it was (`DiskWriter.HandleChange` in
     /// diskwriter.go of tonistiigi/fsutil returns before it tells of the change).
-    pub kept: String,
+    pub kept: u64,
 }
 
 impl Checksum {
     /// Of paths with what is hashed of each.
-    fn of<'a>(lines: impl Iterator<Item = (&'a str, &'a Node)> + Clone) -> Checksum {
-        let join = |line: fn((&str, &Node)) -> String| lines.clone().map(line).collect::<Vec<_>>().join("\n");
-        Checksum {
-            exact: join(|(path, node)| format!("{path} {}", node.header())),
-            kept: join(|(path, node)| format!("{path} {}", node.header_without_folder_mode())),
+    fn of<'a>(nodes: impl Iterator<Item = (&'a str, &'a Node)>) -> Checksum {
+        let (mut exact, mut kept) = (DefaultHasher::new(), DefaultHasher::new());
+        for (path, node) in nodes {
+            (path, node).hash(&mut exact);
+            let without_mode = if matches!(node, Node::Folder { .. }) { &Node::Folder { mode: 0 } } else { node };
+            (path, without_mode).hash(&mut kept);
         }
-    }
-}
-
-impl Node {
-    fn header(&self) -> String {
-        match self {
-            Node::Folder { mode } => format!("folder {mode:o}"),
-            Node::File { mode, content } => format!("file {mode:o} {content}"),
-            Node::Link { target } => format!("link {target}"),
-        }
-    }
-
-    fn header_without_folder_mode(&self) -> String {
-        if matches!(self, Node::Folder { .. }) { "folder".to_owned() } else { self.header() }
+        Checksum { exact: exact.finish(), kept: kept.finish() }
     }
 }
 
@@ -82,7 +71,7 @@ impl Files {
     }
 
     /// The nodes below a folder, the folder left out, each with its path relative to it.
-    fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a Node)> + Clone {
+    fn below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a Node)> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let start = prefix.len();
         self.nodes.range(prefix.clone()..).take_while(move |(it, _)| it.starts_with(&prefix)).map(move |(path, node)| (&path[start..], node))
