@@ -1,5 +1,6 @@
 //! What holds for the sources as a whole: layers, owners of crates, generated documents.
 
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -108,4 +109,54 @@ fn generated(path: &str, text: &str) {
 #[test]
 fn the_documentation_of_the_rules_is_current() {
     generated("docs/rules.md", &layerwise::rules::documentation());
+}
+
+/// JSON with a line for each setting's keys, and for each rule.
+fn written(value: &Value, indent: usize) -> String {
+    match value.as_object().filter(|_| indent < 12 && value.to_string().len() > 100) {
+        Some(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(key, it)| format!("{:indent$}  \"{key}\": {}", "", written(it, indent + 2))).collect();
+            format!("{{\n{}\n{:indent$}}}", fields.join(",\n"), "")
+        }
+        None => value.to_string(),
+    }
+}
+
+/// The setting of VS Code for a key of the configuration, which has a default and Markdown.
+fn setting(key: &Value) -> Value {
+    let mut res = key.clone();
+    res["markdownDescription"] = res["description"].take();
+    // The server has one configuration, whatever folders there are.
+    res["scope"] = json!("window");
+    res["default"] = match key["type"].as_str() {
+        Some("object") => json!({}),
+        Some("array") => json!([]),
+        _ => key["enum"][0].clone(),
+    };
+    if res["default"].is_null() {
+        res["type"] = json!([key["type"], "null"]);
+    }
+    res.as_object_mut().unwrap().remove("description");
+    res
+}
+
+#[test]
+fn the_settings_of_vs_code_are_those_of_the_configuration() {
+    let path = "editors/vscode/package.json";
+    let manifest = fs::read_to_string(path).unwrap();
+    let rules: Vec<_> = layerwise::rules::ALL.iter().map(|it| (it.name, it.summary(), it.level)).collect();
+    let schema = layerwise::config::schema(&rules);
+    let settings = schema["properties"].as_object().unwrap().iter();
+    let settings: String = settings.map(|(name, key)| format!("        \"layerwise.{name}\": {},\n", written(&setting(key), 8))).collect();
+    // They stand between the two that are for the extension alone.
+    let start =
+        manifest.find("        \"layerwise.path\": ").and_then(|at| Some(at + manifest[at..].find("\n        },\n")? + "\n        },\n".len())).unwrap();
+    let end = manifest.find("        \"layerwise.trace.server\": ").unwrap();
+    generated(path, &format!("{}{settings}{}", &manifest[..start], &manifest[end..]));
+}
+
+#[test]
+fn the_extension_has_the_version_of_the_server() {
+    let manifest: Value = serde_json::from_str(&fs::read_to_string("editors/vscode/package.json").unwrap()).unwrap();
+    assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
 }

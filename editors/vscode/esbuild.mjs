@@ -10,5 +10,5 @@ await build({
   format: "cjs",
   external: ["vscode"],
   minify: true,
-  logLevel: "info",
+  logLevel: "warning",
 });
