@@ -81,9 +81,15 @@ fn is_fatal(entry: &CacheEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::FATAL_CACHE_EXPORT as RULE;
-    use crate::rules::testing::{build_step, check, check_fix, marked};
+    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked};
 
     const MESSAGE: &str = "info: if this cache cannot be exported, the image that is built counts as failed";
+
+    #[test]
+    fn nothing_is_added_to_an_expression_without_an_end() {
+        let text = build_step("push: true\ncache-to: type=gha,mode=max,scope=${{ github.sha");
+        check_without_fix(&RULE, &marked(&text, "type=gha,mode=max,scope=${{ github.sha", MESSAGE));
+    }
 
     #[test]
     fn the_option_is_added_in_every_style() {

@@ -147,7 +147,9 @@ impl File<'_> {
 
     /// The scalar that an entry stands in, if the entry stands there as it is read.
     fn place<'a>(&'a self, entry: &'a CacheEntry) -> Option<Place<'a>> {
-        if entry.opaque || entry.is_joined() || entry.attributes.is_empty() || entry.backend == Backend::Unknown {
+        // What is written behind an expression without an end would be a part of it.
+        let is_open = entry.span.of(self.text).rsplit_once("${{").is_some_and(|(_, rest)| !rest.contains("}}"));
+        if entry.opaque || entry.is_joined() || entry.attributes.is_empty() || entry.backend == Backend::Unknown || is_open {
             return None;
         }
         let (node, is_script) = self.scalar_at(entry.span)?;
