@@ -13,9 +13,10 @@ mod installs;
 mod judge;
 mod workspace;
 
-use conditions::Files;
+use conditions::{Files, ROOT};
 use judge::{Failure, Verdict, judge};
 use layerwise::dockerfile::split_reference;
+use layerwise::facts;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, process, thread};
-use workspace::{Case, cases};
+use workspace::{Case, Change, cases};
 
 /// A build mostly waits, so that some more than there are processors pay.
 const WORKERS: usize = 4;
@@ -197,6 +198,45 @@ fn safe_fixes_of_real_installs_keep_the_image() {
     }
     table.print("Real installs");
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// What would be wrong fixes: the judge has to see it.
+#[test]
+fn orders_that_matter_are_seen() {
+    prepare();
+    let wrong = [
+        // A file that the install reads is forgotten.
+        ("COPY . .\nRUN npm ci\n", "COPY package.json ./\nRUN npm ci\nCOPY . .\n", "/app/node_modules/npm.trace"),
+        // A command that is not known reads the sources.
+        ("COPY . .\nRUN make\n", "RUN make\nCOPY . .\n", "/app/make.trace"),
+        // The user of what is written.
+        ("USER node\nRUN mkdir /tmp/a\nUSER root\n", "USER root\nRUN mkdir /tmp/a\n", "/tmp/a"),
+        ("COPY --chown=node:node . .\nRUN npm ci\n", "COPY . .\nRUN npm ci\n", "/app/package.json"),
+        ("ENV A=1\nRUN make\n", "RUN make\nENV A=1\n", "/app/make.trace"),
+        ("CMD [\"a\"]\nCMD [\"b\"]\n", "CMD [\"b\"]\nCMD [\"a\"]\n", "has another configuration"),
+        ("COPY . .\nRUN npm ci\n", "COPY . .\nRUN npm ci\n", "the fixed one runs 2 steps, the other 2"),
+    ];
+    for (before, after, seen) in wrong {
+        let file = |path: &str, text: &str| (facts::join(ROOT, path), text.to_owned());
+        let files = |lines: &str| -> Files {
+            let dockerfile = file("Dockerfile", &format!("FROM node:22.11\nWORKDIR /app\n{lines}"));
+            [dockerfile, file("package.json", "{}\n"), file(".npmrc", "fund=false\n"), file("a.txt", "a\n")].into()
+        };
+        let case = Case {
+            rule: "wrong".to_owned(),
+            title: "Break it".to_owned(),
+            before: files(before),
+            after: files(after),
+            dockerfile: facts::join(ROOT, "Dockerfile"),
+            context: ROOT.to_owned(),
+            targets: vec![None],
+            changes: vec![Change::File(facts::join(ROOT, "a.txt"))],
+        };
+        match in_folder(|folder| judge(&case, folder, Some(shims_for), &word())) {
+            Err(Failure::Wrong(message)) => assert!(message.contains(seen), "{message}"),
+            other => panic!("{other:?} of\n{after}"),
+        }
+    }
 }
 
 /// The workspaces that the tests of the rules handed over.
