@@ -418,7 +418,11 @@ impl Plan<'_> {
     /// How often the key of a step changes by inputs of its own, apart from the variables in scope.
     pub fn own_volatility(&self, step: &Step<'_>) -> Volatility {
         match &step.instruction.kind {
-            Kind::Copy(copy) => copy_volatility(&self.context, copy).max(self.built_volatility(copy)),
+            Kind::Copy(copy) if copy.from.is_some() => copy_volatility(&self.context, copy).max(self.built_volatility(copy)),
+            Kind::Copy(copy) => {
+                let expanded = copy.sources.iter().map(|it| step.state.expand(&it.text, self.dockerfile.escape).unwrap_or_else(|| it.text.clone()));
+                expanded.map(|it| source_volatility(&self.context, &it)).max().unwrap_or(Volatility::Rarely)
+            }
             Kind::Run(run) => {
                 let bound = run.mounts.iter().filter(|it| it.binds_context());
                 bound.map(|it| it.source().map_or(Volatility::Often, |it| source_volatility(&self.context, it))).max().unwrap_or_default()

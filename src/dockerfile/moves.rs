@@ -5,7 +5,6 @@
 //! row of such swaps. [`Move`] has a private field and is made here only: whoever holds one has the
 //! proof.
 
-use super::key::copy_volatility;
 use super::plan::Plan;
 use super::{Kind, clean_source, is_glob, line_start};
 use crate::edit::{Edit, EditSet, Span};
@@ -126,7 +125,7 @@ impl Plan<'_> {
     fn may_join(&self, index: usize) -> bool {
         let step = &self.steps[index];
         match &step.instruction.kind {
-            Kind::Copy(copy) => copy_volatility(&self.context, copy) < Volatility::Often,
+            Kind::Copy(_) => self.own_volatility(step) < Volatility::Often,
             Kind::Onbuild | Kind::Unknown => false,
             _ => step.obstacle.is_none(),
         }

@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::Kind;
-use crate::dockerfile::key::{PACKAGES, copy_volatility};
+use crate::dockerfile::key::PACKAGES;
 use crate::dockerfile::plan::{Plan, Step};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
@@ -147,7 +147,7 @@ pub(super) fn first_volatile_copy(plan: &Plan<'_>, index: usize) -> Option<usize
 
 fn volatile_copies(plan: &Plan<'_>, index: usize) -> impl Iterator<Item = usize> {
     let is_volatile = |it: &Step<'_>| match &it.instruction.kind {
-        Kind::Copy(copy) => copy.from_context() && copy_volatility(&plan.context, copy) >= Volatility::Often,
+        Kind::Copy(copy) => copy.from_context() && plan.own_volatility(it) >= Volatility::Often,
         _ => false,
     };
     plan.steps[..index].iter().enumerate().filter(move |(_, it)| is_volatile(it)).map(|(at, _)| at)

@@ -77,7 +77,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
 }
 
 /// Whether a command fetches something of its own.
-fn fetches(run: &Run) -> bool {
+pub(super) fn fetches(run: &Run) -> bool {
     run.script.commands.iter().any(|it| matches!(it.program(), Some("curl" | "wget" | "git" | "aria2c" | "rsync")))
 }
 

@@ -1,3 +1,4 @@
+use super::frozen_command_output::fetches;
 use super::volatile_arg_before_run::{Victims, command};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
@@ -100,7 +101,7 @@ fn unused<'v, 'a>(view: &DockerfileView<'a>, chains: &[Chain<'v, 'a>], plan: &Pl
     let name = &variable.name;
     let step = &plan.steps[index];
     let counts = has_free_value(plan, step, variable) && is_own_name(name) && !is_cache_buster(name);
-    if !counts || declared_before(plan, index, name) || is_named(view, plan.stage, step, name) {
+    if !counts || declared_before(plan, index, name) || is_named(view, plan.stage, step, name) || is_to_fetch_again(view, plan, index, name) {
         return None;
     }
     let volatile = !matches!(argument_volatility(&plan.context, name, plan.dockerfile.default_of(variable).as_deref()), ArgumentVolatility::Quiet);
@@ -151,6 +152,14 @@ fn is_named(view: &DockerfileView<'_>, stage: usize, step: &Step<'_>, name: &str
     let instructions = stages.flat_map(|it| &it.instructions);
     let elsewhere = instructions.filter(|it| it.span != step.instruction.span).any(|it| has_word(it.lines.of(&view.source), name));
     elsewhere || step.instruction.expansions.iter().any(|it| it.name == name)
+}
+
+/// Whether an argument can only be there to fetch something anew: it names a moment, no instruction
+/// names it, and a command below it fetches. Moved down, it would leave an old file in the image.
+pub(super) fn is_to_fetch_again(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, name: &str) -> bool {
+    let of_moment = name.split('_').any(|it| ["DATE", "TIME", "TIMESTAMP", "NOW", "TODAY"].iter().any(|moment| it.eq_ignore_ascii_case(moment)));
+    let fetches_below = || plan.own().any(|(at, it)| at > index && matches!(&it.instruction.kind, Kind::Run(run) if fetches(run)));
+    of_moment && !is_named(view, plan.stage, &plan.steps[index], name) && fetches_below()
 }
 
 /// Whether the argument has a value that may change. The platform splits nothing in a stage that runs

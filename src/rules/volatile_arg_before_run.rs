@@ -1,3 +1,4 @@
+use super::unused_arg::is_to_fetch_again;
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::context::Passed;
@@ -55,6 +56,9 @@ declare_rule! {
     /// RUN curl -fsSLO https://nodejs.org/dist/v$NODE_VERSION/SHASUMS256.txt
     /// ```
     ///
+    /// An argument that names a moment and that no instruction names, above a command that fetches, is
+    /// there to fetch anew and is left alone.
+    ///
     /// ## Fix safety
     ///
     /// The argument moves down, with the `ENV` and `LABEL` lines that are made of it, only past
@@ -77,7 +81,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
                 let victims = Victims::of(plan, index, &variable.name);
                 // A name alone says little once an ENV takes the value: that is the place to report.
                 let taken = cause.is_none() && victims.taken_by.is_some();
-                if victims.steps.is_empty() || taken {
+                if victims.steps.is_empty() || taken || is_to_fetch_again(view, plan, index, &variable.name) {
                     continue;
                 }
                 let message =
@@ -139,7 +143,8 @@ fn declaration<'v, 'a>(dockerfile: &'v DockerfileView<'a>, name: &str, view: &Wo
             let variable = variables.iter().find(|it| it.name == name)?;
             let passed = dockerfile.context().passed(name).any(|it| it.path == view.path && it.span == at);
             let victims = Victims::of(plan, index, name);
-            (passed && !victims.steps.is_empty()).then_some((plan, index, variable.span, victims))
+            let counts = passed && !victims.steps.is_empty() && !is_to_fetch_again(dockerfile, plan, index, name);
+            counts.then_some((plan, index, variable.span, victims))
         })
     })
 }
@@ -357,6 +362,12 @@ RUN apt-get update && apt-get install -y git && apt-get autoremove -y
     #[test]
     fn a_deliberate_cache_buster_is_silent() {
         check(&RULE, "FROM alpine:3.20\nARG CACHEBUST=1\nRUN apk add --no-cache git\n");
+    }
+
+    #[test]
+    fn a_moment_that_nothing_names_is_there_to_fetch_anew() {
+        let workflow = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - uses: docker/build-push-action@v6\n        with:\n          context: .\n          build-args: TIMESTAMP=${{ github.run_id }}\n";
+        check(&RULE, &format!("{workflow}#- Dockerfile\nFROM alpine:3.20\nARG TIMESTAMP\nRUN wget -q https://example.org/nightly.tgz -O - | tar -xz -C /opt\nRUN mkdir /a\n"));
     }
 
     #[test]
