@@ -318,7 +318,8 @@ pub enum Change<'a> {
 
 impl Plan<'_> {
     /// The steps that run again after a change, in order. Steps that make no layer have no key and
-    /// never run; they are left out.
+    /// never run; they are left out. Of the change, only its place is known: where both builds are
+    /// known as a whole, [`super::rebuild`] is exact.
     pub fn invalidated(&self, change: Change<'_>, keys: Keys) -> Vec<usize> {
         let (first, name) = match change {
             Change::Step(index) => (index, None),
