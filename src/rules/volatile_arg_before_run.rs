@@ -365,7 +365,12 @@ RUN apt-get update && apt-get install -y git && apt-get autoremove -y
     #[test]
     fn a_moment_that_nothing_names_is_there_to_fetch_anew() {
         let workflow = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - uses: docker/build-push-action@v6\n        with:\n          context: .\n          build-args: TIMESTAMP=${{ github.run_id }}\n";
-        check(&RULE, &format!("{workflow}#- Dockerfile\nFROM alpine:3.20\nARG TIMESTAMP\nRUN wget -q https://example.org/nightly.tgz -O - | tar -xz -C /opt\nRUN mkdir /a\n"));
+        check(
+            &RULE,
+            &format!(
+                "{workflow}#- Dockerfile\nFROM alpine:3.20\nARG TIMESTAMP\nRUN wget -q https://example.org/nightly.tgz -O - | tar -xz -C /opt\nRUN mkdir /a\n"
+            ),
+        );
     }
 
     #[test]
