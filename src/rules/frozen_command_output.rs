@@ -59,12 +59,13 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     }
     for plan in view.plans() {
         let above = plan.volatilities_above();
+        let unknown = plan.steps.iter().position(|it| may_bring_sources(plan, it)).unwrap_or(plan.steps.len());
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             // The moment of a fetch belongs to what was fetched.
             let Some((span, output)) = frozen(run).filter(|(_, it)| *it == Output::Random || !fetches(run)) else { continue };
             let again = above[index].max(plan.own_volatility(step)) >= Volatility::Often;
-            if again || is_renewed(plan, index, run) {
+            if again || unknown < index || is_renewed(plan, index, run) {
                 continue;
             }
             let what = match output {
@@ -74,6 +75,13 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             findings.report(run.command.span(span), what);
         }
     }
+}
+
+/// Whether a copy takes a folder, or all, of the context by a variable that is not known.
+fn may_bring_sources(plan: &Plan<'_>, step: &Step<'_>) -> bool {
+    let Kind::Copy(copy) = &step.instruction.kind else { return false };
+    let unknown = |text: &str| text.contains('$') && step.state.expand(text, plan.dockerfile.escape).is_none();
+    copy.from_context() && copy.sources.iter().any(|it| unknown(&it.text) && !facts::name(&it.text).contains('.'))
 }
 
 /// Whether a command fetches something of its own.
@@ -225,6 +233,8 @@ mod tests {
     fn what_runs_again_with_the_sources_is_silent() {
         silent("COPY . /app\nRUN date > /built");
         silent("RUN --mount=type=bind,target=/app date > /built");
+        silent("ENV SOURCES=.\nCOPY $SOURCES /app\nRUN date > /built");
+        silent("COPY $SOURCES/app /app\nRUN date > /built");
     }
 
     #[test]

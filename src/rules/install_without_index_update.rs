@@ -3,10 +3,11 @@ use crate::diagnostic::Level;
 use crate::dockerfile::plan::{Plan, Step};
 use crate::dockerfile::{Kind, Run};
 use crate::ecosystem::{self, Action, Manager, quiet};
-use crate::edit::{Edit, EditSet};
+use crate::edit::{Edit, EditSet, Span};
 use crate::facts;
 use crate::shell::Join;
 use crate::view::DockerfileView;
+use std::collections::BTreeMap;
 
 declare_rule! {
     /// Packages are installed from an index that another layer brings, or that is not there.
@@ -28,7 +29,8 @@ declare_rule! {
     /// RUN apt-get update && apt-get install -y jq && rm -rf /var/lib/apt/lists/*
     /// ```
     ///
-    /// An update in an instruction of its own is `split-index-update`. Silent where a cache mount
+    /// All that rely on the same index are one finding. An update in an instruction of its own is
+    /// `split-index-update`. Silent where a cache mount
     /// brings the index, for files on disk, and where a script or an image that is not known may
     /// have updated it.
     ///
@@ -45,24 +47,48 @@ declare_rule! {
 
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
+        // All that rely on the same index have one cause.
+        let mut by_index: BTreeMap<Index, Vec<Stale<'_>>> = BTreeMap::new();
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             let Some(install) = stale_install(plan, index, step, run) else { continue };
             let Some(index_of) = index_before(plan, index) else { continue };
-            let (message, note) = match index_of {
-                Index::Removed(at) => ("which an earlier instruction removed", Some((at, "the index is removed here"))),
-                Index::Old(at) => ("and relies on that of an earlier instruction, which gets old", Some((at, "the index is of this instruction"))),
-                Index::None => ("and the base image has none", None),
-            };
             let span = if run.shell_form { run.command.span(install.span) } else { step.instruction.span };
-            let mut finding = findings.report(span, format!("`{}` does not update the index, {message}", install.display));
-            if let Some((at, note)) = note {
-                finding = finding.note(plan.steps[at].instruction.span, note);
-            }
-            let cleans = matches!(index_of, Index::Removed(_));
-            drop(finding.maybe_fix(|| with_update(run, install, cleans).map(|it| view.suggestion("Update the index first", it))));
+            by_index.entry(index_of).or_default().push(Stale { run, install, span });
+        }
+        for (index_of, stale) in by_index {
+            let Some((first, others)) = stale.split_first() else { continue };
+            report(plan, index_of, first, others, view, findings);
         }
     }
+}
+
+/// An install that does not update the index.
+struct Stale<'s> {
+    run: &'s Run,
+    install: &'s ecosystem::Step,
+    /// In the file.
+    span: Span,
+}
+
+fn report(plan: &Plan<'_>, index_of: Index, first: &Stale<'_>, others: &[Stale<'_>], view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    let (message, note) = match index_of {
+        Index::Removed(at) => ("which an earlier instruction removed", Some((at, "the index is removed here"))),
+        Index::Old(at) => ("and relies on that of an earlier instruction, which gets old", Some((at, "the index is of this instruction"))),
+        Index::None => ("and the base image has none", None),
+    };
+    let mut finding = findings.report(first.span, format!("`{}` does not update the index, {message}", first.install.display));
+    if let Some((at, note)) = note {
+        finding = finding.note(plan.steps[at].instruction.span, note);
+    }
+    for other in others {
+        finding = finding.note(other.span, "neither does this one");
+    }
+    let cleans = matches!(index_of, Index::Removed(_));
+    drop(finding.maybe_fix(|| {
+        let edits: Option<Vec<Vec<Edit>>> = std::iter::once(first).chain(others).map(|it| with_update(it.run, it.install, cleans)).collect();
+        Some(view.suggestion("Update the index first", EditSet::new(edits?.concat()).ok()?))
+    }));
 }
 
 /// An install from the index in a RUN that does not update it before.
@@ -91,6 +117,7 @@ fn installs_by_name(step: &ecosystem::Step) -> bool {
 }
 
 /// What the index is that an install finds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Index {
     /// An earlier instruction removed it.
     Removed(usize),
@@ -144,7 +171,7 @@ fn removes_index(step: &Step<'_>) -> bool {
 }
 
 /// Updates before the install, and removes the index behind it where others do.
-fn with_update(run: &Run, install: &ecosystem::Step, cleans: bool) -> Option<EditSet> {
+fn with_update(run: &Run, install: &ecosystem::Step, cleans: bool) -> Option<Vec<Edit>> {
     let program = install.display.split(' ').next()?;
     let is_list = run.script.commands.iter().all(|it| it.depth == 0 && matches!(it.joined, Join::First | Join::And));
     if !run.shell_form || !is_list || run.command.text.contains('#') {
@@ -155,7 +182,7 @@ fn with_update(run: &Run, install: &ecosystem::Step, cleans: bool) -> Option<Edi
         let last = run.script.commands.last()?;
         edits.push(Edit::insert(run.command.span(last.span).end, " && rm -rf /var/lib/apt/lists/*"));
     }
-    EditSet::new(edits).ok()
+    Some(edits)
 }
 
 #[cfg(test)]
@@ -201,6 +228,28 @@ RUN apt install -y jq
 FROM registry.example.com/base:1
 RUN apt update && apt install -y git
 RUN apt update && apt install -y jq
+",
+        );
+    }
+
+    #[test]
+    fn one_index_is_one_finding() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM registry.example.com/base:1
+RUN apt update && apt install -y git
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the index is of this instruction
+RUN apt install -y jq
+    ^^^^^^^^^^^^^^^^^ warning: `apt install` does not update the index, and relies on that of an earlier instruction, which gets old
+RUN apt install -y curl
+    ^^^^^^^^^^^^^^^^^^^ note: neither does this one
+",
+            "
+FROM registry.example.com/base:1
+RUN apt update && apt install -y git
+RUN apt update && apt install -y jq
+RUN apt update && apt install -y curl
 ",
         );
     }

@@ -6,6 +6,7 @@ use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Frontend, Kind, Run};
 use crate::ecosystem::{self, Action, Manager};
 use crate::edit::Span;
+use crate::facts;
 use crate::shell::{Command, Join, Word};
 use crate::view::DockerfileView;
 
@@ -27,10 +28,10 @@ declare_rule! {
     /// RUN curl -fsSLo /bin/tool https://example.org/tool/releases/download/v1.2.3/tool && chmod +x /bin/tool
     /// ```
     ///
-    /// A script that is fetched and run, and packages without a version, are an information only.
-    /// Left alone is what a checksum beside it pins, a repository of which a commit is checked out, an
-    /// address that a variable is a part of, and a command that a build argument gives a new key on
-    /// purpose.
+    /// A script that is fetched and run, if it is told a version or no branch is named, and packages
+    /// without a version, are an information only. Left alone is what a checksum beside it pins, a
+    /// repository of which a commit is checked out, an address that a variable is a part of, and a
+    /// command that a build argument gives a new key on purpose.
     ///
     /// ## Fix safety
     ///
@@ -74,7 +75,9 @@ fn fetches(plan: &Plan<'_>, index: usize, run: &Run) -> Vec<Fetch> {
     for (at, command) in commands.iter().enumerate() {
         if !is_checked {
             let shell = commands.get(at + 1).filter(|it| it.joined == Join::Pipe).is_some_and(is_shell);
-            res.extend(address(command, shell));
+            // Then the script is old, and what it installs is not.
+            let told = commands[at + 1..].iter().any(is_told_version);
+            res.extend(address(command, shell, told));
         }
         res.extend(clone(plan, index, command));
         res.extend(packages(command));
@@ -92,19 +95,27 @@ fn is_shell(command: &Command) -> bool {
     command.program().is_some_and(|it| matches!(it, "sh" | "bash" | "ash" | "dash" | "zsh"))
 }
 
+/// Whether a command runs a script that is told which version to install.
+fn is_told_version(command: &Command) -> bool {
+    let Some([program, words @ ..]) = command.invocation().map(|it| it.words) else { return false };
+    let is_script = program.text.starts_with("./") || program.text.ends_with(".sh") || (is_shell(command) && words.iter().all(|it| it.text != "-c"));
+    is_script && words.iter().chain(command.assignments.iter().map(|(_, it)| it)).any(|it| is_version(&it.text))
+}
+
 /// A file that is fetched by its address, by the command or in a substitution.
-fn address(command: &Command, shell: bool) -> Option<Fetch> {
+fn address(command: &Command, shell: bool, told: bool) -> Option<Fetch> {
     let fetches = |text: &str| ["curl ", "wget "].iter().any(|it| text.contains(it));
     let is_program = command.program().is_some_and(|it| matches!(it, "curl" | "wget"));
     let words = command.words.iter().chain(command.assignments.iter().map(|(_, it)| it));
     let addresses = words.filter(|it| is_program || (it.computed && fetches(&it.text))).flat_map(|word| urls(&word.text).map(move |it| (word, it)));
     let mut script = None;
     for (word, url) in addresses {
-        if moves(url) {
+        let told = told && is_script(url);
+        if moves(url) && !told {
             let message = "what this address gives moves on, and the cached layer keeps what it was".to_owned();
             return Some(Fetch { span: word.span, level: Level::Warning, message });
         }
-        if shell && !names_version(url) {
+        if (shell || told) && (!names_version(url) || moves(url)) {
             script = script.or(Some(word.span));
         }
     }
@@ -118,6 +129,11 @@ fn urls(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("http")
         .map(move |(at, _)| text[at..].split(ends).next().unwrap_or(""))
         .filter(|it| it.starts_with("http://") || it.starts_with("https://"))
+}
+
+/// Whether an address looks like that of a script, and not of an archive.
+fn is_script(url: &str) -> bool {
+    url.ends_with(".sh") || !facts::name(url).contains('.')
 }
 
 /// Whether an address is one whose content is replaced: the latest release, a branch.
@@ -162,9 +178,13 @@ fn names_commit(path: &str) -> bool {
 /// Whether a version, a commit or a variable is a part of the address.
 fn names_version(url: &str) -> bool {
     let path = url.split_once("://").and_then(|it| it.1.split_once('/')).map_or("", |it| it.1);
-    let bytes = path.as_bytes();
-    let dotted = bytes.windows(3).any(|it| it[0].is_ascii_digit() && it[1] == b'.' && it[2].is_ascii_digit());
-    dotted || path.contains('$') || names_commit(path)
+    is_version(path) || names_commit(path)
+}
+
+/// Whether a version or a variable is a part of a text.
+fn is_version(text: &str) -> bool {
+    let dotted = text.as_bytes().windows(3).any(|it| it[0].is_ascii_digit() && it[1] == b'.' && it[2].is_ascii_digit());
+    dotted || text.contains('$')
 }
 
 /// A repository of which no commit is named.
@@ -306,6 +326,16 @@ mod tests {
             "go install example.org/a@latest",
             "info: `example.org/a@latest` moves on, and the cached layer keeps what it was",
         );
+    }
+
+    #[test]
+    fn a_script_that_is_told_the_version_is_an_information() {
+        let script = "info: the script behind this address may change, and the cached layer keeps what it did";
+        let address = "https://raw.githubusercontent.com/a/b/main/install.sh";
+        found(&format!("curl -sSfL {address} | sh -s -- -b /usr/local/bin v3.97.0"), address, script);
+        found(&format!("curl -s {address} | TAG=v5.9.0 bash"), address, script);
+        found(&format!("curl -fsSLo get.sh {address} && chmod +x get.sh && ./get.sh --version v3.2.1"), address, script);
+        found(&format!("curl -s {address} | bash"), address, ADDRESS);
     }
 
     #[test]

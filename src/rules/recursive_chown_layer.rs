@@ -7,6 +7,7 @@ use crate::effects::Place;
 use crate::facts;
 use crate::shell::{Command, Word};
 use crate::view::DockerfileView;
+use std::collections::HashSet;
 
 declare_rule! {
     /// Owner or mode of copied files are changed in a layer of their own.
@@ -32,7 +33,8 @@ declare_rule! {
     /// ```
     ///
     /// Left alone are folders below the copied one, single files of text, `chmod` that only lets read or
-    /// run, which changes few files, and files that their copy has given an owner already.
+    /// run, which changes few files, files that their copy has given an owner already, and files that a
+    /// command removes or moves away before.
     ///
     /// Where commands have made files in the folder as well, run them as that user: `USER app`
     /// above them leaves nothing to change.
@@ -60,7 +62,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             let Some(change) = run.script.commands.iter().find_map(|it| change(plan, index, run, it)) else { continue };
             let program = change.program;
-            let message = format!("`{program} -R` puts all files below `{}` into the image a second time, on every change of them", change.folder);
+            let message = format!("`{program} -R` puts all of `{}` into the image a second time, on every change of it", change.folder);
             let finding = findings
                 .report(change.span, message)
                 .note(plan.steps[change.copy].instruction.span, format!("`--{program}` can do it here, without another layer"));
@@ -104,7 +106,8 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
     let step = &plan.steps[index];
     for operand in operands.filter(|it| it.literal().is_some() && (it.text.starts_with('/') || !moves)) {
         let Some(folder) = step.state.path(&operand.text, plan.dockerfile.escape).filter(|it| it != "/") else { continue };
-        if let Some(copy) = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode)) {
+        let last = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode));
+        if let Some(copy) = last.filter(|it| !is_taken_away(plan, *it, index, command.span)) {
             return Some(Change { program, span: run.command.span(command.span), folder, copy });
         }
     }
@@ -130,6 +133,33 @@ fn brings_below(plan: &Plan<'_>, index: usize, folder: &str, program: &str, mode
     let is_done = flag.is_some_and(|it| it.text == mode || program == "chown");
     let brings_much = plan.sources(index, copy).iter().any(|it| !is_small(plan, copy, it));
     !copy.heredoc && !is_done && brings_much && step.effects.writes.iter().any(is_below)
+}
+
+/// Whether commands between the copy `from` and the one at `until` in the step `index` remove or move
+/// away all that was copied: a package that is installed, or a script for another folder.
+fn is_taken_away(plan: &Plan<'_>, from: usize, index: usize, until: Span) -> bool {
+    let Kind::Copy(copy) = &plan.steps[from].instruction.kind else { return false };
+    let runs = (from + 1..=index).filter_map(|at| match &plan.steps[at].instruction.kind {
+        Kind::Run(run) => Some((at, run)),
+        _ => None,
+    });
+    let before = runs.flat_map(|(at, run)| run.script.commands.iter().filter(move |it| at < index || it.span.end <= until.start));
+    let taken: HashSet<&str> = before.flat_map(taken_away).map(|it| facts::name(it.text.trim_end_matches('/'))).collect();
+    !copy.sources.is_empty() && copy.sources.iter().all(|it| taken.contains(facts::name(it.text.trim_end_matches('/'))))
+}
+
+/// What `rm` and `mv` take from where it is.
+fn taken_away(command: &Command) -> Vec<&Word> {
+    let words = command.invocation().map_or(&[][..], |it| it.arguments());
+    let mut operands: Vec<&Word> = words.iter().filter(|it| !it.text.starts_with('-')).collect();
+    match command.program() {
+        Some("rm") => operands,
+        Some("mv") => {
+            operands.pop();
+            operands
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Whether a source is one file of text or configuration.
@@ -164,7 +194,7 @@ copy --chmod=755 web /app/web
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 # Theirs.
 RUN chown -R 1000:1000 /app
-    ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 USER 1000
 ",
             "
@@ -188,7 +218,7 @@ WORKDIR /app
 COPY . .
 ^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN chown -R node:node .
-    ^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ",
             "
 FROM node:22.11-slim
@@ -208,7 +238,7 @@ FROM node:22.11-slim
 COPY . /app
 ^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN chown -R node /app
-    ^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: `chown` leaves the group as it is, and `--chown` would not
 ",
             "
@@ -230,7 +260,7 @@ COPY . .
 RUN npm run build
 ^^^^^^^^^^^^^^^^^ note: no safe fix: this may write to `/app`
 RUN chown -R node:node /app
-    ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ",
         );
     }
@@ -244,7 +274,7 @@ FROM node:22.11-slim
 COPY . /srv/app
 ^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN useradd x && chown -R x:x /srv/app
-                 ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/srv/app` into the image a second time, on every change of them
+                 ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/srv/app` into the image a second time, on every change of it
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this does more than change the owner of one folder
 ",
         );
@@ -263,7 +293,7 @@ RUN {command}
 COPY . /app
 ^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN chown -R 1:1 /app
-    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ",
                     "^".repeat(command.len() + 4)
                 ),
@@ -281,7 +311,7 @@ RUN groupadd -g 999 app && useradd -r -u 999 -g app app
 COPY . /app
 ^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN chown -R app:app /app
-    ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ",
             "
 FROM debian:12.9
@@ -302,7 +332,7 @@ COPY . /app
 RUN useradd app
 ^^^^^^^^^^^^^^^ note: no safe fix: this runs before the owner is changed
 RUN chown -R app:app /app
-    ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ",
         );
     }
@@ -316,7 +346,7 @@ FROM example.org/base:1.2
 COPY . /app
 ^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 RUN chown -R 1:1 /app
-    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: the base image may have files in `/app`
 ",
             "
@@ -337,7 +367,7 @@ COPY --from=build /out /app
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this brings files whose owner is not known
 RUN chown -R 1:1 /app
-    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/app` into the image a second time, on every change of it
 ",
         );
     }
@@ -351,7 +381,7 @@ FROM alpine:3.20
 COPY . /app
 ^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
 RUN chmod -R 777 /app
-    ^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all files below `/app` into the image a second time, on every change of them
+    ^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all of `/app` into the image a second time, on every change of it
 ",
         );
     }
@@ -369,6 +399,7 @@ RUN chmod -R 777 /app
             "FROM php:8.3\nCOPY app.conf /etc/app/default.conf\nRUN chown -R www-data /etc/app\n",
             "FROM php:8.3\nCOPY --from=build /out/a.json /out/b.sh /app/\nRUN chown -R www-data /app\n",
             "FROM php:8.3\nCOPY . /app\nRUN chmod -R +x /app\n",
+            "FROM php:8.3\nCOPY run.sh app.deb /tmp/\nRUN mv /tmp/run.sh /bin && dpkg -i /tmp/app.deb && rm /tmp/app.deb && chown -R app:app /tmp\n",
             "FROM php:8.3\nRUN mkdir /data && chown -R www-data:www-data /data\nCOPY . /app\n",
             "FROM php:8.3\nRUN chown -R www-data:www-data /app\nCOPY . /app\n",
             "FROM php:8.3\nCOPY . /app\nRUN cd /data && chown -R www-data:www-data .\n",
