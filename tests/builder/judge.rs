@@ -17,6 +17,8 @@ pub struct Tally {
     pub cases: usize,
     /// Cases that the builder refuses, before or after the change.
     pub refused: usize,
+    /// Cases that went wrong at first and right when they were repeated.
+    pub unsteady: usize,
     /// Steps of which the model said that they run, and they did.
     pub ran: usize,
     /// Steps of which the model said that the cache has them, and it had.
@@ -31,6 +33,7 @@ impl Tally {
     pub fn add(&mut self, other: Tally) {
         self.cases += other.cases;
         self.refused += other.refused;
+        self.unsteady += other.unsteady;
         self.ran += other.ran;
         self.cached += other.cached;
         self.unknown += other.unknown;

@@ -52,19 +52,24 @@ fn the_model_predicts_the_cases_that_are_kept() {
     let mut tally = Tally::default();
     let mut wrong = String::new();
     for (name, dockerfile, change) in KEPT {
-        let nonce = crate::nonce();
-        let file = |path: &str| (path.to_owned(), Entry { mode: 0o644, content: Some(format!("{path} {nonce}\n")) });
-        let mut files: BTreeMap<String, Entry> = ["a.txt", "b.txt", "src/c.txt"].into_iter().map(file).collect();
-        files.insert("src".into(), Entry { mode: 0o755, content: None });
-        let before = Inputs { dockerfile: dockerfile.replace("NONCE", &nonce), files, arguments: BTreeMap::new() };
-        let mut after = before.clone();
-        change(&mut after);
-        let folder = tempfile::tempdir().unwrap();
-        match judge(&Case { before, after, touched: false }, folder.path()) {
+        // As for cases made at random, wrong is what is wrong twice.
+        match attempt(dockerfile, *change).or_else(|_| attempt(dockerfile, *change)) {
             Ok(found) => tally.add(found),
             Err(message) => wrong += &format!("{name}: {message}\n"),
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert_eq!(tally.refused, 0);
+}
+
+fn attempt(dockerfile: &str, change: Change) -> Result<Tally, String> {
+    let nonce = crate::nonce();
+    let file = |path: &str| (path.to_owned(), Entry { mode: 0o644, content: Some(format!("{path} {nonce}\n")) });
+    let mut files: BTreeMap<String, Entry> = ["a.txt", "b.txt", "src/c.txt"].into_iter().map(file).collect();
+    files.insert("src".into(), Entry { mode: 0o755, content: None });
+    let before = Inputs { dockerfile: dockerfile.replace("NONCE", &nonce), files, arguments: BTreeMap::new() };
+    let mut after = before.clone();
+    change(&mut after);
+    let folder = tempfile::tempdir().map_err(|it| it.to_string())?;
+    judge(&Case { before, after, touched: false }, folder.path())
 }

@@ -9,6 +9,7 @@ mod judge;
 mod kept;
 mod others;
 
+use generate::Sketch;
 use judge::{Tally, judge};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +40,7 @@ fn the_model_predicts_what_buildkit_runs_again() {
     eprintln!("{tally:?}, {:.2} s a case", seconds / (tally.cases + tally.refused).max(1) as f64);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(tally.refused * 10 <= tally.cases, "too many cases are refused");
+    assert!(tally.unsteady * 20 <= tally.cases.max(20), "the builder is not steady enough to judge");
     assert!(tally.ran > 0 && tally.cached > 0);
 }
 
@@ -49,12 +51,12 @@ fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let tried = runner.run(&generate::sketch(), |sketch| {
-        // A word that no other case has keeps the caches of all cases apart.
-        let nonce = nonce();
-        let folder = tempfile::tempdir().map_err(|it| TestCaseError::fail(it.to_string()))?;
-        let found = judge(&sketch.case(&nonce), folder.path()).map_err(TestCaseError::fail)?;
+        let first = attempt(&sketch);
+        // On a busy machine BuildKit runs a cached step once in a while; what the model is wrong
+        // about is wrong every time.
+        let found = if first.is_ok() { first } else { attempt(&sketch).map(|it| Tally { unsteady: 1, ..it }) };
         let mut tally = tally.lock().unwrap();
-        tally.add(found);
+        tally.add(found.map_err(TestCaseError::fail)?);
         if (tally.cases + tally.refused).is_multiple_of(100) {
             eprintln!("{tally:?}");
         }
@@ -67,6 +69,12 @@ fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
     }
 }
 
+fn attempt(sketch: &Sketch) -> Result<Tally, String> {
+    let folder = tempfile::tempdir().map_err(|it| it.to_string())?;
+    judge(&sketch.case(&nonce()), folder.path())
+}
+
+/// A word that no other case has, which keeps the caches of all cases apart.
 fn nonce() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("{}-{}-{}", now(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
