@@ -3,11 +3,13 @@
 
 mod caching;
 mod runs;
+mod scopes;
 mod stages;
 mod steps;
 
 pub use caching::{Likeness, Use, display};
 pub use runs::Run;
+pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
 
 use crate::build::Build;
 use crate::config::Config;

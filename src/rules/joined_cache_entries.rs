@@ -54,7 +54,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.builds.iter().filter(|it| !it.build.dry) {
         for entry in build.build.imports.iter().chain(&build.build.exports).filter(|it| it.is_joined()) {
             let mut types = entry.attributes.iter().filter(|it| it.name == "type").map(|it| it.value.pattern());
-            let (Some(first), Some(last)) = (types.next(), types.last()) else { continue };
+            let (Some(first), Some(last)) = (types.next(), types.next_back()) else { continue };
             // The same type twice is one entry that says it twice.
             if first != last {
                 findings.report(entry.span, format!("`type={last}` takes the place of `type={first}`: a line is one entry"));
