@@ -93,6 +93,19 @@ fn reference(span: Span, name: &Passage) -> CacheEntry {
 }
 
 impl Backend {
+    /// What `type=` calls it; a question mark where it is not known.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Gha => "gha",
+            Backend::Registry => "registry",
+            Backend::Inline => "inline",
+            Backend::Local => "local",
+            Backend::S3 => "s3",
+            Backend::Azblob => "azblob",
+            Backend::Unknown => "?",
+        }
+    }
+
     /// The backend that `type=` names.
     pub fn of(name: &str) -> Backend {
         match name {

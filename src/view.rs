@@ -4,12 +4,14 @@
 mod baking;
 mod caching;
 mod runs;
+mod scopes;
 mod stages;
 mod steps;
 
 pub use baking::Call;
 pub use caching::{Likeness, Use, display};
 pub use runs::Run;
+pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
 pub use stages::is_costly;
 
 use crate::build::Build;

@@ -254,3 +254,74 @@ fn a_link_that_leads_out_of_the_workspace_is_not_followed() {
     assert_eq!(named.status, Status::Failure);
     assert!(named.err.contains("outside the workspace"), "{}", named.err);
 }
+
+/// Two images in one scope, a cache that nobody reads, and one that an expression names.
+const CACHES: &[(&str, &str)] = &[
+    (".git/HEAD", "ref: refs/heads/main\n"),
+    ("api.Dockerfile", "FROM scratch\n"),
+    ("web.Dockerfile", "FROM scratch AS app\n"),
+    (
+        ".github/workflows/ci.yml",
+        "on: {push: {branches: [main]}}\njobs:\n  api:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {file: api.Dockerfile, cache-from: type=gha, cache-to: type=gha}\n  web:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {file: web.Dockerfile, target: app, cache-to: type=gha}\n      - uses: docker/build-push-action@v7\n        with: {file: web.Dockerfile, cache-to: 'type=gha,scope=web'}\n      - uses: docker/build-push-action@v7\n        with: {file: web.Dockerfile, cache-from: 'type=gha,scope=${{ inputs.scope }}'}\n",
+    ),
+    (
+        ".github/workflows/release.yml",
+        "on: release\njobs:\n  web:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {file: web.Dockerfile, cache-from: 'type=gha,scope=release', cache-to: 'type=gha,scope=release'}\n",
+    ),
+    ("docker-bake.hcl", "target \"api\" {\n  dockerfile = \"api.Dockerfile\"\n  cache-from = [\"type=registry,ref=org/api:cache\"]\n}\n"),
+];
+
+#[test]
+fn scopes_show_who_writes_and_who_reads() {
+    let folder = Folder::new(CACHES);
+    let output = layerwise(&folder, &["scopes"]);
+    assert_eq!((output.status, output.err.as_str()), (Status::Clean, ""));
+    let expected = "\
+gha:buildkit: builds of different images replace each other's cache
+  writes .github/workflows/ci.yml:6 api: api.Dockerfile, linux/amd64, on branches
+  writes .github/workflows/ci.yml:11 web: web.Dockerfile, stage app, linux/amd64, on branches
+  reads  .github/workflows/ci.yml:6 api: api.Dockerfile, linux/amd64, on branches
+
+gha:release: only runs that nobody else can read from write it
+  writes .github/workflows/release.yml:6 web: web.Dockerfile, linux/amd64, on tags
+  reads  .github/workflows/release.yml:6 web: web.Dockerfile, linux/amd64, on tags
+
+gha:web: written, and never read by a build of this repository
+  writes .github/workflows/ci.yml:13 web: web.Dockerfile, linux/amd64, on branches
+
+registry:org/api:cache: read, and never written by a build of this repository
+  reads  docker-bake.hcl:1 api: api.Dockerfile
+
+gha:?: an expression decides which one it is
+  reads  .github/workflows/ci.yml:15 web: web.Dockerfile, linux/amd64, on branches
+";
+    assert_eq!(output.out, expected);
+}
+
+#[test]
+fn scopes_are_there_as_json() {
+    let folder = Folder::new(CACHES);
+    let json = layerwise(&folder, &["scopes", ".", "--format", "json"]).json();
+    let verdicts: Vec<_> = json["locations"].as_array().unwrap().iter().map(|it| (it["location"].as_str().unwrap(), it["verdict"].as_str().unwrap())).collect();
+    let expected =
+        [("gha:buildkit", "contested"), ("gha:release", "closed"), ("gha:web", "unread"), ("registry:org/api:cache", "unwritten"), ("gha:?", "unknown")];
+    assert_eq!(verdicts, expected);
+    let writer = &json["locations"][0]["writers"][1];
+    assert_eq!(
+        *writer,
+        json!({
+            "path": ".github/workflows/ci.yml", "line": 11, "job": "web", "name": "docker/build-push-action", "dockerfiles": ["web.Dockerfile"],
+            "contexts": ["."], "targets": ["app"], "platforms": ["linux/amd64"], "runs": ["branches"]
+        })
+    );
+}
+
+#[test]
+fn scopes_of_a_folder_without_caches_are_none() {
+    let folder = Folder::new(APP);
+    assert_eq!(layerwise(&folder, &["scopes"]).out, "no build uses a cache\n");
+    assert_eq!(layerwise(&folder, &["scopes", "nowhere"]).status, Status::Failure);
+    assert_eq!(layerwise(&folder, &["scopes", "-"]).status, Status::Failure);
+    assert!(layerwise(&folder, &["scopes", "--help"]).out.contains("--format"));
+    assert!(layerwise(&folder, &["--help"]).out.contains("Show every cache location"));
+}

@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments, console: &mut Console<'_>) -> Result<Status, E
     }
     let configs = configs(arguments, console)?;
     // The program ends with the command: to free thousands of files one by one would be for nothing.
-    let mut job = ManuallyDrop::new(Job::new(arguments, console)?);
+    let mut job = ManuallyDrop::new(Job::new(&arguments.paths, arguments.stdin_path.as_deref(), console)?);
     let (outcome, fixed) = job.check(arguments, &configs, console.progress);
     let mut failed = job.say_errors(console.messages)?;
     for fault in &outcome.faults {
@@ -146,25 +146,27 @@ fn absolute(folder: &str, argument: &str) -> Result<String, Error> {
 }
 
 /// What is checked.
-struct Job {
-    host: Host,
+pub(super) struct Job {
+    pub(super) host: Host,
     /// The files that are reported on, in order.
     files: Vec<Arc<str>>,
     folders: Vec<String>,
-    paths: Paths,
+    pub(super) paths: Paths,
     errors: Vec<String>,
     stdin: Option<Arc<str>>,
 }
 
 impl Job {
-    fn new(arguments: &Arguments, console: &mut Console<'_>) -> Result<Job, Error> {
-        let named_absolute = arguments.paths.iter().filter(|it| Path::new(it).is_absolute());
+    /// Loads files and folders, and what may say how they are built. `stdin_path` is what standard
+    /// input (`-`) stands for.
+    pub(super) fn new(arguments: &[String], stdin_path: Option<&str>, console: &mut Console<'_>) -> Result<Job, Error> {
+        let named_absolute = arguments.iter().filter(|it| Path::new(it).is_absolute());
         let paths = Paths::new(&console.folder, named_absolute.filter_map(|it| absolute("/", it).ok()).collect());
         let mut job = Job { host: Host::default(), files: Vec::new(), folders: Vec::new(), paths, errors: Vec::new(), stdin: None };
         let mut files = BTreeSet::new();
-        for argument in &arguments.paths {
+        for argument in arguments {
             if argument == "-" {
-                job.read_input(arguments, console)?;
+                job.read_input(stdin_path, console)?;
             } else {
                 job.find(argument, &console.folder, &mut files)?;
             }
@@ -177,8 +179,8 @@ impl Job {
     }
 
     /// Reads standard input as the file it stands for.
-    fn read_input(&mut self, arguments: &Arguments, console: &mut Console<'_>) -> Result<(), Error> {
-        let name = arguments.stdin_path.as_deref().unwrap_or("Dockerfile");
+    fn read_input(&mut self, stdin_path: Option<&str>, console: &mut Console<'_>) -> Result<(), Error> {
+        let name = stdin_path.unwrap_or("Dockerfile");
         let path = absolute(&console.folder, name)?;
         let kind = Kind::named(&path);
         if !kind.is_checked() {
@@ -300,7 +302,7 @@ impl Job {
         added
     }
 
-    fn say_errors(&self, messages: &mut dyn Write) -> Result<bool, Error> {
+    pub(super) fn say_errors(&self, messages: &mut dyn Write) -> Result<bool, Error> {
         for error in &self.errors {
             writeln!(messages, "layerwise: {error}")?;
         }

@@ -8,6 +8,7 @@ mod human;
 mod json;
 mod report;
 mod sarif;
+mod scopes;
 
 use crate::config;
 use crate::diagnostic::Level;
@@ -98,6 +99,8 @@ enum Command {
         /// The rule's name
         rule: Option<String>,
     },
+    /// Show every cache location, who writes it and who reads it
+    Scopes(scopes::Arguments),
     /// List all rules
     Rules {
         /// How to print them
@@ -135,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<
         None if arguments.stdio => return Ok(Task::Serve),
         None => return Err(Error::Usage("no command is given; see `layerwise --help`".into())),
         Some(Command::Check(arguments)) => check::run(&arguments, console)?,
+        Some(Command::Scopes(arguments)) => scopes::run(&arguments, console)?,
         Some(Command::Explain { rule: None } | Command::Rules { format: ListFormat::Human }) => explain::list(console)?,
         Some(Command::Explain { rule: Some(name) }) => explain::page(&name, console)?,
         Some(Command::Rules { format: ListFormat::Json }) => json::rules(console.output)?,

@@ -46,6 +46,11 @@ impl Locations {
         self.users.get(&(side, location.clone())).map_or(&[], Vec::as_slice)
     }
 
+    /// All locations that a build uses, each once, in order.
+    pub fn all(&self) -> BTreeSet<&Location> {
+        self.users.keys().map(|(_, it)| it).collect()
+    }
+
     /// Files that call what is described elsewhere, and may build images with a cache of its own.
     pub fn open(&self) -> impl Iterator<Item = &Arc<str>> {
         self.open.iter()

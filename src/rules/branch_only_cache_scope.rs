@@ -107,7 +107,7 @@ fn runs_on_several(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
     if runs.contains(&Run::PullRequest) || runs.contains(&Run::MergeGroup) {
         return true;
     }
-    let pushes = view.workflow.trigger(&Event::Push).filter(|_| runs.contains(&Run::Branch));
+    let pushes = view.workflow.trigger(&Event::Push).filter(|it| runs.contains(&Run::Branch) && !it.is_tags_only());
     let Some(push) = pushes else { return false };
     push.branches.as_ref().is_none_or(|it| it.patterns.len() > 1 || it.patterns.iter().any(|it| it.pattern().contains(['*', '?', '+', '['])))
 }

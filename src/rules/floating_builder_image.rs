@@ -1,7 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::edit::Span;
-use crate::view::WorkflowView;
+use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Builder, Step};
 
 declare_rule! {
@@ -23,6 +23,7 @@ declare_rule! {
     ///           driver-opts: image=moby/buildkit:master
     ///       - uses: docker/build-push-action@v7
     ///         with:
+    ///           push: true
     ///           cache-from: type=gha
     ///           cache-to: type=gha,mode=max
     /// ```
@@ -39,12 +40,13 @@ declare_rule! {
     ///           driver-opts: image=moby/buildkit:v0.32.2
     ///       - uses: docker/build-push-action@v7
     ///         with:
+    ///           push: true
     ///           cache-from: type=gha
     ///           cache-to: type=gha,mode=max
     /// ```
     ///
-    /// Without the option BuildKit's stable release is used, which is not reported. Nor is a
-    /// builder whose builds have no cache.
+    /// Without the option BuildKit's stable release is used, which is not reported. Nor is a builder
+    /// whose builds have no cache or push nothing: those may test BuildKit itself.
     ///
     /// ## Fix safety
     ///
@@ -59,7 +61,7 @@ declare_rule! {
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Span> = Vec::new();
-    for build in view.judged().filter(|it| !it.build.imports.is_empty() || !it.build.exports.is_empty()) {
+    for build in view.judged().filter(|it| has_cache(it) && it.build.push != Some(false)) {
         let Builder::Container(step) = build.builder else { continue };
         let Some((span, tag)) = build.job.steps.get(step).and_then(floating) else { continue };
         if !seen.contains(&span) {
@@ -67,6 +69,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             findings.report(span, format!("`{tag}` is another BuildKit from one day to the next, which may not know the layers of the cache"));
         }
     }
+}
+
+fn has_cache(build: &StepView<'_>) -> bool {
+    !build.build.imports.is_empty() || !build.build.exports.is_empty()
 }
 
 /// The option of a step that sets up Buildx with a BuildKit that changes, with its tag.
@@ -86,7 +92,9 @@ mod tests {
     use crate::rules::testing::{check, check_without_fix, marked, steps};
 
     fn setup(options: &str, with: &str) -> String {
-        steps(&format!("- uses: docker/setup-buildx-action@v4\n  with:\n    driver-opts: {options}\n- uses: docker/build-push-action@v7\n  with:\n    {with}"))
+        steps(&format!(
+            "- uses: docker/setup-buildx-action@v4\n  with:\n    driver-opts: {options}\n- uses: docker/build-push-action@v7\n  with:\n    push: true\n    {with}"
+        ))
     }
 
     fn found(options: &str, option: &str, tag: &str) {
@@ -116,8 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn builders_without_a_cache_are_silent() {
-        check(&RULE, &setup("image=moby/buildkit:master", "push: true"));
+    fn builders_without_a_cache_or_a_release_are_silent() {
+        check(&RULE, &setup("image=moby/buildkit:master", "pull: true"));
+        check(&RULE, &setup("image=moby/buildkit:master", "cache-from: type=gha").replace("push: true", "push: false"));
         check(&RULE, &setup("image=moby/buildkit:master", "cache-from: type=gha").replace("docker/build-push-action", "depot/build-push-action"));
     }
 }

@@ -5,7 +5,6 @@ use crate::dockerfile::ignore::{self, IgnoreFile};
 use crate::dockerfile::{Copy, Dockerfile, Instruction, Kind, clean_source, is_glob, is_remote};
 use crate::edit::{EditSet, Span};
 use crate::facts::{self, Entry, Text};
-use crate::file;
 use crate::links::{Folder, Target};
 use crate::view::{StepView, WorkflowView};
 use crate::workflow::Step;
@@ -62,7 +61,7 @@ declare_rule! {
     ///
     /// An error where a file is copied that is not in the repository and that an earlier step may
     /// make; a warning where the whole context is copied and the ignore file leaves out files that
-    /// every repository tracks: its notes, its workflows, its Dockerfiles. What git does not track
+    /// every repository tracks: its notes and its workflows. What git does not track
     /// is in no clone, so that `.git` and `node_modules` in an ignore file do no harm.
     ///
     /// ## Fix safety
@@ -168,7 +167,7 @@ fn is_tracked_by_all(path: &str) -> bool {
     let name = facts::name(path).to_ascii_lowercase();
     let at_top = !path.contains('/');
     let is_note = at_top && ["readme", "changelog", "contributing"].iter().any(|it| name.starts_with(it)) && name != "readme";
-    path.starts_with(".github/") || is_note || (at_top && file::Kind::of(path) == file::Kind::Dockerfile)
+    path.starts_with(".github/") || is_note
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
@@ -249,7 +248,7 @@ mod tests {
 
     #[test]
     fn ignore_files_that_do_no_harm_are_silent() {
-        for ignored in ["", ".git\nnode_modules\n", "dist\n*.log\n.env\n", "*.md\n!README.md\n", "*.txt\n"] {
+        for ignored in ["", ".git\nnode_modules\n", "dist\n*.log\n.env\n", "*.md\n!README.md\n", "*.txt\n", "Dockerfile\n.dockerignore\n"] {
             check(&RULE, &format!("{}{}", files("FROM node:22.11\nCOPY . .\n", ignored), job("- uses: actions/checkout@v6\n", "")));
         }
         check(&RULE, &format!("{}{}", files("FROM node:22.11\nCOPY src .\n", "*.md\n"), job("- uses: actions/checkout@v6\n", "")));

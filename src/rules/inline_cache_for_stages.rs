@@ -88,7 +88,7 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    for build in view.judged() {
+    for build in view.judged().filter(|it| !it.build.no_cache) {
         let Some((span, wants_all)) = inline(build) else { continue };
         // Another cache may have the stages: one that is exported here, or one that is imported.
         if build.build.exports.iter().any(|it| it.backend != Backend::Inline) || has_other_import(build) {
@@ -181,6 +181,7 @@ mod tests {
             "build-args: BUILDKIT_INLINE_CACHE=0",
             "build-args: BUILDKIT_INLINE_CACHE=${{ inputs.inline }}",
             "cache-to: type=inline\ntarget: builder",
+            "cache-to: type=inline\nno-cache: true",
         ] {
             check(&RULE, &format!("{STAGES}{}", build_step(with)));
         }

@@ -4,8 +4,8 @@ use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::links::locations::{Location, Side};
 use crate::view::{Run, StepView, WorkflowView};
 use crate::volatility::Axis;
-use crate::workflow::Step;
 use crate::workflow::repair::CacheEdit;
+use crate::workflow::{Event, Step, Trigger};
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -47,7 +47,7 @@ declare_rule! {
     ///
     /// An information for GitHub's cache, where a pull request that lives long may do well with
     /// layers of its own; a warning where others read what it writes, and where the export must
-    /// fail. Not reported are workflows that build nothing on branches, builds and exports with a
+    /// fail. Not reported are workflows that build nothing on branches by themselves, builds and exports with a
     /// condition, a `cache-mode`, references that each pull request has for itself, and
     /// `workflow_run`, which is as trusted as the run before it.
     ///
@@ -120,7 +120,9 @@ fn harm(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, runs:
             false => (builds_what_strangers_send(build) && is_shared(view, build, entry)).then_some(Harm::Poisoned(trigger.span)),
         };
     }
-    let others = runs.iter().any(|it| !it.is_closed());
+    // What somebody starts by hand does not keep the cache of the default branch current.
+    let by_itself = |it: &Trigger| (it.event == Event::Push && !it.is_tags_only()) || it.event == Event::Schedule;
+    let others = runs.contains(&Run::Branch) && view.workflow.triggers.iter().any(by_itself);
     match is_gha {
         _ if !runs.contains(&Run::PullRequest) => None,
         true => (others && view.is_on_github()).then_some(Harm::Room),
@@ -261,7 +263,13 @@ mod tests {
 
     #[test]
     fn other_workflows_and_builders_are_silent() {
-        for events in ["on: push", "on: pull_request", "on: {push: {tags: ['v*']}, pull_request: }", "on: workflow_call"] {
+        for events in [
+            "on: push",
+            "on: pull_request",
+            "on: {push: {tags: ['v*']}, pull_request: }",
+            "on: [pull_request, merge_group, workflow_dispatch]",
+            "on: workflow_call",
+        ] {
             check(&RULE, &on(events, "cache-to: type=gha"));
         }
         for with in ["cache-to: type=inline", "cache-to: type=local,dest=/tmp/a", "cache-from: type=gha", "cache-to: ${{ inputs.cache }}"] {

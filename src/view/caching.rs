@@ -292,14 +292,14 @@ fn conditions(described: &Described<'_>) -> Vec<String> {
     job.condition.iter().chain(own).map(Value::pattern).collect()
 }
 
-fn of_reference<'a>(snapshot: &'a Snapshot, reference: &Reference) -> Option<Use<'a>> {
+pub(super) fn of_reference<'a>(snapshot: &'a Snapshot, reference: &Reference) -> Option<Use<'a>> {
     let (path, file) = snapshot.entry(&reference.path)?;
     let described = file.builds().get(reference.build).copied()?;
     let leg = described.legs().into_iter().find(|(leg, _)| *leg == reference.leg).and_then(|it| it.1);
     Some(Use { path, index: reference.build, described, leg })
 }
 
-fn likeness(snapshot: &Snapshot, a: &Use<'_>, b: &Use<'_>) -> Likeness {
+pub(super) fn likeness(snapshot: &Snapshot, a: &Use<'_>, b: &Use<'_>) -> Likeness {
     let (place, other) = (a.place(), b.place());
     let dockerfile = place.dockerfile.as_deref().filter(|it| other.dockerfile.as_deref() == Some(it)).and_then(|it| model(snapshot, it));
     let parts = [
@@ -365,7 +365,7 @@ fn of_platforms(a: &Use<'_>, b: &Use<'_>) -> Likeness {
 
 /// The platforms of a build in its leg: those asked for, else the runner's; none where the runner
 /// does not tell.
-fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
+pub(super) fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
     let values = it.described.build.platforms.iter().map(|value| in_leg(value, it.leg)).collect::<Option<Vec<String>>>()?;
     let listed: Vec<String> = values.iter().flat_map(|it| it.split(',')).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
     if !listed.is_empty() {
