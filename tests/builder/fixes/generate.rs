@@ -165,7 +165,7 @@ const OTHERS: &[&str] = &[
     "RUN mkdir -p /data && chown node /data",
     "RUN useradd app",
     "RUN mkdir -p /app && chown -R node:node /app",
-    "RUN chmod -R 700 src",
+    "RUN mkdir -p src && chmod -R 700 src",
     "RUN apt-get update && apt-get install -y git",
     "RUN apt-get update\nRUN apt-get install -y make",
     "RUN apk add --no-cache make",

@@ -174,7 +174,7 @@ fn work(seed: u64, count: usize, table: &Mutex<Table>) -> Result<(), String> {
     });
     match tried {
         Ok(()) => Ok(()),
-        Err(TestError::Fail(reason, _)) => Err(format!("seed {seed}: {reason}")),
+        Err(TestError::Fail(reason, _)) => Err(format!("seed {seed}: {reason}")).inspect_err(|it| println!("{it}")),
         Err(TestError::Abort(reason)) => Err(format!("seed {seed}: given up: {reason}")),
     }
 }
