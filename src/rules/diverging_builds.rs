@@ -5,7 +5,7 @@ use crate::edit::Span;
 use crate::links::locations::Location;
 use crate::links::{Folder, Target};
 use crate::value::Value;
-use crate::view::{StepView, Use, WorkflowView};
+use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Builder, RunnerKind};
 use std::collections::BTreeSet;
 
@@ -98,13 +98,15 @@ const MAX_BUILDS: usize = 100;
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let builds: Vec<&StepView<'_>> = view.judged().filter(|it| !it.build.opaque && !it.build.no_cache && !it.build.inline).take(MAX_BUILDS).collect();
-    let keys: Vec<Vec<String>> = builds.iter().map(|it| products(view, it)).collect();
+    let twins: Vec<Option<Twin<'_, '_>>> = builds.iter().map(|it| Twin::new(view, it)).collect();
     for (index, build) in builds.iter().enumerate() {
-        let earlier = || builds[..index].iter().copied();
-        if let Some((span, first, name)) = earlier().find_map(|it| fork(view, it, build)) {
+        if let Some((span, first, name)) = builds[..index].iter().find_map(|it| fork(view, it, build)) {
             let message = format!("`{name}` differs from the build before, so that nothing behind its `ARG` is used again");
             drop(findings.report(span, message).note(first, "this build makes the image that is tested"));
-        } else if let Some((first, _)) = earlier().zip(&keys).find(|(it, keys)| it.job.id != build.job.id && is_twin(view, it, keys, build)) {
+            continue;
+        }
+        let first = twins[index].as_ref().and_then(|twin| twins[..index].iter().flatten().find(|it| it.is_twin(twin, view)));
+        if let Some(Twin { build: first, .. }) = first {
             let message = format!("the job `{}` builds the same from another cache", first.job.id);
             drop(findings.report(build.build.span, message).note(first.build.span, "the same is built here"));
         }
@@ -153,28 +155,43 @@ fn forks(dockerfile: &Dockerfile, target: &Target, name: &str) -> bool {
     })
 }
 
-/// Whether two jobs build the same, each from a cache that the other has no part in.
-fn is_twin(view: &WorkflowView<'_>, first: &StepView<'_>, products_of_first: &[String], build: &StepView<'_>) -> bool {
-    let fresh = |it: &StepView<'_>| it.job.runner.as_ref().is_some_and(|it| it.kind == RunnerKind::Hosted) && matches!(it.builder, Builder::Container(_));
-    let known = |it: &StepView<'_>| it.places.iter().all(|it| it.dockerfile.is_some() && it.target != Target::Unknown);
-    if !fresh(first) || !fresh(build) || !known(first) || !known(build) {
-        return false;
+/// A build that can be compared with those of other jobs. All builds of a file are compared with each
+/// other, so that what that takes is found once for each.
+struct Twin<'v, 'a> {
+    build: &'v StepView<'a>,
+    /// All locations that it reads and writes.
+    caches: BTreeSet<Location>,
+    /// What it builds in each leg, as far as that is known.
+    products: BTreeSet<String>,
+    conditions: Vec<String>,
+}
+
+impl<'v, 'a> Twin<'v, 'a> {
+    /// `None` where its runner or builder may keep layers, or where it is not known what it builds
+    /// from which cache.
+    fn new(view: &WorkflowView<'a>, build: &'v StepView<'a>) -> Option<Twin<'v, 'a>> {
+        let fresh = build.job.runner.as_ref().is_some_and(|it| it.kind == RunnerKind::Hosted) && matches!(build.builder, Builder::Container(_));
+        let known = build.places.iter().all(|it| it.dockerfile.is_some() && it.target != Target::Unknown);
+        if !fresh || !known {
+            return None;
+        }
+        let entries = build.build.imports.iter().chain(&build.build.exports);
+        let caches: BTreeSet<Location> = entries.flat_map(|it| build.locations(it, &view.path)).collect();
+        if caches.is_empty() || !caches.iter().all(|it| matches!(it, Location::At(_))) {
+            return None;
+        }
+        let products = build.uses(&view.path).iter().map(|it| view.product(it)).filter(|it| !it.contains("${{")).collect();
+        Some(Twin { build, caches, products, conditions: build.conditions() })
     }
-    let (a, b) = (caches(view, first), caches(view, build));
-    let apart = !a.is_empty() && !b.is_empty() && a.is_disjoint(&b) && a.iter().chain(&b).all(|it| matches!(it, Location::At(_)));
-    let own = products(view, build);
-    let both_run = first.runs(view.workflow).intersection(&build.runs(view.workflow)).next().is_some();
-    apart && both_run && first.conditions() == build.conditions() && own.iter().any(|it| !it.contains("${{") && products_of_first.contains(it))
-}
 
-/// What is built in each leg.
-fn products(view: &WorkflowView<'_>, build: &StepView<'_>) -> Vec<String> {
-    build.uses(&view.path).iter().map(|it: &Use<'_>| view.product(it)).collect()
-}
-
-/// All locations that a build reads and writes.
-fn caches(view: &WorkflowView<'_>, build: &StepView<'_>) -> BTreeSet<Location> {
-    build.build.imports.iter().chain(&build.build.exports).flat_map(|it| build.locations(it, &view.path)).collect()
+    /// Whether another job builds the same, each from a cache that the other has no part in.
+    fn is_twin(&self, other: &Twin<'_, '_>, view: &WorkflowView<'_>) -> bool {
+        self.build.job.id != other.build.job.id
+            && self.conditions == other.conditions
+            && !self.products.is_disjoint(&other.products)
+            && self.caches.is_disjoint(&other.caches)
+            && !self.build.runs(view.workflow).is_disjoint(&other.build.runs(view.workflow))
+    }
 }
 
 #[cfg(test)]
