@@ -9,7 +9,9 @@ use crate::rules;
 use crate::snapshot::Snapshot;
 use crate::workspace;
 use ropey::Rope;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 use tower_lsp::ls_types::{self as lsp, NumberOrString, Position, PositionEncodingKind, Range, TextEdit, Uri};
@@ -56,20 +58,14 @@ impl Encoding {
         }
     }
 
-    /// The position of a byte. One inside a character is brought to its beginning, one between `\r`
-    /// and `\n` before both, one behind the text to its end.
-    pub fn position(self, text: &Rope, offset: usize) -> Position {
-        let offset = offset.min(text.len_bytes());
-        let line = text.byte_to_line(offset);
-        let start = text.line_to_char(line);
-        let end = text.byte_to_char(offset).min(start + content(text, line));
-        let character = match self {
-            Encoding::Utf8 => text.char_to_byte(end) - text.line_to_byte(line),
-            Encoding::Utf16 => text.char_to_utf16_cu(end) - text.char_to_utf16_cu(start),
-            Encoding::Utf32 => end - start,
-        };
-        let number = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
-        Position::new(number(line), number(character))
+    /// How many characters of a position a piece of a line has.
+    fn length(self, text: &str) -> usize {
+        match self {
+            Encoding::Utf8 => text.len(),
+            _ if text.is_ascii() => text.len(),
+            Encoding::Utf16 => text.encode_utf16().count(),
+            Encoding::Utf32 => text.chars().count(),
+        }
     }
 
     /// The byte of a position. One that does not fit the text is brought to the nearest before it
@@ -93,15 +89,43 @@ impl Encoding {
         at
     }
 
-    /// The range of a span.
-    pub fn range(self, text: &Rope, span: Span) -> Range {
-        Range::new(self.position(text, span.start), self.position(text, span.end))
-    }
-
     /// The span of a range; one with its ends exchanged is taken the right way round.
     pub fn span(self, text: &Rope, range: Range) -> Span {
         let (a, b) = (self.offset(text, range.start), self.offset(text, range.end));
         Span::new(a.min(b), a.max(b))
+    }
+}
+
+/// A text, and where its lines begin. A rope finds lines as well, but counts half a kilobyte of letters
+/// for each question, and a report asks for hundreds of places.
+struct Lines {
+    text: Arc<str>,
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn new(text: Arc<str>) -> Lines {
+        let bytes = text.as_bytes();
+        let ends = bytes.iter().enumerate().filter(|(at, it)| **it == b'\n' || (**it == b'\r' && bytes.get(at + 1) != Some(&b'\n')));
+        let starts = [0].into_iter().chain(ends.map(|(at, _)| at + 1)).collect();
+        Lines { text, starts }
+    }
+
+    /// The position of a byte. One inside a character is brought to its beginning, one between `\r`
+    /// and `\n` before both, one behind the text to its end.
+    fn position(&self, encoding: Encoding, offset: usize) -> Position {
+        let behind = self.starts.partition_point(|it| *it <= offset.min(self.text.len()));
+        let start = self.starts[behind - 1];
+        let line = &self.text[start..self.starts.get(behind).copied().unwrap_or(self.text.len())];
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let before = &line[..line.floor_char_boundary(offset - start)];
+        let number = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
+        Position::new(number(behind - 1), number(encoding.length(before)))
+    }
+
+    fn range(&self, encoding: Encoding, span: Span) -> Range {
+        Range::new(self.position(encoding, span.start), self.position(encoding, span.end))
     }
 }
 
@@ -151,31 +175,37 @@ pub struct Converter<'a> {
     pub uris: &'a BTreeMap<Arc<str>, Uri>,
     /// Whether the client shows other places of a diagnostic.
     pub related: bool,
+    lines: RefCell<BTreeMap<Arc<str>, Rc<Lines>>>,
 }
 
-impl Converter<'_> {
+impl<'a> Converter<'a> {
+    pub fn new(snapshot: &'a Snapshot, encoding: Encoding, uris: &'a BTreeMap<Arc<str>, Uri>, related: bool) -> Converter<'a> {
+        Converter { snapshot, encoding, uris, related, lines: RefCell::default() }
+    }
+
     /// The URI of a path, as the client spells it.
     pub fn uri(&self, path: &str) -> Option<Uri> {
         self.uris.get(path).cloned().or_else(|| uri(path))
     }
 
-    /// Calls `f` with the text of a file, empty where it is not known.
-    fn with_text<R>(&self, path: &str, f: impl FnOnce(&Rope) -> R) -> R {
-        match (self.snapshot.file(path), self.snapshot.text(path)) {
-            (Some(file), _) => f(file.document.rope()),
-            (None, Some(Text::Known(text))) => f(&Rope::from_str(&text)),
-            _ => f(&Rope::new()),
-        }
+    /// The lines of a file, none where its text is not known.
+    fn lines(&self, path: &Arc<str>) -> Rc<Lines> {
+        let make = || match self.snapshot.text(path) {
+            Some(Text::Known(text)) => Rc::new(Lines::new(text)),
+            _ => Rc::new(Lines::new("".into())),
+        };
+        self.lines.borrow_mut().entry(path.clone()).or_insert_with(make).clone()
     }
 
     /// The range of a span of a file.
     pub fn range(&self, at: &FileSpan) -> Range {
-        self.with_text(&at.path, |text| self.encoding.range(text, at.span))
+        self.lines(&at.path).range(self.encoding, at.span)
     }
 
     /// Edits of the text of a file.
-    pub fn edits(&self, path: &str, edits: &EditSet) -> Vec<TextEdit> {
-        self.with_text(path, |text| edits.iter().map(|it| TextEdit::new(self.encoding.range(text, it.delete), it.insert.clone())).collect())
+    pub fn edits(&self, path: &Arc<str>, edits: &EditSet) -> Vec<TextEdit> {
+        let lines = self.lines(path);
+        edits.iter().map(|it| TextEdit::new(lines.range(self.encoding, it.delete), it.insert.clone())).collect()
     }
 
     /// A diagnostic of the protocol. Where the client does not show other places, the message names
@@ -235,6 +265,10 @@ mod tests {
         Rope::from_str(text)
     }
 
+    fn position(encoding: Encoding, text: &str, offset: usize) -> Position {
+        Lines::new(text.into()).position(encoding, offset)
+    }
+
     #[test]
     fn every_character_is_found_again() {
         let text = rope(TEXT);
@@ -242,7 +276,7 @@ mod tests {
             for (offset, letter) in TEXT.char_indices().chain([(TEXT.len(), ' ')]) {
                 let inside_ending = letter == '\n' && TEXT[..offset].ends_with('\r');
                 if !inside_ending {
-                    assert_eq!(encoding.offset(&text, encoding.position(&text, offset)), offset, "{encoding:?} {offset}");
+                    assert_eq!(encoding.offset(&text, position(encoding, TEXT, offset)), offset, "{encoding:?} {offset}");
                 }
             }
         }
@@ -251,7 +285,7 @@ mod tests {
     #[test]
     fn encodings_count_in_their_own_way() {
         let text = rope("é😀x");
-        assert_eq!(ALL.map(|it| it.position(&text, 6).character), [6, 3, 2]);
+        assert_eq!(ALL.map(|it| position(it, "é😀x", 6).character), [6, 3, 2]);
         assert_eq!(ALL.map(|it| it.offset(&text, Position::new(0, 2))), [2, 2, 6]);
     }
 
@@ -260,14 +294,13 @@ mod tests {
         let text = rope("é😀x");
         assert_eq!(Encoding::Utf8.offset(&text, Position::new(0, 4)), 2);
         assert_eq!(Encoding::Utf16.offset(&text, Position::new(0, 2)), 2);
-        assert_eq!(Encoding::Utf16.position(&text, 4), Position::new(0, 1));
+        assert_eq!(position(Encoding::Utf16, "é😀x", 4), Position::new(0, 1));
     }
 
     #[test]
     fn lines_end_as_the_protocol_says() {
-        let text = rope(TEXT);
-        assert_eq!(Encoding::Utf32.position(&text, TEXT.len()), Position::new(4, 5));
-        assert_eq!(Encoding::Utf16.position(&rope("a\r\nb"), 2), Position::new(0, 1));
+        assert_eq!(position(Encoding::Utf32, TEXT, TEXT.len()), Position::new(4, 5));
+        assert_eq!(position(Encoding::Utf16, "a\r\nb", 2), Position::new(0, 1));
         assert_eq!(Encoding::Utf16.offset(&rope("a\r\nb"), Position::new(0, 9)), 1);
     }
 
@@ -277,7 +310,7 @@ mod tests {
             let text = rope("ab\nc");
             assert_eq!(encoding.offset(&text, Position::new(0, u32::MAX)), 2);
             assert_eq!(encoding.offset(&text, Position::new(u32::MAX, 0)), 4);
-            assert_eq!(encoding.position(&text, 99), Position::new(1, 1));
+            assert_eq!(position(encoding, "ab\nc", 99), Position::new(1, 1));
             assert_eq!(encoding.span(&text, Range::new(Position::new(1, 1), Position::new(0, 1))), Span::new(1, 4));
             assert_eq!(encoding.offset(&rope(""), Position::new(3, 3)), 0);
         }
@@ -325,7 +358,7 @@ mod tests {
             for encoding in ALL {
                 let offset = encoding.offset(&rope, Position::new(line, character));
                 prop_assert!(text.is_char_boundary(offset));
-                prop_assert_eq!(encoding.offset(&rope, encoding.position(&rope, offset)), offset);
+                prop_assert_eq!(encoding.offset(&rope, position(encoding, &text, offset)), offset);
             }
         }
     }

@@ -206,7 +206,7 @@ impl LanguageServer for Backend {
         let document = params.text_document;
         let path = convert::path(&document.uri);
         let kind = Kind::in_editor(&path, &document.language_id);
-        let file = File::new(kind, &path, &document.text, Some(document.version));
+        let file = File::new(kind, &document.text, Some(document.version));
         self.shared.change(|it| {
             it.open(&path, document.uri);
             it.host.set(&path, file);

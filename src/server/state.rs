@@ -87,7 +87,7 @@ pub struct View {
 impl View {
     /// What conversions of this view have to know.
     pub fn converter(&self) -> Converter<'_> {
-        Converter { snapshot: &self.snapshot, encoding: self.client.encoding, uris: &self.uris, related: self.client.related }
+        Converter::new(&self.snapshot, self.client.encoding, &self.uris, self.client.related)
     }
 
     /// The open files that rules look at.
