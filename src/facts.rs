@@ -188,16 +188,22 @@ fn below<'a, T>(map: &'a BTreeMap<String, T>, path: &'a str) -> impl Iterator<It
 /// Joins a path to a folder and takes out `.`, `..` and doubled `/`. An absolute `path` stands for
 /// itself. `..` above the root stays at the root.
 pub fn join(folder: &str, path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let whole = if path.starts_with('/') { [path, ""] } else { [folder, path] };
-    for part in whole.iter().flat_map(|it| it.split('/')) {
+    let mut res = String::with_capacity(folder.len() + path.len() + 1);
+    let folder = if path.starts_with('/') { "" } else { folder };
+    for part in folder.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
+            ".." => res.truncate(res.rfind('/').unwrap_or(0)),
+            part => {
+                res.push('/');
+                res.push_str(part);
+            }
         }
     }
-    format!("/{}", parts.join("/"))
+    if res.is_empty() {
+        res.push('/');
+    }
+    res
 }
 
 /// The folder that holds `path`; the root holds itself.

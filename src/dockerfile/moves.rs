@@ -207,10 +207,9 @@ impl Plan<'_> {
 
     /// Whether the copy surely does not bring `path`.
     fn lacks(&self, index: usize, path: &str) -> bool {
-        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return false };
-        let Some(destination) = self.steps[index].state.path(&copy.destination.text, self.dockerfile.escape) else { return false };
-        let Some(relative) = facts::relative(path, &destination) else { return true };
-        self.sources(index, copy).iter().all(|source| {
+        let Some(destination) = self.destination(index) else { return false };
+        let Some(relative) = facts::relative(path, destination) else { return true };
+        self.sources(index).iter().all(|source| {
             let inside = facts::join(&format!("/{source}"), relative)[1..].to_owned();
             !is_glob(source) && !source.contains('$') && self.context.file(&inside) == super::context::File::Absent
         })
@@ -241,7 +240,7 @@ impl Plan<'_> {
         for file in files {
             let step = &self.steps[file.copy];
             let (Kind::Copy(copy), Some(whole)) = (&step.instruction.kind, self.destination(file.copy)) else { continue };
-            let relative = facts::relative(&file.path, &whole).unwrap_or("");
+            let relative = facts::relative(&file.path, whole).unwrap_or("");
             let folder = relative.rsplit_once('/').map_or("", |it| it.0);
             let written = &copy.destination.text;
             let target = match (folder, written.as_str()) {
@@ -270,11 +269,6 @@ impl Plan<'_> {
             lines.push(format!("{keyword} {flags}{} {target}", sources.join(" ")));
         }
         Ok(lines)
-    }
-
-    fn destination(&self, index: usize) -> Option<String> {
-        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return None };
-        self.steps[index].state.path(&copy.destination.text, self.dockerfile.escape)
     }
 
     /// Moves the instruction `moved` down to directly above `below`, together with those between

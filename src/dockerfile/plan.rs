@@ -67,6 +67,20 @@ pub struct Step<'a> {
     pub needs: Needs,
     /// What running it again costs.
     pub cost: Cost,
+    /// Of a COPY or ADD, what it brings.
+    copied: Option<Copied>,
+}
+
+/// What a copy brings where. Each command behind it asks, so that it is found once.
+#[derive(Debug)]
+struct Copied {
+    /// An absolute path of the image; `None` where it is not known.
+    destination: Option<String>,
+    /// Its sources, as [`Plan::sources`] gives them.
+    sources: Vec<String>,
+    /// The files that a copy of plain files brings, by path of the image, each with its source in
+    /// the context; `None` where a source is, or may be, a folder.
+    files: Option<Vec<(String, String)>>,
 }
 
 impl Step<'_> {
@@ -187,10 +201,16 @@ impl<'a> Plan<'a> {
                 with_sources: Vec::new(),
                 needs: Needs::default(),
                 cost: Cost::Metadata,
+                copied: None,
             });
         }
         let names = names(&steps);
         let mut plan = Plan { dockerfile, context, stage, steps, trust, names };
+        for index in 0..plan.steps.len() {
+            if let Kind::Copy(copy) = &plan.steps[index].instruction.kind {
+                plan.steps[index].copied = Some(plan.copied(index, copy));
+            }
+        }
         // Commands first: what they write decides which holes of a copied folder matter.
         for index in 0..plan.steps.len() {
             if let Kind::Run(run) = &plan.steps[index].instruction.kind {
@@ -317,49 +337,68 @@ impl<'a> Plan<'a> {
         if copy.chown.as_ref().is_some_and(|it| it.contains(|c: char| !c.is_ascii_digit() && c != ':')) {
             res.reads.extend(["/etc/passwd", "/etc/group"].map(|it| Place::File(it.into())));
         }
-        let Some(destination) = state.path(&copy.destination.text, self.dockerfile.escape) else {
+        let Some(destination) = self.destination(index) else {
             return res.writes.push(Place::tree("/"));
         };
         if copy.link {
             // A linked copy makes all folders above it anew.
-            let mut above = facts::parent(&destination);
+            let mut above = facts::parent(destination);
             while above != "/" {
                 res.writes.push(Place::File(above.to_owned()));
                 above = facts::parent(above);
             }
         }
-        match self.copied_files(index, copy, &destination) {
-            Some(files) => res.writes.extend(files.into_iter().map(|(path, _)| Place::File(path))),
+        match self.copied_files(index) {
+            Some(files) => res.writes.extend(files.iter().map(|(path, _)| Place::File(path.clone()))),
             None => {
-                let holes = if copy.from_context() { self.holes(index, copy, &destination, outputs) } else { Vec::new() };
-                res.writes.push(Place::Tree { root: destination, holes });
+                let holes = if copy.from_context() { self.holes(index, destination, outputs) } else { Vec::new() };
+                res.writes.push(Place::Tree { root: destination.to_owned(), holes });
             }
         }
     }
 
-    /// The sources of the copy `index` in the context, with variables expanded where they are known.
-    pub fn sources(&self, index: usize, copy: &Copy) -> Vec<String> {
-        let state = &self.steps[index].state;
-        copy.sources.iter().map(|it| state.expand(&it.text, self.dockerfile.escape).unwrap_or_else(|| it.text.clone())).map(|it| clean_source(&it)).collect()
+    /// The sources of the copy `index` in the context, with variables expanded where they are known;
+    /// none of anything else.
+    pub fn sources(&self, index: usize) -> &[String] {
+        self.steps[index].copied.as_ref().map_or(&[], |it| &it.sources)
+    }
+
+    /// Where the copy `index` copies to, as an absolute path of the image; `None` where that is not
+    /// known, and of anything else.
+    pub fn destination(&self, index: usize) -> Option<&str> {
+        self.steps[index].copied.as_ref()?.destination.as_deref()
     }
 
     /// The files that a copy of plain files brings, each with its source in the context; `None`
     /// where a source is, or may be, a folder.
-    fn copied_files(&self, index: usize, copy: &Copy, destination: &str) -> Option<Vec<(String, String)>> {
+    fn copied_files(&self, index: usize) -> Option<&[(String, String)]> {
+        self.steps[index].copied.as_ref()?.files.as_deref()
+    }
+
+    fn copied(&self, index: usize, copy: &Copy) -> Copied {
+        let state = &self.steps[index].state;
+        let escape = self.dockerfile.escape;
+        let destination = state.path(&copy.destination.text, escape);
+        let sources: Vec<String> = copy.sources.iter().map(|it| clean_source(&state.expand(&it.text, escape).unwrap_or_else(|| it.text.clone()))).collect();
+        let files = destination.as_deref().and_then(|it| self.files_of(copy, &sources, it));
+        Copied { destination, sources, files }
+    }
+
+    fn files_of(&self, copy: &Copy, sources: &[String], destination: &str) -> Option<Vec<(String, String)>> {
         if copy.from.is_some() || copy.add || copy.parents || copy.heredoc || !copy.excludes.is_empty() {
             return None;
         }
         let mut files = Vec::new();
         let mut globs = false;
-        for source in self.sources(index, copy) {
+        for source in sources {
             if source.contains('$') {
                 return None;
             }
-            if is_glob(&source) {
+            if is_glob(source) {
                 globs = true;
-                files.extend(self.glob(&source)?);
-            } else if self.context.entry(&source)? == Some(Entry::File) {
-                files.push(source);
+                files.extend(self.glob(source)?);
+            } else if self.context.entry(source)? == Some(Entry::File) {
+                files.push(source.clone());
             } else {
                 return None;
             }
@@ -400,12 +439,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Places below a copied folder that commands write and that the ignore file keeps out of it.
-    fn holes(&self, index: usize, copy: &Copy, destination: &str, outputs: &[String]) -> Vec<String> {
-        let sources = self.sources(index, copy);
+    fn holes(&self, index: usize, destination: &str, outputs: &[String]) -> Vec<String> {
+        let sources = self.sources(index);
         let left_out = |path: &String| {
             let Some(relative) = facts::relative(path, destination).filter(|it| !it.is_empty()) else { return false };
             sources.iter().all(|source| {
-                if source.contains('$') || (is_glob(source) && source != "*") {
+                if source.contains('$') || (is_glob(source) && *source != "*") {
                     return false;
                 }
                 let source = if source == "*" { "" } else { source };
@@ -434,22 +473,21 @@ impl<'a> Plan<'a> {
         if copy.from.is_some() || copy.special || copy.parents {
             return None;
         }
-        let destination = step.state.path(&copy.destination.text, self.dockerfile.escape)?;
-        if let Some(files) = self.copied_files(index, copy, &destination) {
-            return files.into_iter().find(|(it, _)| it == path).map(|(_, source)| source);
+        if let Some(files) = self.copied_files(index) {
+            return files.iter().find(|(it, _)| it == path).map(|(_, source)| source.clone());
         }
-        let relative = facts::relative(path, &destination)?;
-        self.sources(index, copy).into_iter().rev().find_map(|source| {
+        let relative = facts::relative(path, self.destination(index)?)?;
+        self.sources(index).iter().rev().find_map(|source| {
             if source.contains('$') {
                 return None;
             }
-            let inside = if is_glob(&source) {
+            let inside = if is_glob(source) {
                 // `COPY * .` brings the files at the top; folders lose their own name.
-                let (folder, name) = source.rsplit_once('/').unwrap_or(("", &source));
+                let (folder, name) = source.rsplit_once('/').unwrap_or(("", source));
                 (!is_glob(folder) && !relative.contains('/') && matches_wildcard(name, relative))
                     .then(|| facts::join(&format!("/{folder}"), relative)[1..].to_owned())?
-            } else if self.context.entry(&source) == Some(Some(Entry::File)) {
-                (facts::name(&source) == relative || relative.is_empty()).then(|| source.clone())?
+            } else if self.context.entry(source) == Some(Some(Entry::File)) {
+                (facts::name(source) == relative || relative.is_empty()).then(|| source.clone())?
             } else {
                 facts::join(&format!("/{source}"), relative)[1..].to_owned()
             };
@@ -459,25 +497,24 @@ impl<'a> Plan<'a> {
 
     /// Whether the copy `index` brings nothing but plain files that it names.
     pub fn brings_named_files(&self, index: usize) -> bool {
-        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return false };
-        self.sources(index, copy).iter().all(|it| !is_glob(it) && self.context.entry(it) == Some(Some(Entry::File)))
+        matches!(self.steps[index].instruction.kind, Kind::Copy(_))
+            && self.sources(index).iter().all(|it| !is_glob(it) && self.context.entry(it) == Some(Some(Entry::File)))
     }
 
     /// Whether the command `index` runs a tool that the copy `copy` brings: it names a file of it, and
     /// not as what `install` takes its dependencies from.
     pub fn uses_tool(&self, copy: usize, index: usize, install: &ecosystem::Step) -> bool {
         let step = &self.steps[index];
-        let (Kind::Copy(copied), Kind::Run(run)) = (&self.steps[copy].instruction.kind, &step.instruction.kind) else { return false };
-        let Some(destination) = self.steps[copy].state.path(&copied.destination.text, self.dockerfile.escape) else { return false };
+        let (Some(destination), Kind::Run(run)) = (self.destination(copy), &step.instruction.kind) else { return false };
         let project = step.state.directory.as_deref().map(|it| install.folder(it));
-        if destination == "/" || project.is_none_or(|it| facts::is_below(&it, &destination)) {
+        if destination == "/" || project.is_none_or(|it| facts::is_below(&it, destination)) {
             return false;
         }
         let text = run.command.text.as_str();
         let for_install = |at: usize| run.reading.steps.iter().flat_map(|it| &it.paths).any(|it| it.span.start <= at && at < it.span.end);
-        match self.copied_files(copy, copied, &destination) {
+        match self.copied_files(copy) {
             Some(files) => files.iter().any(|(path, _)| paths_named(text, path).any(|(at, rest)| rest.is_empty() && !for_install(at))),
-            None => paths_named(text, &destination).any(|(at, rest)| rest.len() > 1 && !for_install(at) && !ecosystem::is_manifest(facts::name(rest))),
+            None => paths_named(text, destination).any(|(at, rest)| rest.len() > 1 && !for_install(at) && !ecosystem::is_manifest(facts::name(rest))),
         }
     }
 
@@ -496,12 +533,12 @@ impl<'a> Plan<'a> {
     /// Whether a copy before `before` may bring a file with one of these names, to any folder.
     fn may_bring_one_of(&self, before: usize, names: &[&str]) -> bool {
         let copies = self.steps[..before].iter().enumerate().filter_map(|(index, it)| match &it.instruction.kind {
-            Kind::Copy(copy) if copy.from_context() => Some(self.sources(index, copy)),
+            Kind::Copy(copy) if copy.from_context() => Some(self.sources(index)),
             _ => None,
         });
-        let sources: Vec<String> = copies.flatten().collect();
+        let sources: Vec<&String> = copies.flatten().collect();
         let Some(tree) = self.context.tree.as_ref().filter(|it| !it.truncated) else { return true };
-        let is_known = |it: &String| !it.is_empty() && !it.contains('$') && !is_glob(it) && tree.entries.contains_key(it);
+        let is_known = |it: &&String| !it.is_empty() && !it.contains('$') && !is_glob(it) && tree.entries.contains_key(*it);
         let is_brought = |path: &str| sources.iter().any(|it| facts::is_below(path, it));
         !sources.iter().all(is_known) || tree.entries.keys().any(|it| names.contains(&facts::name(it)) && is_brought(it))
     }
@@ -734,11 +771,8 @@ impl Plan<'_> {
     /// A package manager of a language leaves the folders of other applications alone: those that
     /// copies go to are holes in the rest of the image that it may touch.
     fn spare_applications(&self, effects: &mut Effects) {
-        let copies = self.steps.iter().filter_map(|it| match &it.instruction.kind {
-            Kind::Copy(copy) => it.state.path(&copy.destination.text, self.dockerfile.escape),
-            _ => None,
-        });
-        let roots: Vec<String> = copies.filter_map(|it| ecosystem::application_root(&it).map(str::to_owned)).collect();
+        let copies = (0..self.steps.len()).filter_map(|it| self.destination(it));
+        let roots: Vec<String> = copies.filter_map(|it| ecosystem::application_root(it).map(str::to_owned)).collect();
         for place in effects.reads.iter_mut().chain(&mut effects.writes) {
             if let Place::Tree { root, holes } = place
                 && root == "/"
@@ -772,12 +806,12 @@ impl Plan<'_> {
     fn brought_by(&self, index: usize, path: &str) -> Option<FileState> {
         let step = &self.steps[index];
         let Kind::Copy(copy) = &step.instruction.kind else { return None };
-        let Some(destination) = step.state.path(&copy.destination.text, self.dockerfile.escape) else { return Some(FileState::Unknown) };
-        if let Some(files) = self.copied_files(index, copy, &destination) {
-            let (_, source) = files.into_iter().find(|(it, _)| it == path)?;
-            return Some(self.file_state(&source));
+        let Some(destination) = self.destination(index) else { return Some(FileState::Unknown) };
+        if let Some(files) = self.copied_files(index) {
+            let (_, source) = files.iter().find(|(it, _)| it == path)?;
+            return Some(self.file_state(source));
         }
-        if !facts::is_below(path, &destination) {
+        if !facts::is_below(path, destination) {
             return None;
         }
         if copy.from.is_some()
@@ -785,7 +819,7 @@ impl Plan<'_> {
             || copy.parents
             || copy.heredoc
             || !copy.excludes.is_empty()
-            || self.sources(index, copy).iter().any(|it| it.contains('$'))
+            || self.sources(index).iter().any(|it| it.contains('$'))
         {
             return Some(FileState::Unknown);
         }
@@ -793,14 +827,14 @@ impl Plan<'_> {
             return Some(self.file_state(&source));
         }
         // It brings no such file, unless what the folder holds is not known.
-        let unknown = self.sources_of(index, copy, &destination, path).iter().any(|it| self.context.file(it) == File::Unknown);
+        let unknown = self.sources_of(index, destination, path).iter().any(|it| self.context.file(it) == File::Unknown);
         unknown.then_some(FileState::Unknown)
     }
 
     /// The paths of the context that would land on `path`.
-    fn sources_of(&self, index: usize, copy: &Copy, destination: &str, path: &str) -> Vec<String> {
+    fn sources_of(&self, index: usize, destination: &str, path: &str) -> Vec<String> {
         let relative = facts::relative(path, destination).unwrap_or("");
-        let sources = self.sources(index, copy).into_iter().filter(|it| !is_glob(it) || it == "*");
+        let sources = self.sources(index).iter().filter(|it| !is_glob(it) || *it == "*");
         sources.map(|it| facts::join(&format!("/{}", it.trim_end_matches('*')), relative)[1..].to_owned()).collect()
     }
 
@@ -817,27 +851,27 @@ impl Plan<'_> {
     fn listed_by(&self, index: usize, folder: &str) -> Listing {
         let step = &self.steps[index];
         let Kind::Copy(copy) = &step.instruction.kind else { return Listing::Absent };
-        let Some(destination) = step.state.path(&copy.destination.text, self.dockerfile.escape) else { return Listing::Unknown };
-        if let Some(files) = self.copied_files(index, copy, &destination) {
+        let Some(destination) = self.destination(index) else { return Listing::Unknown };
+        if let Some(files) = self.copied_files(index) {
             let names = files.iter().filter(|(it, _)| facts::parent(it) == folder).map(|(it, _)| Child { name: facts::name(it).to_owned(), is_folder: false });
             let children: Vec<Child> = names.collect();
             return if children.is_empty() { Listing::Absent } else { Listing::Known(children) };
         }
-        let Some(relative) = facts::relative(folder, &destination) else {
+        let Some(relative) = facts::relative(folder, destination) else {
             // A folder above the destination has it as a child.
-            return match facts::relative(&destination, folder).and_then(|it| it.split('/').next()) {
+            return match facts::relative(destination, folder).and_then(|it| it.split('/').next()) {
                 Some(name) if !name.is_empty() => Listing::Known(vec![Child { name: name.to_owned(), is_folder: true }]),
                 _ => Listing::Absent,
             };
         };
         let plain = copy.from.is_none() && !copy.special && !copy.parents && !copy.heredoc && copy.excludes.is_empty();
-        let sources = self.sources(index, copy);
+        let sources = self.sources(index);
         if !plain || sources.iter().any(|it| it.contains('$') || is_glob(it)) {
             return Listing::Unknown;
         }
         let mut children: Vec<Child> = Vec::new();
         for source in sources {
-            match self.context.entry(&source) {
+            match self.context.entry(source) {
                 Some(Some(Entry::Folder)) => {}
                 Some(Some(Entry::File)) | Some(None) => continue,
                 _ => return Listing::Unknown,

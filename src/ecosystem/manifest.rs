@@ -1,7 +1,6 @@
 //! Reading manifests, and gathering what a step needs while doing so.
 
-use super::table::COMMON_VARIABLES;
-use super::{FileState, Files, Listing, Needs, Obstacle, Setting, Step, application_root, ecosystem, outside};
+use super::{FileState, Files, Listing, Needs, Obstacle, Setting, Step, application_root, outside};
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts::{is_below, relative};
@@ -42,14 +41,13 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// What was gathered, with the variables that every command of the manager may read.
-    pub fn finish(mut self) -> Needs {
-        self.environment.extend(COMMON_VARIABLES.iter().map(|it| (*it).to_owned()));
-        self.environment.extend(ecosystem(self.step.manager).environment.iter().map(|it| (*it).to_owned()));
+    /// What was gathered.
+    pub fn finish(self) -> Needs {
         let mut res = Needs {
             files: self.found.into_iter().collect(),
             trees: self.trees.into_iter().collect(),
             absent: self.absent.into_iter().collect(),
+            managers: vec![self.step.manager],
             ..Needs::default()
         };
         let reads = res.files.iter().map(|it| Place::File(it.clone())).chain(res.trees.iter().map(Place::tree)).chain(self.reads).collect();

@@ -215,9 +215,12 @@ pub struct Needs {
     /// What it writes. A place inside the project must be ignored or absent in the build context,
     /// or a later copy changes it.
     pub writes: Vec<Place>,
-    /// Environment variables that it may read without naming them: a name, or the start of one
-    /// followed by `*`; only `*` for any name. Case does not matter.
+    /// Environment variables that it may read without naming them, besides those of
+    /// [`Self::managers`]: a name, or the start of one followed by `*`; only `*` for any name. Case
+    /// does not matter.
     pub environment: Vec<String>,
+    /// The managers that run: each reads its own variables, and those of every program.
+    pub managers: Vec<Manager>,
 }
 
 impl Needs {
@@ -234,15 +237,24 @@ impl Needs {
         add(&mut self.reads, other.reads);
         add(&mut self.writes, other.writes);
         add(&mut self.environment, other.environment);
+        add(&mut self.managers, other.managers);
     }
 
     /// Whether it may read a variable that it does not name.
     pub fn reads_variable(&self, name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        self.environment.iter().map(|it| it.to_ascii_lowercase()).any(|it| match it.strip_suffix('*') {
-            Some(start) => name.starts_with(start),
-            None => name == it,
-        })
+        let common = if self.managers.is_empty() { &[] } else { table::COMMON_VARIABLES };
+        let own = self.managers.iter().flat_map(|it| ecosystem(*it).environment);
+        let mut patterns = self.environment.iter().map(String::as_str).chain(common.iter().chain(own).copied());
+        patterns.any(|it| names(it, name))
+    }
+}
+
+/// Whether a pattern, a name or the start of one followed by `*`, names a variable. Case does not
+/// matter.
+fn names(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start)),
+        None => name.eq_ignore_ascii_case(pattern),
     }
 }
 

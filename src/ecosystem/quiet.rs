@@ -147,10 +147,7 @@ fn is_system(manager: Manager) -> bool {
 /// Whether such a script may read `name` without naming it.
 pub fn reads_variable(name: &str) -> bool {
     let system = super::table::ALL.iter().filter(|it| is_system(it.manager)).flat_map(|it| it.environment);
-    COMMON_VARIABLES.iter().chain(system).any(|it| match it.strip_suffix('*') {
-        Some(start) => name.to_ascii_lowercase().starts_with(&start.to_ascii_lowercase()),
-        None => name.eq_ignore_ascii_case(it),
-    })
+    COMMON_VARIABLES.iter().chain(system).any(|it| super::names(it, name))
 }
 
 #[cfg(test)]

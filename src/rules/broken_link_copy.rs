@@ -137,7 +137,7 @@ fn folders_made(plan: &Plan<'_>, index: usize, copy: &Copy, destination: &str) -
         res.extend(entries.into_iter().filter(|(_, it)| *it == facts::Entry::Folder).map(|(name, _)| facts::join(destination, &name)));
     };
     if copy.from.is_none() && (destination == "/" || destination == "/var") {
-        let sources = plan.sources(index, copy);
+        let sources = plan.sources(index);
         sources.iter().filter(|it| plan.context.entry(it) == Some(Some(facts::Entry::Folder))).for_each(|it| brought(it));
     }
     res

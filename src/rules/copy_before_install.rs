@@ -103,7 +103,7 @@ fn is_copied(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, install: 
         let Kind::Copy(copy) = &step.instruction.kind else { return false };
         let from = copy.from.as_deref().and_then(|it| plan.dockerfile.stage(it));
         let Some(other) = from.and_then(|from| view.plans().find(|it| it.stage == from.index)) else { return false };
-        let sources = plan.sources(at, copy);
+        let sources = plan.sources(at);
         let installs = other.steps.iter().filter(|it| is_installed(std::slice::from_ref(*it), install.manager));
         installs.filter_map(|it| it.state.directory.as_deref()).any(|folder| sources.iter().any(|it| holds_packages(&format!("/{it}"), folder)))
     })

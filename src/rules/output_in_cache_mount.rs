@@ -196,7 +196,7 @@ fn may_be_there(plan: &Plan<'_>, end: usize, path: &str) -> bool {
                 let inside = join(&format!("/{source}"), relative)[1..].to_owned();
                 plan.context.excludes(&inside) != Some(true) && matches!(plan.context.entry(&inside), Some(Some(Entry::File | Entry::Folder | Entry::Link)))
             };
-            copy.from.is_some() || copy.heredoc || copy.add || plan.sources(index, copy).iter().any(in_context)
+            copy.from.is_some() || copy.heredoc || copy.add || plan.sources(index).iter().any(in_context)
         }
         Kind::Onbuild | Kind::Unknown => true,
         _ => false,

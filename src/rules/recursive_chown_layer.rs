@@ -131,7 +131,7 @@ fn brings_below(plan: &Plan<'_>, index: usize, folder: &str, program: &str, mode
     let is_below = |it: &Place| matches!(it, Place::Tree { root, .. } if facts::is_below(root, folder));
     let flag = step.instruction.flags.iter().find(|it| it.name == program).and_then(|it| it.value.as_ref());
     let is_done = flag.is_some_and(|it| it.text == mode || program == "chown");
-    let brings_much = plan.sources(index, copy).iter().any(|it| !is_small(plan, copy, it));
+    let brings_much = plan.sources(index).iter().any(|it| !is_small(plan, copy, it));
     !copy.heredoc && !is_done && brings_much && step.effects.writes.iter().any(is_below)
 }
 

@@ -94,6 +94,9 @@ pub fn expansions(text: &Mapped, escape: char, quotes: Quotes) -> Vec<Expansion>
 /// `None` if a value that is needed is not known, or if BuildKit would refuse the text: broken
 /// syntax, or an unset variable with `?`.
 pub fn expand(text: &str, escape: char, quotes: Quotes, mut lookup: impl FnMut(&str) -> Variable) -> Option<String> {
+    if !text.contains(['$', '"', '\'', escape]) {
+        return Some(text.to_owned());
+    }
     let (pieces, is_whole) = Lexer::read(text, escape, quotes);
     is_whole.then(|| evaluate(&pieces, &mut lookup)).flatten()
 }
