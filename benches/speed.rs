@@ -80,7 +80,7 @@ fn lower_and_check(c: &mut Criterion) {
         let (snapshot, configs) = (host.snapshot(), Configs::new(check::known_rules()));
         let file = snapshot.file(&path).expect("it is open").clone();
         it.iter(|| {
-            black_box(Model::lower(file.kind, &file.document));
+            black_box(Model::lower(file.kind, &file.document, &Model::default()));
             check::check(&snapshot, &configs, &path, Repairs::Late)
         });
     });
@@ -92,7 +92,7 @@ fn open(folder: &Path, sort: Sort, text: &str) -> (Host, Arc<str>) {
     let path: Arc<str> = format!("{root}/{}", sort.path()).into();
     let mut host = Host::default();
     host.set_roots([root]);
-    host.set(&path, File::new(Kind::of(&path), &path, text, Some(1)));
+    host.set(&path, File::new(Kind::of(&path), text, Some(1)));
     workspace::settle(&mut host, &Configs::new(check::known_rules()), std::slice::from_ref(&path), &|_| {});
     (host, path)
 }
@@ -237,7 +237,7 @@ fn folder(c: &mut Criterion) {
             host.set_roots(roots.clone());
             for path in &files {
                 let text = workspace::read(path, &readable).unwrap_or_default();
-                host.set(path, File::new(Kind::of(path), path, &text, None));
+                host.set(path, File::new(Kind::of(path), &text, None));
             }
             let paths: Vec<Arc<str>> = files.into_iter().map(Arc::from).collect();
             workspace::settle(&mut host, &Configs::new(check::known_rules()), &paths, &|_| {})

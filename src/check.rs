@@ -216,7 +216,7 @@ impl Plan {
             let after: Arc<str> = edits.apply(before.as_deref().unwrap_or("")).into();
             let (kind, version) = snapshot.file(&path).map_or((Kind::of(&path), None), |it| (it.kind, it.version));
             drop(snapshot);
-            host.set(&path, File::new(kind, &path, &after, version.or(Some(0))));
+            host.set(&path, File::new(kind, &after, version.or(Some(0))));
             if planned.create {
                 add_to_trees(host, &path);
             }
@@ -250,7 +250,7 @@ pub fn reorder_stage(host: &mut Host, configs: &Configs, path: &Arc<str>, span: 
     // Of the text as it is, and of what the last move leaves.
     let mut rerun: Vec<Vec<Rerun>> = Vec::new();
     let fix = Fix::sequence(title.clone(), path.clone(), file.text(), |text| {
-        host.set(path, File::new(file.kind, path, text, Some(file.version.unwrap_or(0))));
+        host.set(path, File::new(file.kind, text, Some(file.version.unwrap_or(0))));
         let found = check(host).diagnostics;
         let now = host.snapshot().file(path)?.clone();
         rerun.truncate(1);

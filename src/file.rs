@@ -97,13 +97,12 @@ impl Kind {
         self != Kind::Other
     }
 
-    /// Parses a text of this kind. What is not read through a tree gets none.
-    fn document(self, path: &str, text: &str) -> Document {
+    /// Parses a text of this kind. Only Dockerfiles keep their tree; what is not read through one, or
+    /// in pieces as YAML is, gets none.
+    fn document(self, text: &str) -> Document {
         match self {
             Kind::Dockerfile => Document::new(Language::Dockerfile, text),
-            Kind::Bake if path.ends_with(".hcl") => Document::plain(text),
-            Kind::Workflow | Kind::Action | Kind::Compose | Kind::Bake | Kind::Configuration => Document::new(Language::Yaml, text),
-            Kind::Other => Document::plain(text),
+            _ => Document::plain(text),
         }
     }
 }
@@ -162,30 +161,64 @@ pub enum Model {
 pub struct Yaml<T> {
     /// The syntax.
     pub syntax: yaml::Source,
+    /// What it was read in, for the text after the next edit.
+    pieces: yaml::Pieces,
     /// The model.
     pub model: T,
 }
 
+impl<T> Yaml<T> {
+    fn read(text: &str, before: &Model, lower: impl FnOnce(&yaml::Source) -> T) -> Arc<Yaml<T>> {
+        let (syntax, pieces) = yaml::parse(text, before.pieces().unwrap_or(&yaml::Pieces::default()));
+        let model = lower(&syntax);
+        Arc::new(Yaml { syntax, pieces, model })
+    }
+}
+
 impl Model {
-    /// Reads what a document means.
-    pub fn lower(kind: Kind, document: &Document) -> Model {
+    /// Reads what a document means. `before` is what an earlier text of it meant: parts that did not
+    /// change are not parsed again.
+    pub fn lower(kind: Kind, document: &Document, before: &Model) -> Model {
         let text = document.source();
-        let read = |tree: &tree_sitter::Tree| yaml::read_recovering(&text, tree);
         match (kind, document.tree()) {
             (Kind::Dockerfile, Some(tree)) => Model::Dockerfile(Arc::new(dockerfile::lower(&text, &syntax::dockerfile::read(&text, tree)))),
-            (Kind::Workflow, Some(tree)) => {
-                let syntax = read(tree);
-                let model = workflow::lower(&text, &syntax);
-                Model::Workflow(Arc::new(Yaml { syntax, model }))
-            }
-            (Kind::Compose, Some(tree)) => {
-                let syntax = read(tree);
-                let model = compose::lower(&syntax);
-                Model::Compose(Arc::new(Yaml { syntax, model }))
-            }
+            (Kind::Workflow, _) => Model::Workflow(Yaml::read(&text, before, |it| workflow::lower(&text, it))),
+            (Kind::Compose, _) => Model::Compose(Yaml::read(&text, before, compose::lower)),
             (Kind::Bake, _) => Model::Bake(Arc::new(bake::lower(&text))),
             _ => Model::Other,
         }
+    }
+
+    /// The syntax of a file in YAML.
+    pub fn yaml(&self) -> Option<&yaml::Source> {
+        match self {
+            Model::Workflow(it) => Some(&it.syntax),
+            Model::Compose(it) => Some(&it.syntax),
+            Model::Dockerfile(_) | Model::Bake(_) | Model::Other => None,
+        }
+    }
+
+    fn pieces(&self) -> Option<&yaml::Pieces> {
+        match self {
+            Model::Workflow(it) => Some(&it.pieces),
+            Model::Compose(it) => Some(&it.pieces),
+            Model::Dockerfile(_) | Model::Bake(_) | Model::Other => None,
+        }
+    }
+
+    /// Forgets what only the next edit needs.
+    fn settled(mut self) -> Model {
+        fn settle<T>(it: &mut Arc<Yaml<T>>) {
+            if let Some(it) = Arc::get_mut(it) {
+                it.pieces = yaml::Pieces::default();
+            }
+        }
+        match &mut self {
+            Model::Workflow(it) => settle(it),
+            Model::Compose(it) => settle(it),
+            Model::Dockerfile(_) | Model::Bake(_) | Model::Other => {}
+        }
+        self
     }
 }
 
@@ -207,25 +240,42 @@ pub struct File {
 }
 
 impl File {
-    /// A file at `path` with this text.
-    pub fn new(kind: Kind, path: &str, text: &str, version: Option<i32>) -> File {
-        File::with(kind, kind.document(path, text), version)
+    /// A file with this text.
+    pub fn new(kind: Kind, text: &str, version: Option<i32>) -> File {
+        File::with(kind, kind.document(text), version, &Model::default())
     }
 
-    pub(crate) fn with(kind: Kind, document: Document, version: Option<i32>) -> File {
+    /// The same file with another text, which the editor has given `version`.
+    pub fn edited(&self, change: impl FnOnce(&mut Document), version: i32) -> File {
+        let mut document = self.document.clone();
+        change(&mut document);
+        File::with(self.kind, document, Some(version), &self.model)
+    }
+
+    fn with(kind: Kind, document: Document, version: Option<i32>, before: &Model) -> File {
         // The editor's changes are relative to the text before them: no fault may lose one.
-        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document)));
+        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document, before)));
         let (model, fault) = match lowered {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
-        let document = if version.is_some() { document } else { document.without_tree() };
+        let (document, model) = if version.is_some() { (document, model) } else { (document.without_tree(), model.settled()) };
         File { kind, document, version, model, fault, text: OnceLock::new() }
     }
 
     /// The whole text.
     pub fn text(&self) -> &Arc<str> {
         self.text.get_or_init(|| self.document.source().into())
+    }
+
+    /// Where the line begins above which a comment about `offset` can stand: a comment inside a
+    /// statement of a Dockerfile, or inside a scalar of YAML, would be a part of it.
+    pub fn statement_line(&self, offset: usize) -> usize {
+        let start = match self.model.yaml() {
+            Some(yaml) => yaml.root.as_ref().map_or(offset, |it| it.outermost_leaf(offset)),
+            None => self.document.statement(offset),
+        };
+        self.text()[..self.text().floor_char_boundary(start)].rfind(['\n', '\r']).map_or(0, |it| it + 1)
     }
 }
 

@@ -279,7 +279,7 @@ mod tests {
     fn place_of(with: &str) -> Place {
         let path = "/r/.github/workflows/ci.yml";
         let text = format!("on: push\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{{with}}}\n");
-        let file = File::new(Kind::Workflow, path, &text, None);
+        let file = File::new(Kind::Workflow, &text, None);
         place(file.builds()[0].build, path, None)
     }
 
@@ -295,12 +295,7 @@ mod tests {
     fn builds_of_one_name_are_found_until_their_file_changes() {
         let path = "/r/.github/workflows/ci.yml";
         let workflow = |tag: &str| {
-            File::new(
-                Kind::Workflow,
-                path,
-                &format!("jobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{tags: o/{tag}}}\n"),
-                None,
-            )
+            File::new(Kind::Workflow, &format!("jobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{tags: o/{tag}}}\n"), None)
         };
         let (old, new) = (workflow("app"), workflow("web"));
         let mut index = Index::default();

@@ -162,10 +162,8 @@ impl Host {
 
     /// Changes the text of an open file. `false` if it is not open.
     pub fn edit(&mut self, path: &str, version: i32, change: impl FnOnce(&mut Document)) -> bool {
-        let Some(file) = self.current.open.get(path) else { return false };
-        let (kind, mut document) = (file.kind, file.document.clone());
-        change(&mut document);
-        self.set(path, File::with(kind, document, Some(version)));
+        let Some(file) = self.current.open.get(path).cloned() else { return false };
+        self.set(path, file.edited(change, version));
         true
     }
 
@@ -205,7 +203,7 @@ impl Host {
         let loaded = self.current.disk.contains_key(path);
         let changed = match &text {
             Text::Known(it) if kind.is_checked() || loaded => {
-                self.set(path, File::new(kind, path, it, None));
+                self.set(path, File::new(kind, it, None));
                 true
             }
             Text::Missing | Text::Unreadable if loaded => {
@@ -267,7 +265,7 @@ mod tests {
         let mut host = Host::default();
         let text = |host: &Host| host.snapshot().facts.text("/w/package.json").cloned();
         host.learn_text("/w/package.json", Text::Known("{}".into()));
-        host.set("/w/package.json", File::new(Kind::Other, "/w/package.json", "{1}", Some(1)));
+        host.set("/w/package.json", File::new(Kind::Other, "{1}", Some(1)));
         host.learn_text("/w/package.json", Text::Known("{2}".into()));
         assert_eq!(text(&host), Some(Text::Known("{1}".into())));
         host.close("/w/package.json");
@@ -278,7 +276,7 @@ mod tests {
     fn the_editor_stands_in_front_of_the_disk() {
         let mut host = Host::default();
         host.learn_text("/Dockerfile", Text::Known("FROM a\n".into()));
-        host.set("/Dockerfile", File::new(Kind::Dockerfile, "/Dockerfile", "FROM b\n", Some(1)));
+        host.set("/Dockerfile", File::new(Kind::Dockerfile, "FROM b\n", Some(1)));
         host.learn_text("/Dockerfile", Text::Known("FROM c\n".into()));
         assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM b\n".into())));
         assert_eq!(host.snapshot().files().count(), 1);
@@ -292,7 +290,7 @@ mod tests {
     #[test]
     fn a_snapshot_does_not_change() {
         let mut host = Host::default();
-        host.set("/Dockerfile", File::new(Kind::Dockerfile, "/Dockerfile", "FROM a\n", Some(1)));
+        host.set("/Dockerfile", File::new(Kind::Dockerfile, "FROM a\n", Some(1)));
         let before = host.snapshot();
         assert!(host.edit("/Dockerfile", 2, |it| it.edit(&Edit::insert(6, "b"))));
         assert!(!host.edit("/other", 2, |_| {}));

@@ -17,7 +17,7 @@ unsafe extern "C" {
 pub enum Language {
     /// Dockerfiles; the grammar is ours.
     Dockerfile,
-    /// Workflows and compose files.
+    /// Workflows and compose files; they are read in pieces, so that no document of theirs is edited.
     Yaml,
 }
 
@@ -131,15 +131,10 @@ impl Document {
         self.reparse();
     }
 
-    /// Where the line begins above which a comment about `offset` can stand: a comment inside a
-    /// statement of a Dockerfile, or inside a scalar of YAML, would be a part of it.
-    pub fn statement_line(&self, offset: usize) -> usize {
+    /// The start of the statement of a Dockerfile that holds `offset`.
+    pub fn statement(&self, offset: usize) -> usize {
         let offset = offset.min(self.len());
-        let start = self.tree().map_or(offset, |it| match self.language {
-            Language::Dockerfile => outermost(it, offset),
-            Language::Yaml => before_scalar(it, offset),
-        });
-        self.text.line_to_byte(self.text.byte_to_line(start.min(self.len())))
+        self.tree().map_or(offset, |it| outermost(it, offset))
     }
 
     fn reparse(&mut self) {
@@ -175,17 +170,6 @@ fn outermost(tree: &Tree, offset: usize) -> usize {
     let mut cursor = tree.walk();
     let inside = cursor.goto_first_child_for_byte(offset).is_some() && cursor.node().start_byte() <= offset;
     if inside { cursor.node().start_byte() } else { offset }
-}
-
-/// The start of the outermost scalar or flow collection that holds `offset`.
-fn before_scalar(tree: &Tree, offset: usize) -> usize {
-    let mut cursor = tree.walk();
-    while cursor.goto_first_child_for_byte(offset).is_some() && cursor.node().start_byte() <= offset {
-        if matches!(cursor.node().kind(), "block_scalar" | "flow_node") {
-            return cursor.node().start_byte();
-        }
-    }
-    offset
 }
 
 /// Row and column in bytes, with rows as tree-sitter counts them: only `\n` ends one.

@@ -193,7 +193,7 @@ impl Job {
             return Err(Error::Usage("standard input is larger than 4 MiB".into()));
         }
         let text = String::from_utf8(bytes).map_err(|_| Error::Usage("standard input is not UTF-8".into()))?;
-        self.host.set(&path, File::new(kind, &path, &text, Some(0)));
+        self.host.set(&path, File::new(kind, &text, Some(0)));
         let path: Arc<str> = path.into();
         self.files.push(path.clone());
         self.stdin = Some(path);
@@ -236,7 +236,7 @@ impl Job {
     /// Reads and parses files on all cores.
     fn load(&mut self, files: &[(String, Kind)], reported: bool) {
         let roots = Roots::of(self.host.snapshot().roots());
-        let read = |(path, kind): &(String, Kind)| workspace::read(path, &roots).map(|text| (path.clone(), File::new(*kind, path, &text, None)));
+        let read = |(path, kind): &(String, Kind)| workspace::read(path, &roots).map(|text| (path.clone(), File::new(*kind, &text, None)));
         let loaded: Vec<_> = files.par_iter().map(read).collect();
         for it in loaded {
             match it {
@@ -293,7 +293,7 @@ impl Job {
                 self.files.push(path.into());
                 added = true;
             } else if let Some(Text::Known(text)) = snapshot.text(&path) {
-                self.host.set(&path, File::new(Kind::Dockerfile, &path, &text, None));
+                self.host.set(&path, File::new(Kind::Dockerfile, &text, None));
                 self.files.push(path.into());
                 added = true;
             }

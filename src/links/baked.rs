@@ -143,7 +143,7 @@ target "web" { context = "web" }
     fn step(with: &str) -> BuildStep {
         let lines: String = with.lines().map(|it| format!("          {it}\n")).collect();
         let text = format!("on: push\njobs:\n  a:\n    steps:\n      - uses: docker/bake-action@v7\n        with:\n{lines}");
-        let Model::Workflow(workflow) = File::new(Kind::Workflow, PATH, &text, None).model else { panic!() };
+        let Model::Workflow(workflow) = File::new(Kind::Workflow, &text, None).model else { panic!() };
         workflow.model.jobs[0].builds[0].clone()
     }
 

@@ -228,7 +228,7 @@ mod tests {
         let text = format!(
             "name: CI\non: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    strategy: {{matrix: {{arch: [amd64, arm64]}}}}\n    steps:\n      - uses: docker/build-push-action@v7\n        with:\n{with}"
         );
-        File::new(Kind::Workflow, PATH, &text, None)
+        File::new(Kind::Workflow, &text, None)
     }
 
     const PATH: &str = "/r/.github/workflows/ci.yml";
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn calls_of_what_is_described_elsewhere_are_open() {
-        let opens = |text: &str| is_open(&File::new(Kind::Workflow, PATH, text, None));
+        let opens = |text: &str| is_open(&File::new(Kind::Workflow, text, None));
         assert!(opens("on: push\njobs:\n  a:\n    uses: org/repository/.github/workflows/build.yml@v1\n"));
         assert!(opens("on: push\njobs:\n  a:\n    steps:\n      - uses: ./.github/actions/docker-build\n"));
         assert!(!opens("on: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n"));

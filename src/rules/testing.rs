@@ -12,8 +12,8 @@ use crate::dockerfile::plan::Step;
 use crate::edit::Span;
 use crate::effects::{Conflict, Place};
 use crate::facts::{self, Entry, Text, Tree, Want};
+use crate::file::File;
 use crate::snapshot::{Host, Snapshot};
-use crate::text::Document;
 use crate::view::View;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -278,15 +278,17 @@ fn check_one_fix(files: &Files, found: &[Diagnostic], diagnostic: &Diagnostic, f
     for edits in fix.files() {
         let snapshot = snapshot(files);
         let Some(file) = snapshot.file(&edits.path) else { continue };
-        let before = Document::new(file.document.language(), file.text());
-        let Some(tree) = before.tree() else { continue };
-        let mut document = before.clone();
-        document.apply(&edits.edits);
-        let fresh = Document::new(document.language(), &fixed[&*edits.path]);
-        let sexp = |it: &Document| it.tree().map(|it| it.root_node().to_sexp());
+        let before = File::new(file.kind, file.text(), Some(1));
+        let document = before.edited(|it| it.apply(&edits.edits), 2);
+        let fresh = File::new(file.kind, &fixed[&*edits.path], Some(2));
+        let sexp = |it: &File| it.document.tree().map(|it| it.root_node().to_sexp());
         assert_eq!(sexp(&document), sexp(&fresh), "incremental and fresh parse differ after {:?}", fix.title());
-        let errors = fresh.tree().is_some_and(|it| it.root_node().has_error());
-        assert!(!errors || tree.root_node().has_error(), "{:?} breaks the syntax:\n{}", fix.title(), fixed[&*edits.path]);
+        assert_eq!(document.model.yaml(), fresh.model.yaml(), "incremental and fresh parse differ after {:?}", fix.title());
+        let has_errors = |it: &File| match it.model.yaml() {
+            Some(yaml) => !yaml.errors.is_empty(),
+            None => it.document.tree().is_some_and(|it| it.root_node().has_error()),
+        };
+        assert!(!has_errors(&fresh) || has_errors(&before), "{:?} breaks the syntax:\n{}", fix.title(), fixed[&*edits.path]);
     }
     if fix.safety() == Safety::Safe {
         check_order(files, &fixed, fix);

@@ -156,7 +156,7 @@ fn suppression(file: &File, diagnostic: &Diagnostic) -> Option<Edit> {
     if matches!(file.kind, Kind::Configuration | Kind::Other) || diagnostic.rule == config::RULE {
         return None;
     }
-    let mut line = file.document.statement_line(diagnostic.at.span.start);
+    let mut line = file.statement_line(diagnostic.at.span.start);
     if line == 0 && text.starts_with('\u{feff}') {
         line = '\u{feff}'.len_utf8();
     }
@@ -184,7 +184,7 @@ mod tests {
     use crate::diagnostic::{FileSpan, Level};
 
     fn ignored(kind: Kind, text: &str, place: &str) -> Option<String> {
-        let file = File::new(kind, "/f", text, Some(1));
+        let file = File::new(kind, text, Some(1));
         let start = text.rfind(place).unwrap();
         let at = FileSpan { path: "/f".into(), span: Span::new(start, start + place.len()) };
         let diagnostic = Diagnostic { rule: "r", level: Level::Warning, at, message: String::new(), notes: vec![], fixes: vec![] };

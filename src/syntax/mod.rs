@@ -82,6 +82,12 @@ impl Mapped {
         source.len() == next - at && span.end <= next
     }
 
+    /// The same text, where its source stands `by` bytes further on.
+    pub fn moved(&self, by: usize) -> Mapped {
+        let pieces = self.pieces.iter().map(|(at, source)| (*at, Span::new(source.start + by, source.end + by))).collect();
+        Mapped { text: self.text.clone(), pieces }
+    }
+
     /// A part of the text, with its way back.
     pub fn slice(&self, span: Span) -> Mapped {
         let mut res = Mapped::default();

@@ -1,13 +1,16 @@
 //! The typed view of a YAML tree.
 //!
-//! [`read`] takes what the tree has; [`read_recovering`] is for files that are being typed.
+//! [`parse`] reads a file, and after an edit only the part of it that changed. [`read`] takes what a
+//! tree has; [`read_recovering`] also what is good in a broken file.
 //! Values are text, as a workflow's runner takes them: no tag is followed, no number is parsed.
 
 pub mod change;
+mod pieces;
 mod read;
 mod recovery;
 mod scalar;
 
+pub use pieces::{Pieces, parse};
 pub use read::read;
 pub use recovery::read_recovering;
 
@@ -142,6 +145,21 @@ impl Node {
             Kind::Mapping(mapping) => &mapping.entries,
             _ => &[],
         }
+    }
+
+    /// The start of the outermost scalar, alias or flow collection that holds `offset`; `offset` itself
+    /// where there is none.
+    pub fn outermost_leaf(&self, offset: usize) -> usize {
+        let holds = |it: Span| it.start <= offset && offset < it.end;
+        let inside = match &self.kind {
+            Kind::Mapping(mapping) if !mapping.flow => match mapping.entries.iter().find(|it| holds(it.span)) {
+                Some(entry) if holds(entry.key_span) => return entry.key_span.start,
+                entry => entry.map(|it| &it.value),
+            },
+            Kind::Sequence(sequence) if !sequence.flow => sequence.items.iter().find(|it| holds(it.span)),
+            _ => return if holds(self.span) { self.span.start } else { offset },
+        };
+        inside.map_or(offset, |it| it.outermost_leaf(offset))
     }
 
     /// The items of a sequence; none for anything else.

@@ -186,7 +186,7 @@ mod tests {
         let text = format!(
             "on: {on}\njobs:\n  check:\n    if: {condition}\n    steps: []\n  a:\n    needs: check\n    steps:\n      - uses: docker/build-push-action@v7\n        if: success()\n"
         );
-        let file = File::new(Kind::Workflow, &path, &text, None);
+        let file = File::new(Kind::Workflow, &text, None);
         let described = file.builds()[0];
         Use { path: &path, index: 0, described, leg: None }.runs().into_iter().collect()
     }

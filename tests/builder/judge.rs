@@ -97,7 +97,7 @@ pub fn outcomes(before: &Inputs, after: &Inputs, keys: Keys) -> Vec<Outcome> {
 }
 
 fn dockerfile(inputs: &Inputs) -> Arc<Dockerfile> {
-    match File::new(Kind::Dockerfile, "/Dockerfile", &inputs.dockerfile, None).model {
+    match File::new(Kind::Dockerfile, &inputs.dockerfile, None).model {
         Model::Dockerfile(dockerfile) => dockerfile,
         other => panic!("no Dockerfile: {other:?}"),
     }

@@ -61,7 +61,7 @@ pub fn demand(files: &Files, path: &str, edits: &[Edit]) {
         host.learn_text(path, Text::Known(text.as_str().into()));
     }
     let text = files.get(path).map_or("", String::as_str);
-    host.set(path, File::new(Kind::of(path), path, text, Some(1)));
+    host.set(path, File::new(Kind::of(path), text, Some(1)));
     for (version, edit) in (2..).zip(edits) {
         host.edit(path, version, |it| it.edit(edit));
         demand_same_tree(&host, path);
@@ -157,7 +157,7 @@ fn demand_sound(snapshot: &Snapshot, fix: &Fix) {
         assert!(edits.windows(2).all(|it| it[0].delete.end <= it[1].delete.start), "{:?}: edits overlap", fix.title());
         assert!(edits.iter().all(|it| before.get(it.delete.start..it.delete.end).is_some()), "{:?}: an edit outside the text", fix.title());
         let kind = snapshot.file(&file.path).map_or(Kind::of(&file.path), |it| it.kind);
-        let broken = |text: &str| File::new(kind, &file.path, text, Some(1)).document.tree().is_some_and(|it| it.root_node().has_error());
+        let broken = |text: &str| File::new(kind, text, Some(1)).document.tree().is_some_and(|it| it.root_node().has_error());
         if fix.safety() == Safety::Safe && !broken(&before) {
             let after = file.edits.apply(&before);
             assert!(!broken(&after), "{:?} breaks the syntax:\n{after}", fix.title());

@@ -95,16 +95,13 @@ fn content_line(text: &str, offset: usize) -> Option<Span> {
 
 /// What looks broken, in order: whole lines, or only a value where the key in front of it is good.
 fn suspects(text: &str) -> Vec<Span> {
-    let lookahead = LOOKAHEAD * text.len();
-    let mut outline = Outline { text, next: 0, lookahead, levels: vec![Level::ROOT], plain: None, previous: None, suspects: Vec::new() };
-    while let Some(line) = Line::at(text, outline.next) {
-        outline.next = line.next;
-        outline.line(line);
-        if outline.levels.len() > MAX_LEVELS {
-            break;
-        }
-    }
-    outline.suspects
+    Outline::of(text).suspects
+}
+
+/// Whether quotes or brackets look as if they were closed nowhere, or behind a line that cannot be
+/// inside them.
+pub(super) fn is_open(text: &str) -> bool {
+    Outline::of(text).is_open
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +152,7 @@ struct Outline<'a> {
     /// no more than its length.
     lookahead: usize,
     suspects: Vec<Span>,
+    is_open: bool,
 }
 
 /// What a line holds.
@@ -181,7 +179,20 @@ enum Value {
     Broken(Span),
 }
 
-impl Outline<'_> {
+impl<'a> Outline<'a> {
+    fn of(text: &'a str) -> Outline<'a> {
+        let lookahead = LOOKAHEAD * text.len();
+        let mut res = Outline { text, next: 0, lookahead, levels: vec![Level::ROOT], plain: None, previous: None, suspects: Vec::new(), is_open: false };
+        while let Some(line) = Line::at(text, res.next) {
+            res.next = line.next;
+            res.line(line);
+            if res.levels.len() > MAX_LEVELS {
+                break;
+            }
+        }
+        res
+    }
+
     fn line(&mut self, line: Line) {
         let content = line.of(self.text);
         let indent = scalar::spaces(content);
@@ -309,6 +320,7 @@ impl Outline<'_> {
         let mut at = start;
         let found = skip(self.text, &mut at, parent);
         if found.is_none() {
+            self.is_open = true;
             self.lookahead = self.lookahead.saturating_sub(at - start);
         }
         found.map(|()| at)

@@ -46,7 +46,7 @@ pub enum Change {
 
 /// Parses a Dockerfile.
 pub fn parse(path: &str, text: &str) -> Dockerfile {
-    match File::new(FileKind::Dockerfile, path, text, None).model {
+    match File::new(FileKind::Dockerfile, text, None).model {
         Model::Dockerfile(it) => (*it).clone(),
         _ => Dockerfile::default(),
     }

@@ -1,0 +1,387 @@
+//! Reading a file piece by piece, so that a keystroke costs what the piece around it costs.
+//!
+//! The scanner of tree-sitter-yaml 0.7.2 keeps the row and column of its last token in its state, and
+//! tree-sitter uses no node of an old tree in front of which that state is another one: behind a
+//! typed letter next to nothing is used again. A workflow, though, is a list of entries that say
+//! nothing of each other: the keys in the first column, and those one level below such as the jobs.
+//! Each is parsed by itself, and is read again only if its own text changed.
+//!
+//! What a file means does not depend on how it came about: pieces are cut by the text alone, and are
+//! used again only for the same text. Files that cannot be cut are read as a whole.
+
+use super::scalar::{is_document_marker, spaces};
+use super::{Entry, Kind, Mapping, Node, Scalar, Sequence, Source, read_recovering, recovery};
+use crate::edit::Span;
+use crate::text::{Document, Language};
+use std::sync::Arc;
+
+/// The pieces that a file was read in, for the next time; none for a file that was read as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Pieces(Vec<Arc<Piece>>);
+
+/// An entry with the lines up to the next one. Offsets count from its beginning.
+#[derive(Debug)]
+struct Piece {
+    text: Box<str>,
+    /// `None` where nothing of it could be read.
+    entry: Option<Entry>,
+    comments: Vec<Span>,
+    errors: Vec<Span>,
+}
+
+/// Where a piece begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    start: usize,
+    /// Whether it belongs to the entry of the last cut that does not.
+    nested: bool,
+}
+
+/// Reads a YAML file; of a broken one, as much as can be read. `before` are pieces of an earlier
+/// text of the same file.
+pub fn parse(text: &str, before: &Pieces) -> (Source, Pieces) {
+    in_pieces(text, before).unwrap_or_else(|| (whole(text), Pieces::default()))
+}
+
+fn whole(text: &str) -> Source {
+    let document = Document::new(Language::Yaml, text);
+    document.tree().map(|it| read_recovering(text, it)).unwrap_or_default()
+}
+
+fn in_pieces(text: &str, before: &Pieces) -> Option<(Source, Pieces)> {
+    let cuts = cut(text).filter(|_| !may_have_aliases(text))?;
+    let ends = cuts.iter().skip(1).map(|it| it.start).chain([text.len()]);
+    let texts: Vec<&str> = cuts.iter().zip(ends).map(|(it, end)| &text[it.start..end]).collect();
+    let pieces = read_pieces(&texts, &before.0)?;
+    Some((assemble(text, &cuts, &pieces)?, Pieces(pieces)))
+}
+
+/// Reads the pieces that are not what they were: an edit leaves those before and behind it alone.
+fn read_pieces(texts: &[&str], before: &[Arc<Piece>]) -> Option<Vec<Arc<Piece>>> {
+    let is_same = |(text, piece): &(&&str, &Arc<Piece>)| **text == &*piece.text;
+    let front = texts.iter().zip(before).take_while(is_same).count();
+    let most = texts.len().min(before.len()) - front;
+    let back = texts.iter().rev().zip(before.iter().rev()).take(most).take_while(is_same).count();
+    let mut res = before[..front].to_vec();
+    for text in &texts[front..texts.len() - back] {
+        res.push(Arc::new(Piece::read(text)?));
+    }
+    res.extend_from_slice(&before[before.len() - back..]);
+    Some(res)
+}
+
+impl Piece {
+    /// `None` for what is no entry by itself, or goes on behind its end.
+    fn read(text: &str) -> Option<Piece> {
+        let document = Document::new(Language::Yaml, text);
+        let tree = document.tree()?;
+        if tree.root_node().has_error() && recovery::is_open(text) {
+            return None;
+        }
+        let Source { root, comments, errors } = read_recovering(text, tree);
+        let entry = match root {
+            Some(Node { anchor: None, kind: Kind::Mapping(Mapping { flow: false, mut entries }), .. }) if entries.len() == 1 => entries.pop(),
+            Some(_) => return None,
+            None => None,
+        };
+        Some(Piece { text: text.into(), entry, comments, errors })
+    }
+}
+
+/// Puts the pieces together. `None` where something hangs below an entry that could not be read.
+fn assemble(text: &str, cuts: &[Cut], pieces: &[Arc<Piece>]) -> Option<Source> {
+    let header = cuts.first().map_or(text.len(), |it| it.start);
+    let mut res = Source { comments: comment_lines(&text[..header]), ..Source::default() };
+    let mut entries: Vec<Entry> = Vec::new();
+    for (cut, piece) in cuts.iter().zip(pieces) {
+        res.comments.extend(piece.comments.iter().map(|it| moved(*it, cut.start)));
+        res.errors.extend(piece.errors.iter().map(|it| moved(*it, cut.start)));
+        match (&piece.entry, cut.nested) {
+            (Some(entry), false) => entries.push(moved_entry(entry, cut.start)),
+            (Some(entry), true) => hang(entries.last_mut()?, moved_entry(entry, cut.start)),
+            // What follows would be taken for a part of the entry before.
+            (None, false) => return None,
+            (None, true) => {}
+        }
+    }
+    res.root = mapping(entries);
+    Some(res)
+}
+
+/// A mapping in block style.
+fn mapping(entries: Vec<Entry>) -> Option<Node> {
+    let span = entries.first()?.span.join(entries.last()?.span);
+    Some(Node { span, anchor: None, kind: Kind::Mapping(Mapping { flow: false, entries }) })
+}
+
+/// Adds an entry to the mapping that is the value of another.
+fn hang(owner: &mut Entry, entry: Entry) {
+    owner.span = owner.key_span.join(entry.span);
+    match &mut owner.value.kind {
+        Kind::Mapping(mapping) => {
+            owner.value.span = owner.value.span.join(entry.span);
+            mapping.entries.push(entry);
+        }
+        _ => owner.value = mapping(vec![entry]).unwrap_or_else(|| owner.value.clone()),
+    }
+}
+
+/// The lines at which entries begin in the first column, and in the column of the first entry below
+/// a key of these without a value. `None` for a text that is not made of such entries.
+fn cut(text: &str) -> Option<Vec<Cut>> {
+    let mut cuts: Vec<Cut> = Vec::new();
+    let mut inner = Inner::None;
+    let mut is_begun = false;
+    let mut next = 0;
+    for line in text.split_inclusive('\n') {
+        let start = next;
+        next += line.len();
+        let content = line.trim_end_matches('\n');
+        let content = content.strip_suffix('\r').unwrap_or(content);
+        let indent = spaces(content);
+        let rest = content[indent..].trim_end_matches([' ', '\t']);
+        if content.contains('\r') {
+            return None;
+        }
+        if rest.is_empty() || rest.starts_with('#') {
+            continue;
+        }
+        if is_document_marker(content) {
+            let begins = rest == "---" && cuts.is_empty() && !std::mem::replace(&mut is_begun, true);
+            if begins { continue } else { return None }
+        }
+        match (value_of_key(rest), indent, inner) {
+            (Some(value), 0, _) => {
+                cuts.push(Cut { start, nested: false });
+                let is_bare = value.is_empty() || value.starts_with('#');
+                inner = if is_bare { Inner::Next } else { Inner::None };
+            }
+            (None, _, _) | (Some(_), _, _) if cuts.is_empty() => return None,
+            (None, 0, _) | (None, _, Inner::Next) => inner = Inner::None,
+            (Some(_), column, Inner::Next) => {
+                cuts.push(Cut { start, nested: true });
+                inner = Inner::At(column);
+            }
+            (Some(_), column, Inner::At(it)) if column == it => cuts.push(Cut { start, nested: true }),
+            _ => {}
+        }
+    }
+    (!cuts.is_empty()).then_some(cuts)
+}
+
+/// Where the entries begin that are the value of the last key in the first column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inner {
+    /// It has none that are told apart.
+    None,
+    /// Where the next line does.
+    Next,
+    /// In this column.
+    At(usize),
+}
+
+/// What follows a simple key, in quotes or without, and its colon.
+fn value_of_key(line: &str) -> Option<&str> {
+    let quote = line.chars().next().filter(|it| matches!(it, '"' | '\''));
+    let name = quote.map_or(line, |_| &line[1..]);
+    let end = name.find(|it: char| !(it.is_ascii_alphanumeric() || matches!(it, '_' | '-')))?;
+    let rest = &name[end..];
+    let rest = quote.map_or(Some(rest), |it| rest.strip_prefix(it))?.strip_prefix(':')?;
+    let is_key = end > 0 && !name.starts_with('-') && (rest.is_empty() || rest.starts_with([' ', '\t']));
+    is_key.then(|| rest.trim_start_matches([' ', '\t']))
+}
+
+/// Whether there may be an alias and the anchor that it names, in different pieces.
+fn may_have_aliases(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let names = |sign: u8| {
+        let begins = |at: &usize| {
+            let after = bytes.get(at + 1).is_some_and(|it| it.is_ascii_alphanumeric() || *it >= 0x80 || matches!(it, b'_' | b'-'));
+            after && at.checked_sub(1).and_then(|it| bytes.get(it)).is_none_or(|it| matches!(it, b' ' | b'\t' | b'\n' | b'[' | b'{' | b','))
+        };
+        bytes.iter().enumerate().filter(|(_, it)| **it == sign).any(|(at, _)| begins(&at))
+    };
+    names(b'&') && names(b'*')
+}
+
+/// The comments of lines that hold nothing else.
+fn comment_lines(text: &str) -> Vec<Span> {
+    let mut res = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_end_matches(['\n', '\r']);
+        if let Some(at) = content.find('#') {
+            res.push(Span::new(start + at, start + content.len()));
+        }
+        start += line.len();
+    }
+    res
+}
+
+fn moved(span: Span, by: usize) -> Span {
+    Span::new(span.start + by, span.end + by)
+}
+
+fn moved_entry(entry: &Entry, by: usize) -> Entry {
+    Entry { span: moved(entry.span, by), key: entry.key.clone(), key_span: moved(entry.key_span, by), value: moved_node(&entry.value, by) }
+}
+
+/// The depth of nodes is bounded where they are read.
+fn moved_node(node: &Node, by: usize) -> Node {
+    let kind = match &node.kind {
+        Kind::Mapping(it) => Kind::Mapping(Mapping { flow: it.flow, entries: it.entries.iter().map(|it| moved_entry(it, by)).collect() }),
+        Kind::Sequence(it) => Kind::Sequence(Sequence { flow: it.flow, items: it.items.iter().map(|it| moved_node(it, by)).collect() }),
+        Kind::Scalar(it) => Kind::Scalar(Scalar { style: it.style, value: it.value.moved(by), indent: it.indent }),
+        // What it stands for would be in the same piece, and such pieces are not made.
+        Kind::Alias(name, target) => Kind::Alias(name.clone(), target.clone()),
+        Kind::Null => Kind::Null,
+    };
+    Node { span: moved(node.span, by), anchor: node.anchor.clone(), kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WORKFLOW: &str = "# About\n---\nname: CI # x\n\"on\":\n  push:\n    branches: [main]\n  # and\n  pull_request:\nenv: {A: b}\njobs:\n\n  # first\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          key: x\n\n        # no comment\n      - uses: a/b@v1 # c\n        with: &w {x: \"y\\\n          z\"}\n  b: {needs: a}\n# last\n";
+
+    fn parsed(text: &str) -> Source {
+        parse(text, &Pieces::default()).0
+    }
+
+    fn n_pieces(text: &str) -> usize {
+        parse(text, &Pieces::default()).1.0.len()
+    }
+
+    #[test]
+    fn a_workflow_is_read_in_pieces_as_it_is_read_as_a_whole() {
+        assert_eq!(n_pieces(WORKFLOW), 8);
+        assert_eq!(parsed(WORKFLOW), whole(WORKFLOW));
+        let windows = WORKFLOW.replace('\n', "\r\n");
+        assert_eq!(n_pieces(&windows), 8);
+        assert_eq!(parsed(&windows), whole(&windows));
+        let cut_short = WORKFLOW.trim_end_matches("\n# last\n");
+        assert_eq!(parsed(cut_short), whole(cut_short));
+    }
+
+    #[test]
+    fn what_is_not_made_of_entries_is_read_as_a_whole() {
+        for text in [
+            "- a\n- b\n",
+            "{a: b}\n",
+            "a: b\n---\nc: d\n",
+            "a: &x b\nc: *x\n",
+            "\u{feff}a: b\n",
+            "a: b\rc: d\n",
+            "? a\n: b\n",
+            "%YAML 1.2\n---\na: b\n",
+            "",
+            "# a\n",
+            "a: [\nb: c\n]\n",
+        ] {
+            assert_eq!(n_pieces(text), 0, "{text:?}");
+            assert_eq!(parsed(text), whole(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_in_the_column_of_its_key_belongs_to_it() {
+        let text = "on:\n- push\n- pull_request\njobs:\n  a:\n  - x: y\n  b: c\n";
+        assert_eq!(n_pieces(text), 4);
+        assert_eq!(parsed(text), whole(text));
+    }
+
+    #[test]
+    fn a_star_or_an_ampersand_makes_no_alias() {
+        for text in ["a: x && y *z\n", "a: 'x & y'\nb: '*'\n", "a: 2>&1 ls *x\n"] {
+            assert!(!may_have_aliases(text), "{text}");
+        }
+        assert!(may_have_aliases("a: &b\nc: [*b]\n"));
+    }
+
+    #[test]
+    fn a_broken_line_spoils_its_own_entry_only() {
+        let text = "on: push\njobs:\n  a:\n    x: y\n    half\n  b:\n    z: [1, 2]\n";
+        let source = parsed(text);
+        assert_eq!(n_pieces(text), 4);
+        assert_eq!(source.errors.iter().map(|it| it.of(text)).collect::<Vec<_>>(), ["half"]);
+        let jobs = source.root.as_ref().and_then(|it| it.get("jobs")).unwrap();
+        assert_eq!(jobs.entries().iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(jobs.get("a").and_then(|it| it.get("x")).and_then(Node::text), Some("y"));
+    }
+
+    #[test]
+    fn only_the_piece_of_an_edit_is_read_again() {
+        let (_, before) = parse(WORKFLOW, &Pieces::default());
+        let (_, after) = parse(&WORKFLOW.replace("branches: [main]", "branches: [main, next]"), &before);
+        let kept = before.0.iter().zip(&after.0).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        assert_eq!((kept, after.0.len()), (7, 8));
+    }
+
+    fn n_cases() -> u32 {
+        std::env::var("LAYERWISE_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(300)
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let content = prop::sample::select(vec![
+            "a: b",
+            "on:",
+            "\"on\":",
+            "jobs: # x",
+            "c: |",
+            "c: >-",
+            "- d",
+            "- e: f",
+            "g: [h,",
+            "i]",
+            "\"j: k",
+            "l\"",
+            "# m",
+            "",
+            "n",
+            "o: 'p'",
+            "---",
+            "{q: r}",
+            "s: 't",
+            "u: &v w",
+            "x: *v",
+            "\ty",
+            "z: {",
+            "}",
+            "run: |-",
+        ]);
+        (0..4_usize, content, prop::sample::select(vec!["\n", "\r\n"])).prop_map(|(level, content, ending)| format!("{}{content}{ending}", "  ".repeat(level)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(n_cases()))]
+
+        #[test]
+        fn good_files_mean_the_same_in_pieces(lines in prop::collection::vec(line(), 0..12)) {
+            let text = lines.concat();
+            let whole = whole(&text);
+            if whole.errors.is_empty() {
+                prop_assert_eq!(parsed(&text), whole, "{}", text);
+            }
+        }
+
+        #[test]
+        fn what_was_read_before_does_not_matter(lines in prop::collection::vec(line(), 0..12), changes in prop::collection::vec((0..12_usize, line()), 1..4)) {
+            let mut lines = lines;
+            let (_, mut before) = parse(&lines.concat(), &Pieces::default());
+            for (at, line) in changes {
+                match lines.get_mut(at) {
+                    Some(known) => *known = line,
+                    None => lines.push(line),
+                }
+                let text = lines.concat();
+                let (source, pieces) = parse(&text, &before);
+                prop_assert_eq!(&source, &parsed(&text), "{}", text);
+                let spans = source.comments.iter().chain(&source.errors);
+                prop_assert!(spans.into_iter().all(|it| text.get(it.start..it.end).is_some()));
+                before = pieces;
+            }
+        }
+    }
+}
