@@ -181,7 +181,13 @@ impl Model {
     pub fn lower(kind: Kind, document: &Document, before: &Model) -> Model {
         let text = document.source();
         match (kind, document.tree()) {
-            (Kind::Dockerfile, Some(tree)) => Model::Dockerfile(Arc::new(dockerfile::lower(&text, &syntax::dockerfile::read(&text, tree)))),
+            (Kind::Dockerfile, Some(tree)) => {
+                let before = match before {
+                    Model::Dockerfile(it) => Some(&**it),
+                    _ => None,
+                };
+                Model::Dockerfile(Arc::new(dockerfile::lower_after(&text, &syntax::dockerfile::read(&text, tree), before)))
+            }
             (Kind::Workflow, _) => Model::Workflow(Yaml::read(&text, before, |it| workflow::lower(&text, it))),
             (Kind::Compose, _) => Model::Compose(Yaml::read(&text, before, compose::lower)),
             (Kind::Bake, _) => Model::Bake(Arc::new(bake::lower(&text))),

@@ -14,9 +14,13 @@ pub mod plan;
 pub mod rebuild;
 pub mod selection;
 
+use crate::ecosystem::Reading;
 use crate::edit::Span;
+use crate::shell::Script;
 use crate::syntax::Mapped;
 use crate::syntax::dockerfile::{self as syntax, CopySource, Expansion, Heredoc, MountField, Quotes, Source};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A Dockerfile.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -188,9 +192,9 @@ pub struct Run {
     /// Whether it goes through the shell (shell form, heredoc without `#!`).
     pub shell_form: bool,
     /// The simple commands of the shell form; of the exec form, its one command.
-    pub script: crate::shell::Script,
+    pub script: Arc<Script>,
     /// What these commands are.
-    pub reading: crate::ecosystem::Reading,
+    pub reading: Arc<Reading>,
     /// `--mount` flags.
     pub mounts: Vec<Mount>,
     /// A flag that changes what the command can do (`--security`, `--device`, an unknown one), so
@@ -354,8 +358,22 @@ impl Dockerfile {
     }
 }
 
+/// Scripts that were read before, by their text.
+type Scripts<'a> = HashMap<&'a str, (&'a Arc<Script>, &'a Arc<Reading>)>;
+
 /// Makes the model of a Dockerfile.
 pub fn lower(text: &str, source: &Source) -> Dockerfile {
+    lower_after(text, source, None)
+}
+
+/// Makes the model of a Dockerfile. `before` is that of an earlier text of it, whose scripts are not
+/// read again: they know nothing of what is around them.
+pub fn lower_after(text: &str, source: &Source, before: Option<&Dockerfile>) -> Dockerfile {
+    let runs = before.into_iter().flat_map(Dockerfile::instructions).filter_map(|(_, it)| match &it.kind {
+        Kind::Run(run) if run.shell_form => Some((run.command.text.as_str(), (&run.script, &run.reading))),
+        _ => None,
+    });
+    let scripts: Scripts<'_> = runs.collect();
     let mut res = Dockerfile { escape: source.escape, comments: source.comments.clone(), ..Dockerfile::default() };
     res.frontend = frontend(source);
     // One without a value is a comment to BuildKit.
@@ -363,7 +381,7 @@ pub fn lower(text: &str, source: &Source) -> Dockerfile {
     res.top = effective.map(|it| line_end(text, it.span.end)).last().unwrap_or_else(|| text.len() - text.trim_start_matches('\u{feff}').len());
     let owners = Owners::new(text, source);
     for instruction in &source.instructions {
-        let lowered = lower_instruction(text, instruction, source.escape, owners.owned(instruction));
+        let lowered = lower_instruction(text, instruction, source.escape, owners.owned(instruction), &scripts);
         if instruction.keyword == "FROM" {
             let (name, base) = lower_from(&res, instruction, source.escape);
             res.stages.push(Stage { index: res.stages.len(), name, from: lowered, base, instructions: Vec::new() });
@@ -480,8 +498,8 @@ pub(crate) fn line_start(text: &str, offset: usize) -> usize {
     text.get(..offset).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1)
 }
 
-fn lower_instruction(text: &str, instruction: &syntax::Instruction, escape: char, owned: Span) -> Instruction {
-    let kind = lower_kind(text, instruction, escape);
+fn lower_instruction(text: &str, instruction: &syntax::Instruction, escape: char, owned: Span, scripts: &Scripts<'_>) -> Instruction {
+    let kind = lower_kind(text, instruction, escape, scripts);
     let expanding = match &kind {
         // The shell expands these, not BuildKit; a heredoc of COPY is expanded if its marker is bare.
         Kind::Run(_) | Kind::Shell(_) | Kind::Onbuild | Kind::Unknown | Kind::Config { shell_form: true } => false,
@@ -510,12 +528,12 @@ fn heredoc_expansions(text: &str, heredoc: &Heredoc, escape: char) -> Vec<Expans
     syntax::expansions(&Mapped::verbatim(heredoc.body.of(text), heredoc.body.start), escape, Quotes::Kept)
 }
 
-fn lower_kind(text: &str, instruction: &syntax::Instruction, escape: char) -> Kind {
+fn lower_kind(text: &str, instruction: &syntax::Instruction, escape: char, scripts: &Scripts<'_>) -> Kind {
     let variables = |instruction: &syntax::Instruction| -> Vec<Variable> {
         syntax::pairs(instruction, escape).into_iter().map(|it| Variable { span: it.span, name: it.name.text, value: it.value.map(|it| it.text) }).collect()
     };
     match instruction.keyword.as_str() {
-        "RUN" => Kind::Run(lower_run(text, instruction)),
+        "RUN" => Kind::Run(lower_run(text, instruction, scripts)),
         "COPY" | "ADD" => lower_copy(instruction, escape).map_or(Kind::Unknown, Kind::Copy),
         "WORKDIR" => Kind::Workdir(instruction.arguments.text.clone()),
         "ENV" => Kind::Env(variables(instruction)),
@@ -530,7 +548,7 @@ fn lower_kind(text: &str, instruction: &syntax::Instruction, escape: char) -> Ki
     }
 }
 
-fn lower_run(text: &str, instruction: &syntax::Instruction) -> Run {
+fn lower_run(text: &str, instruction: &syntax::Instruction, scripts: &Scripts<'_>) -> Run {
     let mounts: Vec<Mount> = instruction.flags.iter().filter(|it| it.name == "mount").map(|it| Mount { fields: syntax::mount_fields(it) }).collect();
     let special = instruction.flags.iter().any(|it| !matches!(it.name.as_str(), "mount" | "network"));
     // `RUN <<EOF` and no more: the body is the script.
@@ -546,17 +564,23 @@ fn lower_run(text: &str, instruction: &syntax::Instruction) -> Run {
         (None, Some(_)) => (instruction.arguments.clone(), false),
         (None, None) => (instruction.arguments.clone(), true),
     };
-    let script = match (&instruction.json, whole_heredoc) {
-        (Some(words), None) => exec_script(words, &instruction.arguments),
-        _ if shell_form => crate::shell::parse(&command.text),
-        _ => crate::shell::Script { commands: Vec::new(), opaque: Some((Span::new(0, command.text.len()), "a script of its own")) },
+    let known = scripts.get(command.text.as_str()).filter(|_| shell_form);
+    let (script, reading) = match (known, &instruction.json, whole_heredoc) {
+        (Some((script, reading)), ..) => (Arc::clone(script), Arc::clone(reading)),
+        (None, Some(words), None) => read_script(exec_script(words, &instruction.arguments)),
+        _ if shell_form => read_script(crate::shell::parse(&command.text)),
+        _ => read_script(Script { commands: Vec::new(), opaque: Some((Span::new(0, command.text.len()), "a script of its own")) }),
     };
-    let reading = crate::ecosystem::read(&script);
     Run { command, shell_form, script, reading, mounts, special, heredoc: whole_heredoc.is_none() && !instruction.heredocs.is_empty() }
 }
 
+fn read_script(script: Script) -> (Arc<Script>, Arc<Reading>) {
+    let reading = crate::ecosystem::read(&script);
+    (Arc::new(script), Arc::new(reading))
+}
+
 /// The one command of an exec form; no shell reads it, so that every word is literal.
-fn exec_script(words: &[syntax::Word], arguments: &Mapped) -> crate::shell::Script {
+fn exec_script(words: &[syntax::Word], arguments: &Mapped) -> Script {
     let whole = Span::new(0, arguments.text.len());
     let words: Vec<crate::shell::Word> =
         words.iter().map(|it| crate::shell::Word { span: whole, text: it.text.clone(), variables: Vec::new(), computed: false, glob: false }).collect();
@@ -573,7 +597,7 @@ fn exec_script(words: &[syntax::Word], arguments: &Mapped) -> crate::shell::Scri
         return inner;
     }
     let command = crate::shell::Command { span: whole, joined: crate::shell::Join::First, assignments: Vec::new(), words, redirects: Vec::new(), depth: 0 };
-    crate::shell::Script { commands: vec![command], opaque: None }
+    Script { commands: vec![command], opaque: None }
 }
 
 fn lower_copy(instruction: &syntax::Instruction, escape: char) -> Option<Copy> {
