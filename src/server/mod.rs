@@ -6,6 +6,7 @@
 //! while enough other messages wait.
 
 mod actions;
+mod completion;
 mod convert;
 mod publish;
 mod state;
@@ -150,6 +151,9 @@ fn capabilities(abilities: Abilities) -> ServerCapabilities {
             code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::REFACTOR_REWRITE, actions::FIX_ALL]),
             ..CodeActionOptions::default()
         })),
+        completion_provider: abilities
+            .completes
+            .then(|| CompletionOptions { trigger_characters: Some(completion::TRIGGERS.map(str::to_owned).to_vec()), ..CompletionOptions::default() }),
         hover_provider: Some(HoverProviderCapability::Simple(true)),
         diagnostic_provider: abilities.pulls.then_some(DiagnosticServerCapabilities::Options(pull)),
         workspace: Some(WorkspaceServerCapabilities {
@@ -296,6 +300,18 @@ impl LanguageServer for Backend {
         let (range, only) = (params.range, params.context.only);
         let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| actions::actions(view, &found, &actions::Request { path, range, only });
         Ok(self.examined(&params.text_document.uri, Repairs::Made, make).await)
+    }
+
+    async fn completion(&self, params: CompletionParams) -> Result<Option<CompletionResponse>> {
+        let place = params.text_document_position;
+        let path = convert::path(&place.text_document.uri);
+        let (snapshot, encoding) = self.shared.with(|it| (it.host.snapshot(), it.client.encoding));
+        if !snapshot.file(&path).is_some_and(|it| completion::may_complete(it, encoding, place.position)) {
+            return Ok(None);
+        }
+        let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| completion::completion(view, &path, &found, place.position);
+        let items = self.examined(&place.text_document.uri, Repairs::Late, make).await.flatten();
+        Ok(items.map(CompletionResponse::Array))
     }
 
     async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
