@@ -355,13 +355,19 @@ fn settings_of_the_editor_count() {
         capabilities["workspace"]["configuration"] = json!(true);
         let mut client = Client::silent();
         client.settings = settings("hint");
-        client.request("initialize", json!({"capabilities": capabilities, "workspaceFolders": [{"uri": folder.uri(""), "name": "x"}]})).await;
+        let folders = json!([{"uri": folder.uri(""), "name": "x"}]);
+        let options = settings("error");
+        client.request("initialize", json!({"capabilities": capabilities, "workspaceFolders": folders, "initializationOptions": options})).await;
         client.notify("initialized", json!({})).await;
         client.open(&uri, "dockerfile", DOCKERFILE).await;
         client.report_where(&uri, |it| has(it, RULE) && of_rule(it, RULE)[0]["severity"] == 4).await;
         client.settings = settings("info");
         client.notify("workspace/didChangeConfiguration", json!({"settings": null})).await;
         client.report_where(&uri, |it| of_rule(it, RULE)[0]["severity"] == 3).await;
+        // Settings that are taken back leave those of the first message.
+        client.settings = Value::Null;
+        client.notify("workspace/didChangeConfiguration", json!({"settings": {}})).await;
+        client.report_where(&uri, |it| of_rule(it, RULE)[0]["severity"] == 1).await;
     });
 }
 

@@ -97,11 +97,13 @@ impl Backend {
         let shared = self.shared.clone();
         self.aside(async move {
             let item = ConfigurationItem { scope_uri: None, section: Some("layerwise".to_owned()) };
-            if let Ok(values) = shared.client.configuration(vec![item]).await
-                && let Some(settings) = values.first().filter(|it| !it.is_null())
-            {
+            let Ok(values) = shared.client.configuration(vec![item]).await else { return };
+            if let Some(settings) = values.first().filter(|it| !it.is_null()) {
                 let problems = shared.change(|it| it.configure(settings));
                 complain(&shared, problems).await;
+            } else {
+                // There are none, or none any more. What is wrong with those of the first message has been said.
+                shared.change(|it| it.configure(&it.initial_settings.clone()));
             }
         });
     }
@@ -182,6 +184,7 @@ impl LanguageServer for Backend {
             it.set_folders(folders(&params));
             if let Some(settings) = params.initialization_options.filter(|it| !it.is_null()) {
                 it.problems = it.configure(&settings);
+                it.initial_settings = settings;
             }
         });
         let server_info = ServerInfo { name: "layerwise".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) };

@@ -112,6 +112,8 @@ pub struct State {
     openings: u64,
     /// Folders of open files whose repository is known.
     located: BTreeSet<String>,
+    /// The settings that came with the first message: those of clients that have no others.
+    pub initial_settings: Value,
     /// What is wrong with the settings that came with the first message.
     pub problems: Vec<String>,
     /// What is being read in the background.
