@@ -3,6 +3,7 @@
 
 use crate::config::{self, Configs};
 use crate::diagnostic::{Diagnostic, Fix, Level, Safety};
+use crate::dockerfile::{Base, Dockerfile, Stage};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text, Want};
 use crate::file::{File, Kind, Model, panic_message};
@@ -246,7 +247,7 @@ pub fn reorder_stage(host: &mut Host, configs: &Configs, path: &Arc<str>, span: 
     let file = host.snapshot().file(path)?.clone();
     let stage = stage_at(&file, span.start)?;
     let Model::Dockerfile(dockerfile) = &file.model else { return None };
-    let title = format!("Reorder stage `{}` for caching", dockerfile.stages.get(stage)?.label());
+    let title = format!("Reorder stage `{}` for caching", headline(dockerfile, dockerfile.stages.get(stage)?));
     // Of the text as it is, and of what the last move leaves.
     let mut rerun: Vec<Vec<Rerun>> = Vec::new();
     let fix = Fix::sequence(title.clone(), path.clone(), file.text(), |text| {
@@ -266,6 +267,19 @@ pub fn reorder_stage(host: &mut Host, configs: &Configs, path: &Arc<str>, span: 
         [one, other] => fix.titled(format!("{title}: {one} and {other} stop running on every source change")),
         [one, other, rest @ ..] => fix.titled(format!("{title}: {one}, {other} and {} more stop running on every source change", rest.len())),
     })
+}
+
+/// What a reader knows a stage by: its name, or what it starts from; never its number.
+fn headline(dockerfile: &Dockerfile, stage: &Stage) -> String {
+    if let Some(name) = &stage.name {
+        return name.clone();
+    }
+    match &stage.base {
+        Base::Scratch => "FROM scratch".to_owned(),
+        Base::Stage(index) => format!("FROM {}", dockerfile.stages.get(*index).map(Stage::label).unwrap_or_default()),
+        // A digest says nothing to a reader.
+        Base::Image(image) => format!("FROM {}", image.text.split('@').next().unwrap_or_default()),
+    }
 }
 
 /// A command that runs again on every change of the sources.
@@ -396,8 +410,23 @@ mod tests {
     #[test]
     fn a_reordering_that_spares_no_command_has_a_plain_title() {
         let (title, text) = reordered("FROM debian:12.9\nRUN apt-get update\nRUN apt-get install -y git\n", "RUN").unwrap();
-        assert_eq!(title, "Reorder stage `0` for caching");
+        assert_eq!(title, "Reorder stage `FROM debian:12.9` for caching");
         assert_eq!(text, "FROM debian:12.9\nRUN apt-get update && \\\n    apt-get install -y git\n");
+    }
+
+    #[test]
+    fn a_stage_without_a_name_is_called_by_what_it_starts_from() {
+        let body = "RUN apt-get update\nRUN apt-get install -y git\n";
+        let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        for (from, title) in [
+            (format!("FROM debian:12.9@{digest}\n"), "Reorder stage `FROM debian:12.9` for caching"),
+            ("FROM --platform=$BUILDPLATFORM debian:12.9\n".to_owned(), "Reorder stage `FROM debian:12.9` for caching"),
+            ("ARG VERSION=12.9\nFROM debian:$VERSION\n".to_owned(), "Reorder stage `FROM debian:$VERSION` for caching"),
+            ("FROM debian:12.9 AS base\nFROM base\n".to_owned(), "Reorder stage `FROM base` for caching"),
+            ("FROM debian:12.9 AS Build\n".to_owned(), "Reorder stage `build` for caching"),
+        ] {
+            assert_eq!(reordered(&format!("{from}{body}"), "RUN").unwrap().0, title);
+        }
     }
 
     #[test]

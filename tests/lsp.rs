@@ -355,13 +355,19 @@ fn settings_of_the_editor_count() {
         capabilities["workspace"]["configuration"] = json!(true);
         let mut client = Client::silent();
         client.settings = settings("hint");
-        client.request("initialize", json!({"capabilities": capabilities, "workspaceFolders": [{"uri": folder.uri(""), "name": "x"}]})).await;
+        let folders = json!([{"uri": folder.uri(""), "name": "x"}]);
+        let options = settings("error");
+        client.request("initialize", json!({"capabilities": capabilities, "workspaceFolders": folders, "initializationOptions": options})).await;
         client.notify("initialized", json!({})).await;
         client.open(&uri, "dockerfile", DOCKERFILE).await;
         client.report_where(&uri, |it| has(it, RULE) && of_rule(it, RULE)[0]["severity"] == 4).await;
         client.settings = settings("info");
         client.notify("workspace/didChangeConfiguration", json!({"settings": null})).await;
         client.report_where(&uri, |it| of_rule(it, RULE)[0]["severity"] == 3).await;
+        // Settings that are taken back leave those of the first message.
+        client.settings = Value::Null;
+        client.notify("workspace/didChangeConfiguration", json!({"settings": {}})).await;
+        client.report_where(&uri, |it| of_rule(it, RULE)[0]["severity"] == 1).await;
     });
 }
 
@@ -410,6 +416,79 @@ fn hover_tells_about_the_rule() {
         client.report_where(&uri, |it| has(it, RULE) && settled(it)).await;
         let hover = client.request("textDocument/hover", json!({"textDocument": {"uri": uri}, "position": {"line": 2, "character": 2}})).await;
         assert!(hover["result"]["contents"]["value"].as_str().unwrap().contains(RULE), "{hover}");
+    });
+}
+
+/// Capabilities of a client that completes.
+fn completing() -> Value {
+    let mut capabilities = capabilities();
+    capabilities["textDocument"]["completion"] = json!({});
+    capabilities
+}
+
+impl Client {
+    async fn completions(&mut self, uri: &str, position: (u32, u32)) -> Value {
+        let position = json!({"line": position.0, "character": position.1});
+        self.request("textDocument/completion", json!({"textDocument": {"uri": uri}, "position": position})).await["result"].clone()
+    }
+}
+
+#[test]
+fn completion_is_announced_to_clients_that_complete() {
+    run(async {
+        let folder = Folder::new(APP);
+        let client = Client::start(&folder, capabilities()).await;
+        assert_eq!(client.initialized["capabilities"]["completionProvider"], Value::Null);
+        let client = Client::start(&folder, completing()).await;
+        assert_eq!(client.initialized["capabilities"]["completionProvider"]["triggerCharacters"], json!(["[", ","]));
+    });
+}
+
+#[test]
+fn names_of_rules_are_completed_in_comments_that_suppress() {
+    run(async {
+        let folder = Folder::new(APP);
+        let uri = folder.uri("Dockerfile");
+        let mut client = Client::start(&folder, completing()).await;
+        client.open(&uri, "dockerfile", &DOCKERFILE.replace("COPY", "# 🚀 is no such comment\n# layerwise: ignore[unused-arg,\nCOPY")).await;
+        client.report_where(&uri, |it| has(it, RULE) && settled(it)).await;
+
+        let mut items = client.completions(&uri, (3, 31)).await.as_array().unwrap().clone();
+        items.sort_by_key(|it| it["sortText"].as_str().unwrap().to_owned());
+        // What is found below comes first.
+        assert_eq!(items[0]["label"], RULE);
+        assert_eq!(items[0]["documentation"], "Dependencies are installed after the sources are copied");
+        assert_eq!(items[0]["textEdit"], json!({"range": range((3, 31), (3, 31)), "newText": format!(" {RULE}")}));
+        let labels: Vec<&str> = items.iter().map(|it| it["label"].as_str().unwrap()).collect();
+        assert!(labels.contains(&"floating-base-image") && !labels.contains(&"unused-arg") && !labels.contains(&"min-cache-mode"));
+
+        // A name that is there is replaced as a whole, wherever the cursor is in it.
+        let items = client.completions(&uri, (3, 24)).await;
+        assert_eq!(items[0]["textEdit"]["range"], range((3, 20), (3, 30)));
+        for elsewhere in [(2, 5), (3, 5), (3, 19), (4, 4), (5, 8), (99, 0)] {
+            assert_eq!(client.completions(&uri, elsewhere).await, Value::Null, "{elsewhere:?}");
+        }
+        assert!(client.stop().await);
+    });
+}
+
+#[test]
+fn nothing_is_completed_in_files_and_texts_that_are_not_ours() {
+    run(async {
+        let folder = Folder::new(APP);
+        let mut client = Client::start(&folder, completing()).await;
+        let text = "on: push\n# layerwise: ignore[\njobs:\n  a:\n    steps:\n      - run: |\n          # layerwise: ignore[\n";
+        let workflow = folder.uri(".github/workflows/ci.yml");
+        client.open(&workflow, "yaml", text).await;
+        assert!(client.completions(&workflow, (1, 20)).await.as_array().is_some_and(|it| it.iter().any(|it| it["label"] == "min-cache-mode")));
+        assert_eq!(client.completions(&workflow, (6, 30)).await, Value::Null);
+        for (path, language) in [("compose.yaml", "yaml"), ("values.yaml", "yaml"), ("notes.txt", "plaintext"), (".layerwise.yaml", "yaml")] {
+            let uri = folder.uri(path);
+            client.open(&uri, language, text).await;
+            assert_eq!(client.completions(&uri, (1, 20)).await, Value::Null, "{path}");
+        }
+        assert_eq!(client.completions("file:///nowhere/Dockerfile", (1, 20)).await, Value::Null);
+        assert!(client.stop().await);
     });
 }
 

@@ -83,6 +83,8 @@ use crate::snapshot::Snapshot;
 use crate::view::{DockerfileView, View, WorkflowView};
 use std::sync::Arc;
 
+pub use suppress::{Naming, naming};
+
 /// A rule.
 pub struct Rule {
     /// In kebab case, after the bad pattern.

@@ -6,6 +6,7 @@
 //! while enough other messages wait.
 
 mod actions;
+mod completion;
 mod convert;
 mod publish;
 mod state;
@@ -96,11 +97,13 @@ impl Backend {
         let shared = self.shared.clone();
         self.aside(async move {
             let item = ConfigurationItem { scope_uri: None, section: Some("layerwise".to_owned()) };
-            if let Ok(values) = shared.client.configuration(vec![item]).await
-                && let Some(settings) = values.first().filter(|it| !it.is_null())
-            {
+            let Ok(values) = shared.client.configuration(vec![item]).await else { return };
+            if let Some(settings) = values.first().filter(|it| !it.is_null()) {
                 let problems = shared.change(|it| it.configure(settings));
                 complain(&shared, problems).await;
+            } else {
+                // There are none, or none any more. What is wrong with those of the first message has been said.
+                shared.change(|it| it.configure(&it.initial_settings.clone()));
             }
         });
     }
@@ -150,6 +153,9 @@ fn capabilities(abilities: Abilities) -> ServerCapabilities {
             code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::REFACTOR_REWRITE, actions::FIX_ALL]),
             ..CodeActionOptions::default()
         })),
+        completion_provider: abilities
+            .completes
+            .then(|| CompletionOptions { trigger_characters: Some(completion::TRIGGERS.map(str::to_owned).to_vec()), ..CompletionOptions::default() }),
         hover_provider: Some(HoverProviderCapability::Simple(true)),
         diagnostic_provider: abilities.pulls.then_some(DiagnosticServerCapabilities::Options(pull)),
         workspace: Some(WorkspaceServerCapabilities {
@@ -178,6 +184,7 @@ impl LanguageServer for Backend {
             it.set_folders(folders(&params));
             if let Some(settings) = params.initialization_options.filter(|it| !it.is_null()) {
                 it.problems = it.configure(&settings);
+                it.initial_settings = settings;
             }
         });
         let server_info = ServerInfo { name: "layerwise".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) };
@@ -296,6 +303,18 @@ impl LanguageServer for Backend {
         let (range, only) = (params.range, params.context.only);
         let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| actions::actions(view, &found, &actions::Request { path, range, only });
         Ok(self.examined(&params.text_document.uri, Repairs::Made, make).await)
+    }
+
+    async fn completion(&self, params: CompletionParams) -> Result<Option<CompletionResponse>> {
+        let place = params.text_document_position;
+        let path = convert::path(&place.text_document.uri);
+        let (snapshot, encoding) = self.shared.with(|it| (it.host.snapshot(), it.client.encoding));
+        if !snapshot.file(&path).is_some_and(|it| completion::may_complete(it, encoding, place.position)) {
+            return Ok(None);
+        }
+        let make = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| completion::completion(view, &path, &found, place.position);
+        let items = self.examined(&place.text_document.uri, Repairs::Late, make).await.flatten();
+        Ok(items.map(CompletionResponse::Array))
     }
 
     async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {

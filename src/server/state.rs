@@ -28,6 +28,8 @@ pub struct Abilities {
     /// of one file changes what is found in others, which a client that only asks for the file it
     /// edits would not see.
     pub pulls: bool,
+    /// It completes what is typed.
+    pub completes: bool,
     /// It shows other places of a diagnostic.
     pub related: bool,
     /// It takes edits for a certain version of a document.
@@ -54,6 +56,7 @@ impl Abilities {
         Abilities {
             encoding: Encoding::choose(it.general.as_ref().and_then(|it| it.position_encodings.as_deref())),
             pulls: document.diagnostic.is_some() && refreshes,
+            completes: document.completion.is_some(),
             related: document.publish_diagnostics.is_some_and(|it| it.related_information == Some(true)),
             versioned_edits,
             creates_files: versioned_edits && edit.resource_operations.is_some_and(|it| it.contains(&ResourceOperationKind::Create)),
@@ -109,6 +112,8 @@ pub struct State {
     openings: u64,
     /// Folders of open files whose repository is known.
     located: BTreeSet<String>,
+    /// The settings that came with the first message: those of clients that have no others.
+    pub initial_settings: Value,
     /// What is wrong with the settings that came with the first message.
     pub problems: Vec<String>,
     /// What is being read in the background.

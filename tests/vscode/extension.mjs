@@ -14,10 +14,20 @@ try {
     ["extensionDevelopmentPath", `${remote}${join(extensions, extension)}`],
     ["extensionTestsPath", `${remote}${join(import.meta.dirname, "extension.cjs")}`],
   ]);
-  await until("the tests have run", () => existsSync(results), () => window.picture("failed-extension"), 180_000);
-  for (const { name, milliseconds, failure } of JSON.parse(readFileSync(results, "utf8"))) {
+  // One line for each test as it ends, and one more for all of them. A line may be half written.
+  const lines = () => (existsSync(results) ? readFileSync(results, "utf8").split("\n").slice(0, -1).map((it) => JSON.parse(it)) : []);
+  for (let seen = 0; ; seen++) {
+    await until(undefined, () => lines().length > seen, () => `only ${seen} results`);
+    const { name, milliseconds, failure, total } = lines()[seen];
+    if (total !== undefined) {
+      say(`${total} tests have run`);
+      break;
+    }
     say(`${failure ? "FAILED" : "ok"}: ${name} (${milliseconds} ms)${failure ? `\n${failure}` : ""}`);
     process.exitCode ||= failure ? 1 : 0;
+    if (failure) {
+      await window.picture("failed-extension");
+    }
   }
 } catch (error) {
   await window?.picture("failed-extension");

@@ -26,17 +26,19 @@ export function say(text) {
   console.log(`${String(Date.now() - started).padStart(7)} ms  ${text}`);
 }
 
-/** Waits until a condition holds; `show` says what there is instead if it never does. */
-export async function until(what, condition, show = condition, patience = PATIENCE) {
-  const end = Date.now() + patience;
+/** Waits until a condition holds, and says so if that has a name; `show` says what there is instead if it never does. */
+export async function until(what, condition, show = condition) {
+  const end = Date.now() + PATIENCE;
   while (!(await condition())) {
     if (Date.now() > end) {
-      throw new Error(`waited in vain: ${what}\n  there is: ${JSON.stringify(await show())}`);
+      throw new Error(`waited in vain: ${what ?? "nothing came"}\n  there is: ${JSON.stringify(await show())}`);
     }
     // As often as the screen could have changed.
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  say(what);
+  if (what !== undefined) {
+    say(what);
+  }
 }
 
 /** The address that the editor listens on, which it chooses itself. */
