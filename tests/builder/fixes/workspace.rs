@@ -3,7 +3,7 @@
 use crate::conditions::{Files, ROOT, settle};
 use layerwise::check::{self, Outcome};
 use layerwise::config::Config;
-use layerwise::diagnostic::{Diagnostic, Fix, Safety};
+use layerwise::diagnostic::{Diagnostic, Fix, Level, Safety};
 use layerwise::dockerfile::{Dockerfile, Instruction, Kind, clean_source, ignore, is_glob, is_remote};
 use layerwise::facts::{self, Text};
 use layerwise::file::{File, Kind as FileKind, Model};
@@ -84,7 +84,7 @@ fn case(host: &Host, files: &Files, diagnostic: &Diagnostic, fix: &Fix) -> Optio
 }
 
 fn together(host: &mut Host, files: &Files, paths: &[Arc<str>], outcome: &Outcome, single: &[Case]) -> Option<Case> {
-    let fixed = check::fix(&mut Host::of(&host.snapshot()), Safety::Safe, |host| settle(host, files, paths));
+    let fixed = check::fix(&mut Host::of(&host.snapshot()), Safety::Safe, Level::Hint, |host| settle(host, files, paths));
     let mut after = files.clone();
     after.extend(fixed.changes.iter().map(|it| (it.path.to_string(), it.after.to_string())));
     let first = &single[0];
