@@ -1,13 +1,13 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
-use crate::dockerfile::Kind;
 use crate::dockerfile::key::PACKAGES;
 use crate::dockerfile::plan::{Plan, Step};
+use crate::dockerfile::{Kind, clean_source};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
 use crate::view::DockerfileView;
 use crate::volatility::Volatility;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 declare_rule! {
     /// Dependencies are installed after the sources are copied.
@@ -145,12 +145,28 @@ pub(super) fn first_volatile_copy(plan: &Plan<'_>, index: usize) -> Option<usize
     volatile_copies(plan, index).next()
 }
 
+/// Copies of sources, unless a mount above has the same sources in its key: then all below runs again wherever the copy
+/// stands.
 fn volatile_copies(plan: &Plan<'_>, index: usize) -> impl Iterator<Item = usize> {
-    let is_volatile = |it: &Step<'_>| match &it.instruction.kind {
-        Kind::Copy(copy) => copy.from_context() && plan.own_volatility(it) >= Volatility::Often,
+    let mut bound = BTreeSet::new();
+    let mut is_volatile = move |step: &Step<'_>| match &step.instruction.kind {
+        Kind::Run(run) => {
+            bound.extend(run.mounts.iter().filter(|it| it.binds_context()).map(|it| clean_source(it.source().unwrap_or_default())));
+            false
+        }
+        Kind::Copy(copy) => {
+            let is_changing = copy.from_context() && plan.own_volatility(step) >= Volatility::Often;
+            is_changing && !copy.sources.iter().all(|it| is_bound(&bound, &clean_source(&it.text)))
+        }
         _ => false,
     };
     plan.steps[..index].iter().enumerate().filter(move |(_, it)| is_volatile(it)).map(|(at, _)| at)
+}
+
+/// Whether `source`, or a folder that it is in, is among the paths of the context that mounts have.
+fn is_bound(bound: &BTreeSet<String>, source: &str) -> bool {
+    let folders = source.match_indices('/').map(|(at, _)| &source[..at]);
+    folders.chain(["", source]).any(|it| bound.contains(it))
 }
 
 fn report(view: &DockerfileView<'_>, cause: &Cause, findings: &mut Findings<'_>) {
@@ -205,6 +221,79 @@ pub(super) fn list(items: &[&str]) -> String {
 mod tests {
     use super::COPY_BEFORE_INSTALL as RULE;
     use crate::rules::testing::{check, check_fix};
+
+    /// A real build ran no step less with the install above the copy.
+    #[test]
+    fn sources_that_a_mount_above_has_already_are_no_cause() {
+        let files =
+            "#- .dockerignore\nnode_modules\n#- package.json\n{}\n#- package-lock.json\n{}\n#- src/a.c\n\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\n";
+        check(&RULE, &format!("{files}RUN --mount=target=/mnt make -C /mnt\nCOPY . .\nRUN npm ci\n"));
+        check(&RULE, &format!("{files}RUN --mount=type=bind,source=.,target=/mnt make -C /mnt\nCOPY . .\nRUN npm ci\n"));
+        check(&RULE, &format!("{files}RUN --mount=type=bind,source=src,target=/mnt make -C /mnt\nCOPY package*.json ./\nCOPY src/a ./src/a\nRUN npm ci\n"));
+    }
+
+    #[test]
+    fn a_mount_has_no_part_in_the_key_of_what_is_above_it_or_from_another_stage() {
+        let files = "#- .dockerignore\nnode_modules\n#- package.json\n{}\n#- package-lock.json\n{}\n#- Dockerfile\nFROM alpine:3.20 AS a\n";
+        let found = "COPY . .\n^^^^^^^^ warning: any change to the build context runs `npm ci` again\n";
+        let install = "RUN npm ci\n^^^^^^^^^^ note: `npm ci` runs again\n";
+        let unknown = "                        ^^^^^^^^^^^^ note: no safe fix: `make` is not known, and may read or write anything\n";
+        check(&RULE, &format!("{files}FROM node:22.11\nWORKDIR /app\n{found}RUN --mount=target=/mnt make -C /mnt\n{unknown}{install}"));
+        check(&RULE, &format!("{files}FROM node:22.11\nWORKDIR /app\nRUN --mount=from=a,target=/mnt make -C /mnt\n{found}{install}"));
+        check(&RULE, &format!("{files}RUN --mount=target=/mnt make -C /mnt\nFROM node:22.11\nWORKDIR /app\n{found}{install}"));
+    }
+
+    #[test]
+    fn the_cause_is_the_first_copy_of_what_no_mount_has() {
+        check(
+            &RULE,
+            "
+#- .dockerignore
+node_modules
+#- package.json
+{}
+#- package-lock.json
+{}
+#- src/a.c
+
+#- lib/b.c
+
+#- Dockerfile
+FROM node:22.11
+WORKDIR /app
+COPY package*.json ./
+RUN --mount=type=bind,source=src,target=/mnt make -C /mnt
+COPY src ./src
+COPY lib ./lib
+^^^^^^^^^^^^^^ warning: any change to `lib` runs `npm ci` again
+RUN npm ci
+^^^^^^^^^^ note: `npm ci` runs again
+",
+        );
+    }
+
+    #[test]
+    fn a_mount_of_a_part_of_the_sources_leaves_the_rest() {
+        check(
+            &RULE,
+            "
+#- .dockerignore
+node_modules
+#- package.json
+{}
+#- package-lock.json
+{}
+#- Dockerfile
+FROM node:22.11
+WORKDIR /app
+RUN --mount=type=bind,source=src,target=/mnt make -C /mnt
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `npm ci` again
+RUN npm ci
+^^^^^^^^^^ note: `npm ci` runs again
+",
+        );
+    }
 
     #[test]
     fn whole_context_before_install() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 /// A file or folder of the build context.
@@ -24,6 +24,15 @@ pub struct Inputs {
 /// The ignore file of a build context; a file of it like any other.
 pub const IGNORE_FILE: &str = ".dockerignore";
 
+/// The folder of the build context of a case that stands in `folder`, whose name no other case has.
+///
+/// The context has the same name. buildx tells contexts apart by the last part of their path only (build/opt.go:869
+/// of docker/buildx 461836ba), so that the builder would keep two of one name in one place and take a file for
+/// unchanged if the other has one of the same path, size and time.
+pub fn context(folder: &Path) -> PathBuf {
+    folder.join(folder.file_name().unwrap_or_default())
+}
+
 /// Two builds, one after the other.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -42,7 +51,7 @@ impl Inputs {
     /// Brings a folder into this state. What is there in this form already is left alone, unless
     /// `touch` asks to write it again.
     pub fn write(&self, folder: &Path, earlier: Option<&Inputs>, touch: bool) -> io::Result<()> {
-        let context = folder.join("context");
+        let context = context(folder);
         fs::create_dir_all(&context)?;
         fs::write(folder.join("Dockerfile"), &self.dockerfile)?;
         for path in earlier.iter().flat_map(|it| it.files.keys().rev()).filter(|it| !self.files.contains_key(*it)) {

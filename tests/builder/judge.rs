@@ -1,7 +1,8 @@
 //! Compares what the model predicts with what the builder did.
 
 use crate::case::{Case, Inputs};
-use crate::docker::{self, Place, Shown};
+use crate::docker;
+use crate::progress::{Place, Step};
 use layerwise::dockerfile::key::Keys;
 use layerwise::dockerfile::rebuild::{Build, Fate, Outcome, rebuild};
 use layerwise::dockerfile::selection::{Files, Node};
@@ -17,8 +18,6 @@ pub struct Tally {
     pub cases: usize,
     /// Cases that the builder refuses, before or after the change.
     pub refused: usize,
-    /// Cases that went wrong at first and right when they were repeated.
-    pub unsteady: usize,
     /// Steps of which the model said that they run, and they did.
     pub ran: usize,
     /// Steps of which the model said that the cache has them, and it had.
@@ -33,7 +32,6 @@ impl Tally {
     pub fn add(&mut self, other: Tally) {
         self.cases += other.cases;
         self.refused += other.refused;
-        self.unsteady += other.unsteady;
         self.ran += other.ran;
         self.cached += other.cached;
         self.unknown += other.unknown;
@@ -63,7 +61,7 @@ pub fn judge(case: &Case, folder: &Path) -> Result<Tally, String> {
     let mut wrong = Vec::new();
     for (place, text, fate) in predicted {
         let shown = shown.get(&place);
-        match (shown.map(Shown::ran), fate) {
+        match (shown.map(Step::ran), fate) {
             (None, _) => tally.unseen += 1,
             (_, Fate::Unknown) => tally.unknown += 1,
             (Some(true), Fate::Runs) => tally.ran += 1,

@@ -8,6 +8,7 @@ mod generate;
 mod judge;
 mod kept;
 mod others;
+mod progress;
 
 use generate::Sketch;
 use judge::{Tally, judge};
@@ -40,7 +41,6 @@ fn the_model_predicts_what_buildkit_runs_again() {
     eprintln!("{tally:?}, {:.2} s a case", seconds / (tally.cases + tally.refused).max(1) as f64);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(tally.refused * 10 <= tally.cases, "too many cases are refused");
-    assert!(tally.unsteady * 20 <= tally.cases.max(20), "the builder is not steady enough to judge");
     assert!(tally.ran > 0 && tally.cached > 0);
 }
 
@@ -51,12 +51,9 @@ fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let tried = runner.run(&generate::sketch(), |sketch| {
-        let first = attempt(&sketch);
-        // On a busy machine BuildKit runs a cached step once in a while; what the model is wrong
-        // about is wrong every time.
-        let found = if first.is_ok() { first } else { attempt(&sketch).map(|it| Tally { unsteady: 1, ..it }) };
+        let found = attempt(&sketch).map_err(TestCaseError::fail)?;
         let mut tally = tally.lock().unwrap();
-        tally.add(found.map_err(TestCaseError::fail)?);
+        tally.add(found);
         if (tally.cases + tally.refused).is_multiple_of(100) {
             eprintln!("{tally:?}");
         }

@@ -1,6 +1,6 @@
 //! The builders without BuildKit: which steps run again if one instruction of a file changes.
 
-use crate::case::Inputs;
+use crate::case::{self, Inputs};
 use crate::judge::outcomes;
 use layerwise::dockerfile::key::Keys;
 use layerwise::dockerfile::rebuild::Fate;
@@ -63,7 +63,7 @@ fn with_inputs(mut command: Command, folder: &Path, inputs: &Inputs) -> Command 
     for (name, value) in &inputs.arguments {
         command.args(["--build-arg", &format!("{name}={value}")]);
     }
-    command.arg(folder.join("context"));
+    command.arg(case::context(folder));
     command
 }
 

@@ -1,15 +1,11 @@
 //! Builds with the real builder: what comes out, and which steps ran.
 
 use crate::image::{self, Tree};
+use crate::progress::{self, Steps};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Steps by the name of their stage and their number in it, as the progress shows them: each with its text, and whether
-/// it ran or was in the cache.
-pub type Steps = BTreeMap<(String, usize), (String, bool)>;
 
 /// What to build.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +64,7 @@ impl Build {
         let log = self.log();
         let status = self.command(&log)?.arg("--output=type=cacheonly").status().map_err(|it| it.to_string())?;
         let text = fs::read_to_string(log).map_err(|it| it.to_string())?;
-        if status.success() { Ok(steps(&text)) } else { Err(said(&text)) }
+        if status.success() { Ok(progress::read(&text)) } else { Err(said(&text)) }
     }
 
     /// Builds, and takes the result out of the engine, which knows it as `name` from then on.
@@ -125,35 +121,6 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }
 
-/// Reads the progress, one JSON value a line. A step is shown again with each change of its state.
-fn steps(log: &str) -> Steps {
-    let mut started: BTreeMap<(String, usize), BTreeMap<String, bool>> = BTreeMap::new();
-    let mut res = Steps::new();
-    for event in log.lines().filter_map(|it| serde_json::from_str::<Value>(it).ok()) {
-        for vertex in event["vertexes"].as_array().into_iter().flatten() {
-            // That an image is looked up is no step, nor is the second part of a linked copy.
-            let Some((place, text)) = vertex["name"].as_str().and_then(place).filter(|it| !it.1.starts_with("FROM ") && !it.1.starts_with("LINK ")) else {
-                continue;
-            };
-            let starts = started.entry(place.clone()).or_default();
-            if let Some(moment) = vertex["started"].as_str() {
-                starts.insert(moment.to_owned(), vertex["cached"] == true);
-            }
-            let ran = starts.values().any(|it| !it);
-            res.insert(place, (text.to_owned(), ran));
-        }
-    }
-    res
-}
-
-/// Stage, number and text of `[stage 2/3] COPY a b`.
-fn place(name: &str) -> Option<((String, usize), &str)> {
-    let (bracket, text) = name.strip_prefix('[')?.split_once("] ")?;
-    let mut words = bracket.split_whitespace();
-    let number = words.next_back()?.split_once('/')?.0.parse().ok()?;
-    Some(((words.next().unwrap_or_default().to_owned(), number), text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,14 +128,5 @@ mod tests {
     #[test]
     fn base_64_of_any_length_is_read() {
         assert_eq!((decoded("YQ=="), decoded("YWI="), decoded("YWJj"), decoded("YWJjZA==")), ("a".into(), "ab".into(), "abc".into(), "abcd".into()));
-    }
-
-    #[test]
-    fn a_step_that_was_in_the_cache_did_not_run() {
-        let log = r#"{"vertexes":[{"name":"[internal] load build definition","started":"1"},{"name":"[1/3] FROM a","started":"1"}]}
-            {"vertexes":[{"name":"[2/3] COPY a b","started":"1","cached":true},{"name":"[3/3] RUN a"}]}
-            {"vertexes":[{"name":"[3/3] RUN a","started":"2"}]}"#;
-        let ran: Vec<_> = steps(log).into_values().collect();
-        assert_eq!(ran, [("COPY a b".to_owned(), false), ("RUN a".to_owned(), true)]);
     }
 }

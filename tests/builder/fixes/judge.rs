@@ -3,6 +3,7 @@
 use crate::conditions::{Files, ROOT};
 use crate::docker::{Build, Image};
 use crate::image;
+use crate::progress::Step;
 use crate::workspace::{Case, Change, parse};
 use layerwise::dockerfile::{Base, Dockerfile, Kind};
 use layerwise::facts;
@@ -94,9 +95,9 @@ fn count(case: &Case, before: &Side<'_>, after: &Side<'_>, word: &str) -> Result
                 if let Change::Argument(name) = change {
                     build.arguments.push((name.clone(), value.clone()));
                 }
-                for (text, has_run) in build.run()?.into_values().filter(|it| it.1) {
-                    ran[index] += usize::from(has_run);
-                    texts.push_str(&format!("{} ran {text}\n", ["before", "after"][index]));
+                for step in build.run()?.into_values().filter(Step::ran) {
+                    ran[index] += 1;
+                    texts.push_str(&format!("{} ran {}\n", ["before", "after"][index], step.text));
                 }
             }
             side.write(case, None)?;
@@ -132,8 +133,11 @@ impl<'a> Side<'a> {
         Side { files, folder, targets: case.targets.clone(), images, text, name }
     }
 
+    /// The folder of the context. Its name is that of no other: the builder keeps contexts of one name in one place (see
+    /// `context` in tests/builder/case.rs).
     fn context(&self) -> PathBuf {
-        self.folder.join("context")
+        let names = [self.folder.parent(), Some(&self.folder)].map(|it| it.and_then(Path::file_name).unwrap_or_default().to_string_lossy());
+        self.folder.join(names.join("-"))
     }
 
     /// Writes all files. The Dockerfile that is built stands outside the context, whose own copy of it is that before the

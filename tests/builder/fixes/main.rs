@@ -11,6 +11,8 @@ mod generate;
 mod image;
 mod installs;
 mod judge;
+#[path = "../progress.rs"]
+mod progress;
 mod workspace;
 
 use conditions::{Files, ROOT};

@@ -3,7 +3,7 @@
 use crate::conditions::{Files, ROOT, settle};
 use layerwise::check::{self, Outcome};
 use layerwise::config::Config;
-use layerwise::diagnostic::{Diagnostic, Fix, Safety};
+use layerwise::diagnostic::{Diagnostic, Fix, Level, Safety};
 use layerwise::dockerfile::{Dockerfile, Instruction, Kind, clean_source, ignore, is_glob, is_remote};
 use layerwise::facts::{self, Text};
 use layerwise::file::{File, Kind as FileKind, Model};
@@ -84,7 +84,7 @@ fn case(host: &Host, files: &Files, diagnostic: &Diagnostic, fix: &Fix) -> Optio
 }
 
 fn together(host: &mut Host, files: &Files, paths: &[Arc<str>], outcome: &Outcome, single: &[Case]) -> Option<Case> {
-    let fixed = check::fix(&mut Host::of(&host.snapshot()), Safety::Safe, |host| settle(host, files, paths));
+    let fixed = check::fix(&mut Host::of(&host.snapshot()), Safety::Safe, Level::Hint, |host| settle(host, files, paths));
     let mut after = files.clone();
     after.extend(fixed.changes.iter().map(|it| (it.path.to_string(), it.after.to_string())));
     let first = &single[0];
@@ -124,7 +124,14 @@ fn make(host: &Host, rule: &str, title: &str, files: &Files, after: Files, path:
     };
     let sources = add_sources(&mut case, view.dockerfile);
     case.changes = match culprit.map(|it| (&it.kind, it)) {
-        Some((Kind::Copy(copy), _)) if copy.from.is_none() => case.edits(copy.sources.iter().map(|it| it.text.as_str()), &sources),
+        Some((Kind::Copy(copy), it)) if copy.from.is_none() => {
+            let edits = case.edits(copy.sources.iter().map(|it| it.text.as_str()), &sources);
+            // What an instruction above reads as well runs all below it again, whatever is done about the copy.
+            let above = case.roots_above(view.dockerfile, it);
+            let is_above = |it: &Change| matches!(it, Change::File(path) if above.iter().any(|root| facts::is_below(path, root)));
+            let others: Vec<Change> = edits.iter().filter(|it| !is_above(it)).cloned().collect();
+            if others.is_empty() { edits } else { others }
+        }
         Some((Kind::Arg(variables), it)) => {
             let variable = variables.iter().find(|it| it.span.end > at.span.start).map_or(it.keyword.clone(), |it| it.name.clone());
             vec![Change::Argument(variable)]
@@ -180,6 +187,20 @@ fn add_sources(case: &mut Case, dockerfile: &Dockerfile) -> Vec<String> {
 }
 
 impl Case {
+    /// What instructions above `culprit`, in its own chain of stages, copy or mount from the context.
+    fn roots_above(&self, dockerfile: &Dockerfile, culprit: &Instruction) -> Vec<String> {
+        let stage = dockerfile.instructions().find(|it| it.1.span == culprit.span).map_or(0, |it| it.0);
+        let mut res = Vec::new();
+        for (_, instruction) in dockerfile.chain(stage).iter().filter(|it| it.1.span.start < culprit.span.start) {
+            match &instruction.kind {
+                Kind::Copy(copy) if copy.from.is_none() => res.extend(copy.sources.iter().map(|it| it.text.as_str())),
+                Kind::Run(run) => res.extend(run.mounts.iter().filter(|it| it.binds_context()).map(|it| it.source().unwrap_or_default())),
+                _ => {}
+            }
+        }
+        res.into_iter().map(|it| facts::join(&self.context, &clean_source(it))).collect()
+    }
+
     /// Edits of files that come from the given sources, and that the fix does not copy by themselves.
     fn edits<'a>(&self, sources: impl Iterator<Item = &'a str>, made: &[String]) -> Vec<Change> {
         let after = parse(&self.dockerfile, &self.after[&self.dockerfile]);
