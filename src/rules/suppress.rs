@@ -215,7 +215,7 @@ mod tests {
         let offset = marked.find("$0").unwrap();
         let text = marked.replace("$0", "");
         let mut host = Host::default();
-        host.set("/f", File::new(kind, "/f", &text, Some(1)));
+        host.set("/f", File::new(kind, &text, Some(1)));
         let naming = naming(&View::new(&host.snapshot(), "/f", &Config::default())?, offset)?;
         Some((naming.name.of(&text).to_owned(), naming.rules.iter().map(|it| it.name).collect()))
     }

@@ -1,7 +1,7 @@
 //! Completion: the names of rules in comments that suppress them. There is none anywhere else, so
 //! that nothing stands beside what other servers complete.
 
-use super::convert::Encoding;
+use super::convert::{self, Encoding};
 use super::state::View;
 use crate::diagnostic::Diagnostic;
 use crate::file::File;
@@ -28,7 +28,7 @@ pub fn completion(view: &View, path: &str, found: &[Diagnostic], position: Posit
     let offset = encoding.offset(file.document.rope(), position);
     let model = view::View::new(&view.snapshot, path, &view.configs.of(&view.snapshot, path))?;
     let naming = rules::naming(&model, offset)?;
-    let range = encoding.range(file.document.rope(), naming.name);
+    let range = convert::range(encoding, file.text(), naming.name);
     // A space is typed after a comma only by some.
     let space = if model.source()[..naming.name.start].ends_with(',') { " " } else { "" };
     let finds = |rule: &Rule| found.iter().any(|it| *it.at.path == *path && it.rule == rule.name && naming.covers.is_some_and(|all| all.contains(it.at.span)));
