@@ -145,6 +145,12 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_pins_its_actions_gets_no_step_that_is_not_pinned() {
+        let text = steps(&format!("- uses: actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8 # v6\n{BUILD}"));
+        check_without_fix(&RULE, &marked(&text, "type=gha,mode=max", MESSAGE));
+    }
+
+    #[test]
     fn the_docker_driver_may_be_asked_for() {
         let text = steps(&format!("- uses: docker/setup-buildx-action@v4\n  with: {{driver: docker}}\n{BUILD}"));
         check(&RULE, &marked(&text, "type=gha,mode=max", MESSAGE));

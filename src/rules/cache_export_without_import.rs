@@ -132,6 +132,12 @@ mod tests {
     }
 
     #[test]
+    fn bake_knows_no_such_flag() {
+        let text = steps("- uses: docker/setup-buildx-action@v4\n- run: docker buildx bake --set '*.cache-to=type=gha'");
+        check_without_fix(&RULE, &marked(&text, "type=gha", "warning: nothing imports the scope `buildkit`, so that it is exported in vain"));
+    }
+
+    #[test]
     fn shared_text_is_not_edited() {
         let text = build_step("<<: *options\ncache-to: type=gha,mode=max").replace("on: push", "env: &options {A: b}\non: push");
         check_without_fix(&RULE, &marked(&text, "type=gha,mode=max", "warning: nothing imports the scope `buildkit`, so that it is exported in vain"));

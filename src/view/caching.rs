@@ -140,8 +140,14 @@ impl<'a> WorkflowView<'a> {
     }
 
     /// A step in front of that of a build, for `uses`, above the comments of the build's step.
-    /// `None` where the steps are not written one below the other.
+    /// `None` where the steps are not written one below the other, and in a file that names actions by
+    /// their commits: which one would be right only the network knows.
     pub fn insert_step(&self, build: &StepView<'_>, uses: &str) -> Option<Edit> {
+        let is_commit = |it: &str| it.len() == 40 && it.bytes().all(|it| it.is_ascii_hexdigit());
+        let mut actions = self.workflow.jobs.iter().flat_map(|it| &it.steps).filter_map(|it| it.action.as_ref());
+        if actions.any(|it| it.reference.as_deref().is_some_and(is_commit)) {
+            return None;
+        }
         let step = build.job.steps.get(build.step.step).filter(|it| !it.shared)?;
         if !self.yaml.errors.is_empty() {
             return None;

@@ -9,7 +9,7 @@
 
 use super::Step;
 use super::build::BuildStep;
-use crate::build::Build;
+use crate::build::{Build, Tool};
 use crate::cache::{Attribute, Backend, CacheEntry};
 use crate::edit::{Edit, EditSet, Span};
 use crate::syntax::Mapped;
@@ -56,6 +56,8 @@ impl File<'_> {
             return None;
         }
         match build.flags_at {
+            // Bake and Compose know neither flag.
+            Some(_) if matches!(build.build.tool, Tool::Bake | Tool::Compose) => None,
             Some(at) => self.add_flags(at, import, export),
             None if step.action.as_ref().is_some_and(super::Action::is_build) => self.add_inputs(step, import, export),
             None => None,
