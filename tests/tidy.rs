@@ -155,8 +155,21 @@ fn the_settings_of_vs_code_are_those_of_the_configuration() {
     generated(path, &format!("{}{settings}{}", &manifest[..start], &manifest[end..]));
 }
 
+/// Lines with the version, which is that of Cargo.toml.
+const VERSIONS: &[(&str, &str)] = &[
+    ("editors/vscode/package.json", "  \"version\": \"{}\","),
+    ("editors/vscode/package-lock.json", "  \"version\": \"{}\","),
+    ("action.yml", "    default: {}"),
+    ("pyproject.toml", "version = \"{}\""),
+    ("pyproject.toml", "dependencies = [\"layerwise=={}\"]"),
+    ("README.md", "- uses: layerwise/layerwise@v{}"),
+    ("README.md", "  rev: v{}"),
+];
+
 #[test]
-fn the_extension_has_the_version_of_the_server() {
-    let manifest: Value = serde_json::from_str(&fs::read_to_string("editors/vscode/package.json").unwrap()).unwrap();
-    assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
+fn every_file_has_the_version_of_the_package() {
+    for (path, line) in VERSIONS {
+        let line = line.replace("{}", env!("CARGO_PKG_VERSION"));
+        assert!(fs::read_to_string(path).unwrap().lines().any(|it| it == line), "{path} lacks the line: {line}");
+    }
 }

@@ -13,7 +13,7 @@ mod scopes;
 use crate::config;
 use crate::diagnostic::Level;
 use crate::rules;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 
@@ -113,6 +113,11 @@ enum Command {
 enum ListFormat {
     Human,
     Json,
+}
+
+/// The definition of the command line, for what is made of it: man pages, completions of shells.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// What to do.
