@@ -128,6 +128,17 @@ def servers(language, environment):
     return re.findall(r"([\w-]+): ", re.sub(r"\x1b\[[0-9;]*m", "", listed))
 
 
+def health(language):
+    """What Helix says of a language, without its colours."""
+    told = subprocess.run(["hx", "--health", language], check=True, capture_output=True, text=True).stdout
+    return re.sub(r"\x1b\[[0-9;]*m", "", told)
+
+
+def coloured(word):
+    """Whether a word stands on the screen, in a colour of its own."""
+    return re.search(rf"\x1b\[[0-9;]*m{word}\x1b\[", tmux("capture-pane", "-p", "-e", "-t", "helix")) is not None
+
+
 def start(path):
     tmux("new-session", "-d", "-s", "helix", "-x", str(WIDTH), "-y", str(HEIGHT), "-c", str(PROJECT), f"hx {path}")
     tmux("set-option", "-g", "escape-time", "0")
@@ -163,7 +174,13 @@ def main():
         assert now == [*kept, "layerwise"], f"{language} had {kept} and has {now}"
     say("three languages have the server, beside those that they had before")
 
+    told = health("dockerfile")
+    for part in ["Tree-sitter parser: ✓", "Highlight queries: ✓"]:
+        assert part in told, told
+    say("our grammar and our queries are those of Dockerfiles")
+
     start("Dockerfile")
+    until("and show in colours", lambda: coloured("ENV") and coloured("CMD"))
 
     # Findings, and the reordering.
     seen("Dockerfile: findings", [PACKAGES, BASE])
@@ -200,9 +217,44 @@ def main():
     seen("the finding moves down", ["●   3  ARG ICON="])
     keys("g", "g", "]", "d")
     seen("its end is right behind an emoji", ["3:26"])
-    keys("M-\\;")
-    seen("and so is its beginning", ["3:12"])
+    keys("i")
+    seen("and its beginning too", [" INS ", "3:12"])
+    escape("the place is left", " INS ")
     keys("u", "u")
+
+    # The names of rules, in a comment that suppresses.
+    command("2")
+    keys("O")
+    text("# layerwise: ignore[")
+    seen("the names of rules are completed, first those of what is found below", ["volatile-arg-before-run", "unused-arg"])
+    picture("completion")
+    keys("Escape")
+    escape("the list is closed", " INS ")
+    keys("u")
+
+    # A rule that is switched off while the server runs.
+    command("open .layerwise.yaml")
+    seen("a file that is not there yet", [".layerwise.yaml"])
+    keys("i")
+    text("rules: {copy-before-install: off}")
+    seen("typing", ["copy-before-install: off}"])
+    escape("typed: a configuration", " INS ")
+    command("write")
+    command("buffer-close")
+    seen("its finding is gone, and another is not", [VOLATILE], [NPM])
+    (PROJECT / ".layerwise.yaml").unlink()
+
+    # Line ends of two characters.
+    crlf = PROJECT / "web/other.Dockerfile"
+    crlf.write_bytes("FROM alpine:3.20\r\nARG ICON=🚀 GIT_SHA\r\nRUN apk add git\r\nRUN echo $GIT_SHA\r\n".encode())
+    command("open web/other.Dockerfile")
+    seen("a finding where lines end in CRLF", ["runs `apk add` again, which does not use it"])
+    command("2")
+    act("Reorder stage")
+    command("write")
+    reordered = "FROM alpine:3.20\r\nRUN apk add git\r\nARG ICON=🚀 GIT_SHA\r\nRUN echo $GIT_SHA\r\n".encode()
+    until("it is reordered, and they are kept", lambda: crlf.read_bytes() == reordered)
+    command("buffer-close")
 
     # A server that is killed; Helix starts it again when told to.
     os.kill(running(), signal.SIGKILL)
