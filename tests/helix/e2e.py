@@ -73,7 +73,8 @@ def until(what, condition):
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain: {what}\n{screen()}")
         time.sleep(0.02)
-    say(what)
+    if what is not None:
+        say(what)
 
 
 def seen(what, present, absent=()):
@@ -118,6 +119,23 @@ def replace(line, pattern, typed):
     keys("Enter", "c")
     text(typed)
     escape(f"typed: {typed}", " INS ")
+
+
+def place():
+    """Where the first finding of the file begins and ends, as line and column."""
+
+    def cursor(mode):
+        until(None, lambda: f" {mode} " in screen())
+        return re.search(rf" {mode} .*?(\d+:\d+)\s*$", screen(), re.MULTILINE)[1]
+
+    keys("g", "g", "]", "d")
+    end = cursor("NOR")
+    # Typing goes before what is selected.
+    keys("i")
+    start = cursor("INS")
+    keys("Escape")
+    cursor("NOR")
+    return start, end
 
 
 def servers(language, environment):
@@ -215,11 +233,7 @@ def main():
     text("# 📦🧭 built from")
     escape("and a line above", " INS ")
     seen("the finding moves down", ["●   3  ARG ICON="])
-    keys("g", "g", "]", "d")
-    seen("its end is right behind an emoji", ["3:26"])
-    keys("i")
-    seen("and its beginning too", [" INS ", "3:12"])
-    escape("the place is left", " INS ")
+    until("and is right behind an emoji", lambda: place() == ("3:12", "3:26"))
     keys("u", "u")
 
     # The names of rules, in a comment that suppresses.
