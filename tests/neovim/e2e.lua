@@ -187,8 +187,33 @@ COPY --from=build /app/dist /usr/share/nginx/html
 
 local ORDER = { 'copy-before-install', 'copy-before-system-packages' }
 
+-- The help, and the colours of our own grammar, as the help says.
+local function runtime_files()
+  vim.cmd.helptags(vim.env.LAYERWISE_EDITOR .. '/doc')
+  vim.cmd.help('layerwise-treesitter')
+  equal('the help is there', vim.fn.expand('%:t'), 'layerwise.txt')
+  vim.cmd.helpclose()
+
+  equal('our grammar is loaded', vim.treesitter.language.add('dockerfile'), true)
+  for _, kind in ipairs({ 'highlights', 'injections' }) do
+    local files = vim.treesitter.query.get_files('dockerfile', kind)
+    equal(('our %s are used'):format(kind), #files == 1 and vim.startswith(files[1], vim.env.LAYERWISE_RUNTIME), true)
+    equal('and fit the grammar', vim.treesitter.query.get('dockerfile', kind) ~= nil, true)
+  end
+end
+
+-- The captures at the beginning of a text, by name.
+local function colours(buffer, needle)
+  go_to(buffer, needle)
+  local row, column = unpack(vim.api.nvim_win_get_cursor(0))
+  return vim.iter(vim.treesitter.get_captures_at_pos(buffer, row - 1, column)):map(function(it)
+    return it.capture
+  end):join(' ')
+end
+
 local function main()
   say(('Neovim %s'):format(tostring(vim.version())))
+  runtime_files()
 
   -- Findings of both languages.
   local api = open('Dockerfile')
@@ -205,6 +230,11 @@ local function main()
   vim.api.nvim_buf_set_name(other, project .. '/values.yaml')
   vim.bo[other].filetype = 'yaml'
   equal('other YAML files are left alone', #vim.lsp.get_clients({ bufnr = other }), 0)
+
+  vim.treesitter.start(api, 'dockerfile')
+  vim.treesitter.get_parser(api):parse(true)
+  equal('keywords have their colour', colours(api, 'COPY ./app /app'), 'keyword')
+  equal('and so have base images', colours(api, 'ubuntu:latest'), 'type')
 
   -- What is said of a finding, in a window of its own.
   go_to(api, 'COPY ./app /app')
