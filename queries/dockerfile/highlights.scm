@@ -25,40 +25,42 @@
 ((word) @string
   (#match? @string "^\\[?[\"']"))
 
+; Captures whose name begins with `_` would take the colour of the keyword away in Helix.
+
 ; FROM image AS name
 ((instruction
-  keyword: (keyword) @_from
+  keyword: (keyword) @keyword
   arguments: (arguments
     .
     (word) @type))
-  (#match? @_from "^[Ff][Rr][Oo][Mm]$"))
+  (#match? @keyword "^[Ff][Rr][Oo][Mm]$"))
 
 ((instruction
-  keyword: (keyword) @_from
+  keyword: (keyword) @keyword
   arguments: (arguments
     (word)
-    (word) @keyword
+    (word) @keyword.operator
     (word) @type))
-  (#match? @_from "^[Ff][Rr][Oo][Mm]$")
-  (#match? @keyword "^[Aa][Ss]$"))
+  (#match? @keyword "^[Ff][Rr][Oo][Mm]$")
+  (#match? @keyword.operator "^[Aa][Ss]$"))
 
 ; NAME=value
 ((instruction
-  keyword: (keyword) @_pairs
+  keyword: (keyword) @keyword
   arguments: (arguments
     (word) @property))
-  (#match? @_pairs "^([Aa][Rr][Gg]|[Ee][Nn][Vv]|[Ll][Aa][Bb][Ee][Ll])$"))
+  (#match? @keyword "^([Aa][Rr][Gg]|[Ee][Nn][Vv]|[Ll][Aa][Bb][Ee][Ll])$"))
 
 ((instruction
-  keyword: (keyword) @_expose
+  keyword: (keyword) @keyword
   arguments: (arguments
     (word) @number))
-  (#match? @_expose "^[Ee][Xx][Pp][Oo][Ss][Ee]$"))
+  (#match? @keyword "^[Ee][Xx][Pp][Oo][Ss][Ee]$"))
 
 ; What follows HEALTHCHECK.
 ((instruction
-  keyword: (keyword) @_healthcheck
+  keyword: (keyword) @keyword
   arguments: (arguments
     .
-    (word) @keyword))
-  (#match? @_healthcheck "^[Hh][Ee][Aa][Ll][Tt][Hh][Cc][Hh][Ee][Cc][Kk]$"))
+    (word) @keyword.modifier))
+  (#match? @keyword "^[Hh][Ee][Aa][Ll][Tt][Hh][Cc][Hh][Ee][Cc][Kk]$"))

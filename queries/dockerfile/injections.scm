@@ -33,7 +33,7 @@
   (heredoc
     (heredoc_body) @injection.content))
   (#match? @_run "^[Rr][Uu][Nn]$")
-  (#match? @injection.content "^#![^\n]*sh\\b")
+  (#match? @injection.content "^#![^\n]*sh([^a-z]|$)")
   (#set! injection.language "bash"))
 
 ((instruction

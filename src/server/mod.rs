@@ -17,7 +17,7 @@ use crate::config;
 use crate::diagnostic::Diagnostic;
 use crate::file::{File, Kind};
 use crate::rules;
-use publish::{PATIENCE, matters, publish, read_folders, work};
+use publish::{PATIENCE, Report, matters, publish, read_folders, work};
 use serde_json::{Value, json};
 use state::{Abilities, Shared, View};
 use std::future::Future;
@@ -283,9 +283,14 @@ impl LanguageServer for Backend {
     }
 
     async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {
-        let convert = |view: &View, path: Arc<str>, found: Vec<Diagnostic>| {
+        let shared = self.shared.clone();
+        let convert = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| {
             let converter = view.converter();
-            found.iter().filter(|it| it.at.path == path).map(|it| converter.diagnostic(it)).collect::<Vec<_>>()
+            let items: Vec<_> = found.iter().filter(|it| it.at.path == path).map(|it| converter.diagnostic(it)).collect();
+            if let Some(report) = Report::of(view, &path, items.clone()) {
+                publish::told(&shared, view, path, report);
+            }
+            items
         };
         let items = self.examined(&params.text_document.uri, Repairs::Late, convert).await.unwrap_or_default();
         let result_id = result_id(&items);

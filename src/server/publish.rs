@@ -23,12 +23,26 @@ const UNSEEN: Duration = Duration::from_millis(300);
 
 /// What the client was told of a file.
 #[derive(Debug, Clone, PartialEq)]
-struct Report {
+pub struct Report {
     uri: Uri,
     /// Version and opening; nothing for a file that is not open.
     version: Option<i32>,
     opened: Option<u64>,
     diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// What there is to say of an open document.
+    pub fn of(view: &View, path: &str, diagnostics: Vec<Diagnostic>) -> Option<Report> {
+        let opened = view.opened.get(path)?;
+        let version = view.snapshot.file(path).and_then(|it| it.version);
+        Some(Report { uri: opened.uri.clone(), version, opened: Some(opened.time), diagnostics })
+    }
+
+    /// Whether `new` says something else of the same text.
+    fn is_outdated(&self, new: &Report) -> bool {
+        (self.version, self.opened) == (new.version, new.opened) && self.diagnostics != new.diagnostics
+    }
 }
 
 type Reports = BTreeMap<Arc<str>, Report>;
@@ -45,7 +59,7 @@ pub async fn publish(shared: Arc<Shared>) {
             faults = new_faults;
         }
         if view.client.pulls {
-            refresh(&shared, &published, &reports);
+            refresh(&shared, &reports);
         } else {
             send(&shared, &published, &reports).await;
         }
@@ -88,10 +102,9 @@ fn round(shared: &Shared) -> Round {
     let (view, outcome, folders) = shared.examine(Repairs::Late, View::checked);
     let mut reports = Reports::new();
     for path in view.checked() {
-        let Some(opened) = view.opened.get(&path) else { continue };
-        let version = view.snapshot.file(&path).and_then(|it| it.version);
-        let report = Report { uri: opened.uri.clone(), version, opened: Some(opened.time), diagnostics: Vec::new() };
-        reports.insert(path, report);
+        if let Some(report) = Report::of(&view, &path, Vec::new()) {
+            reports.insert(path, report);
+        }
     }
     let converter = view.converter();
     for it in &outcome.diagnostics {
@@ -120,15 +133,31 @@ async fn send(shared: &Shared, published: &Reports, reports: &Reports) {
     }
 }
 
-/// Tells a client that asks by itself to ask again, if documents that did not change have other
-/// diagnostics now.
-fn refresh(shared: &Arc<Shared>, published: &Reports, reports: &Reports) {
-    let same_text = |a: &Report, b: &Report| (a.version, a.opened) == (b.version, b.opened);
-    let other = |(path, new): (&Arc<str>, &Report)| published.get(path).is_some_and(|old| same_text(old, new) && old.diagnostics != new.diagnostics);
-    if reports.iter().any(other) {
+/// Tells a client that asks by itself to ask again, if there is something else to say of a text that
+/// it asked about. Of a text that it has changed since, it asks unbidden.
+fn refresh(shared: &Arc<Shared>, reports: &Reports) {
+    // Told once; it may not ask for what it does not show.
+    let outdated = shared.with(|it| {
+        let before = it.told.len();
+        it.told.retain(|path, told| !reports.get(path).is_some_and(|new| told.is_outdated(new)));
+        it.told.len() < before
+    });
+    if outdated {
         let shared = shared.clone();
         // Awaited here, an answer that does not come would stop the loop.
         tokio::spawn(async move { timeout(PATIENCE, shared.client.workspace_diagnostic_refresh()).await });
+    }
+}
+
+/// Remembers what a client was told that asked. What has changed since is looked at in a round of its
+/// own, if the last one came too early to see that the answer is outdated.
+pub fn told(shared: &Shared, view: &View, path: Arc<str>, report: Report) {
+    let changed = shared.with(|it| {
+        it.told.insert(path, report);
+        it.changes != view.changes
+    });
+    if changed {
+        shared.changed.notify_one();
     }
 }
 
@@ -182,4 +211,27 @@ async fn show_progress(shared: Arc<Shared>, mut ended: oneshot::Receiver<()>) {
 /// Whether a path is one that rules can ask about.
 pub fn matters(path: &str) -> bool {
     !workspace::is_virtual(path) && !workspace::is_unlisted(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::str::FromStr;
+
+    #[test]
+    fn what_was_told_is_outdated_when_the_same_text_has_other_findings() {
+        let report = |version, opened, messages: &[&str]| Report {
+            uri: Uri::from_str("file:///Dockerfile").unwrap(),
+            version: Some(version),
+            opened: Some(opened),
+            diagnostics: messages.iter().map(|it| Diagnostic { message: (*it).to_owned(), ..Diagnostic::default() }).collect(),
+        };
+        let told = report(3, 1, &["a"]);
+        assert!(!told.is_outdated(&report(3, 1, &["a"])));
+        assert!(told.is_outdated(&report(3, 1, &[])));
+        assert!(told.is_outdated(&report(3, 1, &["a", "b"])));
+        // Of another text the client asks by itself, also of one that was opened anew.
+        assert!(!told.is_outdated(&report(4, 1, &["b"])));
+        assert!(!told.is_outdated(&report(3, 2, &["b"])));
+    }
 }

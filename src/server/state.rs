@@ -4,6 +4,7 @@
 //! anything. Work is done on views: a view never changes, so nobody waits for the work.
 
 use super::convert::{Converter, Encoding};
+use super::publish::Report;
 use crate::check::{self, Outcome, Repairs};
 use crate::config::{Configs, Settings};
 use crate::facts::{self, Want};
@@ -84,6 +85,8 @@ pub struct View {
     pub configs: Arc<Configs>,
     pub opened: Arc<BTreeMap<Arc<str>, Opened>>,
     pub client: Abilities,
+    /// How many changes led to it.
+    pub changes: u64,
     uris: Arc<BTreeMap<Arc<str>, Uri>>,
 }
 
@@ -118,6 +121,10 @@ pub struct State {
     pub problems: Vec<String>,
     /// What is being read in the background.
     pub reading: BTreeSet<Want>,
+    /// What a client that asks was last told of open documents.
+    pub told: BTreeMap<Arc<str>, Report>,
+    /// How often something changed.
+    pub changes: u64,
 }
 
 impl State {
@@ -135,6 +142,7 @@ impl State {
     pub fn close(&mut self, path: &str) {
         Arc::make_mut(&mut self.uris).remove(path);
         Arc::make_mut(&mut self.opened).remove(path);
+        self.told.remove(path);
     }
 
     /// Takes settings of the editor. Says what is wrong with them.
@@ -158,7 +166,14 @@ impl State {
     }
 
     fn view(&self) -> View {
-        View { snapshot: self.host.snapshot(), configs: self.configs.clone(), opened: self.opened.clone(), client: self.client, uris: self.uris.clone() }
+        View {
+            snapshot: self.host.snapshot(),
+            configs: self.configs.clone(),
+            opened: self.opened.clone(),
+            client: self.client,
+            changes: self.changes,
+            uris: self.uris.clone(),
+        }
     }
 }
 
@@ -184,7 +199,11 @@ impl Shared {
 
     /// Changes the state, and has the result checked and published.
     pub fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        let res = change(&mut self.lock());
+        let res = {
+            let mut state = self.lock();
+            state.changes += 1;
+            change(&mut state)
+        };
         self.changed.notify_one();
         res
     }

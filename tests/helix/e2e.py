@@ -73,7 +73,8 @@ def until(what, condition):
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain: {what}\n{screen()}")
         time.sleep(0.02)
-    say(what)
+    if what is not None:
+        say(what)
 
 
 def seen(what, present, absent=()):
@@ -120,12 +121,40 @@ def replace(line, pattern, typed):
     escape(f"typed: {typed}", " INS ")
 
 
+def place():
+    """Where the first finding of the file begins and ends, as line and column."""
+
+    def cursor(mode):
+        until(None, lambda: f" {mode} " in screen())
+        return re.search(rf" {mode} .*?(\d+:\d+)\s*$", screen(), re.MULTILINE)[1]
+
+    keys("g", "g", "]", "d")
+    end = cursor("NOR")
+    # Typing goes before what is selected.
+    keys("i")
+    start = cursor("INS")
+    keys("Escape")
+    cursor("NOR")
+    return start, end
+
+
 def servers(language, environment):
     """The names of the servers that Helix has for a language."""
     command = ["hx", "--health", language]
     health = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment}).stdout
     listed = health.partition("Configured language servers:\n")[2].partition("Configured debug adapter")[0]
     return re.findall(r"([\w-]+): ", re.sub(r"\x1b\[[0-9;]*m", "", listed))
+
+
+def health(language):
+    """What Helix says of a language, without its colours."""
+    told = subprocess.run(["hx", "--health", language], check=True, capture_output=True, text=True).stdout
+    return re.sub(r"\x1b\[[0-9;]*m", "", told)
+
+
+def coloured(word):
+    """Whether a word stands on the screen, in a colour of its own."""
+    return re.search(rf"\x1b\[[0-9;]*m{word}\x1b\[", tmux("capture-pane", "-p", "-e", "-t", "helix")) is not None
 
 
 def start(path):
@@ -163,7 +192,13 @@ def main():
         assert now == [*kept, "layerwise"], f"{language} had {kept} and has {now}"
     say("three languages have the server, beside those that they had before")
 
+    told = health("dockerfile")
+    for part in ["Tree-sitter parser: ✓", "Highlight queries: ✓"]:
+        assert part in told, told
+    say("our grammar and our queries are those of Dockerfiles")
+
     start("Dockerfile")
+    until("and show in colours", lambda: coloured("ENV") and coloured("CMD"))
 
     # Findings, and the reordering.
     seen("Dockerfile: findings", [PACKAGES, BASE])
@@ -198,11 +233,42 @@ def main():
     text("# 📦🧭 built from")
     escape("and a line above", " INS ")
     seen("the finding moves down", ["●   3  ARG ICON="])
-    keys("g", "g", "]", "d")
-    seen("its end is right behind an emoji", ["3:26"])
-    keys("M-\\;")
-    seen("and so is its beginning", ["3:12"])
+    until("and is right behind an emoji", lambda: place() == ("3:12", "3:26"))
     keys("u", "u")
+
+    # The names of rules, in a comment that suppresses.
+    command("2")
+    keys("O")
+    text("# layerwise: ignore[")
+    seen("the names of rules are completed, first those of what is found below", ["volatile-arg-before-run", "unused-arg"])
+    picture("completion")
+    keys("Escape")
+    escape("the list is closed", " INS ")
+    keys("u")
+
+    # A rule that is switched off while the server runs.
+    command("open .layerwise.yaml")
+    seen("a file that is not there yet", [".layerwise.yaml"])
+    keys("i")
+    text("rules: {copy-before-install: off}")
+    seen("typing", ["copy-before-install: off}"])
+    escape("typed: a configuration", " INS ")
+    command("write")
+    command("buffer-close")
+    seen("its finding is gone, and another is not", [VOLATILE], [NPM])
+    (PROJECT / ".layerwise.yaml").unlink()
+
+    # Line ends of two characters.
+    crlf = PROJECT / "web/other.Dockerfile"
+    crlf.write_bytes("FROM alpine:3.20\r\nARG ICON=🚀 GIT_SHA\r\nRUN apk add git\r\nRUN echo $GIT_SHA\r\n".encode())
+    command("open web/other.Dockerfile")
+    seen("a finding where lines end in CRLF", ["runs `apk add` again, which does not use it"])
+    command("2")
+    act("Reorder stage")
+    command("write")
+    reordered = "FROM alpine:3.20\r\nRUN apk add git\r\nARG ICON=🚀 GIT_SHA\r\nRUN echo $GIT_SHA\r\n".encode()
+    until("it is reordered, and they are kept", lambda: crlf.read_bytes() == reordered)
+    command("buffer-close")
 
     # A server that is killed; Helix starts it again when told to.
     os.kill(running(), signal.SIGKILL)

@@ -91,14 +91,19 @@ local function equal(what, actual, expected)
   end
 end
 
+local function go_to(buffer, needle)
+  show(buffer)
+  vim.api.nvim_win_set_cursor(0, { 1, 0 })
+  if vim.fn.search('\\V' .. vim.fn.escape(needle, '\\'), 'cW') == 0 then
+    fail(('%s has no `%s`'):format(name_of(buffer), needle))
+  end
+end
+
 -- Puts the cursor on the text and applies the one code action that the filter lets through.
 local function act(buffer, needle, options)
   show(buffer)
   if needle then
-    vim.api.nvim_win_set_cursor(0, { 1, 0 })
-    if vim.fn.search('\\V' .. vim.fn.escape(needle, '\\'), 'cW') == 0 then
-      fail(('%s has no `%s`'):format(name_of(buffer), needle))
-    end
+    go_to(buffer, needle)
   end
   local before = vim.api.nvim_buf_get_changedtick(buffer)
   local title
@@ -130,10 +135,25 @@ local function replace(buffer, old, new)
   vim.api.nvim_buf_set_text(buffer, row, column, row, column + last - first + 1, vim.split(new, '\n', { plain = true }))
 end
 
-local function restore(buffer)
-  local file = assert(io.open(vim.api.nvim_buf_get_name(buffer), 'rb'))
+local function read(path)
+  local file = assert(io.open(path, 'rb'))
   local text = file:read('*a')
   file:close()
+  return text
+end
+
+-- Runs the example of the README that has a text.
+local function do_as_told(needle)
+  for code in read(vim.env.LAYERWISE_EDITOR .. '/README.md'):gmatch('```lua\n(.-)```') do
+    if code:find(needle, 1, true) then
+      return assert(loadstring(code))()
+    end
+  end
+  fail(('README.md has no example with `%s`'):format(needle))
+end
+
+local function restore(buffer)
+  local text = read(vim.api.nvim_buf_get_name(buffer))
   vim.api.nvim_buf_set_lines(buffer, 0, -1, true, vim.split((text:gsub('\n$', '')), '\n', { plain = true }))
   return text
 end
@@ -167,8 +187,33 @@ COPY --from=build /app/dist /usr/share/nginx/html
 
 local ORDER = { 'copy-before-install', 'copy-before-system-packages' }
 
+-- The help, and the colours of our own grammar, as the help says.
+local function runtime_files()
+  vim.cmd.helptags(vim.env.LAYERWISE_EDITOR .. '/doc')
+  vim.cmd.help('layerwise-treesitter')
+  equal('the help is there', vim.fn.expand('%:t'), 'layerwise.txt')
+  vim.cmd.helpclose()
+
+  equal('our grammar is loaded', vim.treesitter.language.add('dockerfile'), true)
+  for _, kind in ipairs({ 'highlights', 'injections' }) do
+    local files = vim.treesitter.query.get_files('dockerfile', kind)
+    equal(('our %s are used'):format(kind), #files == 1 and vim.startswith(files[1], vim.env.LAYERWISE_RUNTIME), true)
+    equal('and fit the grammar', vim.treesitter.query.get('dockerfile', kind) ~= nil, true)
+  end
+end
+
+-- The captures at the beginning of a text, by name.
+local function colours(buffer, needle)
+  go_to(buffer, needle)
+  local row, column = unpack(vim.api.nvim_win_get_cursor(0))
+  return vim.iter(vim.treesitter.get_captures_at_pos(buffer, row - 1, column)):map(function(it)
+    return it.capture
+  end):join(' ')
+end
+
 local function main()
   say(('Neovim %s'):format(tostring(vim.version())))
+  runtime_files()
 
   -- Findings of both languages.
   local api = open('Dockerfile')
@@ -185,6 +230,23 @@ local function main()
   vim.api.nvim_buf_set_name(other, project .. '/values.yaml')
   vim.bo[other].filetype = 'yaml'
   equal('other YAML files are left alone', #vim.lsp.get_clients({ bufnr = other }), 0)
+
+  vim.treesitter.start(api, 'dockerfile')
+  vim.treesitter.get_parser(api):parse(true)
+  equal('keywords have their colour', colours(api, 'COPY ./app /app'), 'keyword')
+  equal('and so have base images', colours(api, 'ubuntu:latest'), 'type')
+
+  -- What is said of a finding, in a window of its own.
+  go_to(api, 'COPY ./app /app')
+  vim.lsp.buf.hover()
+  local window
+  await('a hover with the summary of the rule', function()
+    window = vim.iter(vim.api.nvim_list_wins()):find(function(it)
+      return vim.api.nvim_win_get_config(it).relative ~= ''
+    end)
+    return window ~= nil and text_of(vim.api.nvim_win_get_buf(window)):find('Dependencies are installed after the sources are copied', 1, true) ~= nil
+  end)
+  vim.api.nvim_win_close(window, true)
 
   -- The reordering.
   act(api, 'COPY ./app /app', { title = '^Reorder stage' })
@@ -224,9 +286,37 @@ local function main()
     return it ~= nil and it.lnum == 1 and it.col == #'ARG '
   end)
 
-  -- All safe fixes of a file at once, and once more.
-  act(site, nil, { only = { 'source.fixAll.layerwise' } })
-  equal('all fixes give the repaired Dockerfile', text_of(site), SITE_REPAIRED)
+  -- Line ends of two characters.
+  local file = assert(io.open(project .. '/web/other.Dockerfile', 'wb'))
+  file:write('FROM alpine:3.20\r\nARG ICON=🚀 GIT_SHA\r\nRUN apk add git\r\nRUN echo $GIT_SHA\r\n')
+  file:close()
+  local other_site = open('web/other.Dockerfile')
+  equal('a file whose lines end in CRLF', vim.bo[other_site].fileformat, 'dos')
+  await('has its finding in its place', function()
+    local it = (found(other_site)['volatile-arg-before-run'] or {})[1]
+    return it ~= nil and it.lnum == 1 and it.col == #'ARG ICON=🚀 ' and it.end_col == #'ARG ICON=🚀 GIT_SHA'
+  end)
+  act(other_site, 'ARG ICON', { title = '^Reorder stage' })
+  vim.cmd('silent write')
+  local expected = 'FROM alpine:3.20\r\nRUN apk add git\r\nARG ICON=🚀 GIT_SHA\r\nRUN echo $GIT_SHA\r\n'
+  equal('and keeps them when it is reordered', read(vim.api.nvim_buf_get_name(other_site)), expected)
+  vim.cmd.close()
+
+  -- The names of rules, in a comment that suppresses.
+  local client = vim.lsp.get_clients({ name = 'layerwise' })[1]
+  vim.api.nvim_buf_set_lines(site, 1, 1, true, { '# layerwise: ignore[' })
+  local here = { textDocument = { uri = vim.uri_from_bufnr(site) }, position = { line = 1, character = 20 } }
+  local completed = assert(client:request_sync('textDocument/completion', here, PATIENCE, site)).result
+  equal('the rule that is found below is completed first', completed[1] and vim.iter(completed):fold(completed[1], function(first, it)
+    return it.sortText < first.sortText and it or first
+  end).label, 'volatile-arg-before-run')
+  restore(site)
+
+  -- All safe fixes of a file at once, when it is saved.
+  do_as_told('BufWritePre')
+  show(site)
+  vim.cmd('silent write')
+  equal('saving repairs the file on disk', read(vim.api.nvim_buf_get_name(site)), SITE_REPAIRED)
   await_rules(site, {}, { 'copy-before-install', 'volatile-arg-before-run' })
   await_rules(site_workflow, {}, { 'volatile-arg-before-run' })
   act(site_workflow, nil, { only = { 'source.fixAll.layerwise' } })
@@ -238,12 +328,34 @@ local function main()
   -- A key that is only half typed does not hide what else is in the file. The server is asked for its
   -- hover: of a report that is as the last, Neovim 0.12 tells nobody.
   vim.api.nvim_buf_set_lines(site_workflow, -1, -1, true, { '          no-ca' })
-  local client = vim.lsp.get_clients({ name = 'layerwise' })[1]
   local place = { textDocument = { uri = vim.uri_from_bufnr(site_workflow) }, position = { line = 28, character = 30 } }
   local answer = assert(client:request_sync('textDocument/hover', place, PATIENCE, site_workflow))
   for _, rule in ipairs({ 'workflow-named-cache-scope', 'min-cache-mode' }) do
     equal(('%s is found above a half-typed line'):format(rule), answer.result.contents.value:find(rule, 1, true) ~= nil, true)
   end
+
+  restore(site_workflow)
+
+  -- A rule that is switched off while the server runs.
+  client.settings = { layerwise = { rules = { ['min-cache-mode'] = 'off' } } }
+  client:notify('workspace/didChangeConfiguration', { settings = client.settings })
+  await_rules(site_workflow, { 'workflow-named-cache-scope' }, { 'min-cache-mode' })
+  client.settings = { layerwise = vim.empty_dict() }
+  client:notify('workspace/didChangeConfiguration', { settings = client.settings })
+  await_rules(site_workflow, { 'workflow-named-cache-scope', 'min-cache-mode' }, {})
+  equal('by the same server', vim.lsp.get_clients({ name = 'layerwise' })[1].id, client.id)
+
+  -- A server that is killed; Neovim starts it again for a file that is opened again.
+  for _, process in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do
+    vim.uv.kill(process, 'sigkill')
+  end
+  await('the server is gone', function()
+    return #vim.lsp.get_clients({ name = 'layerwise' }) == 0
+  end)
+  show(site_workflow)
+  vim.cmd('edit!')
+  await_rules(site_workflow, { 'workflow-named-cache-scope', 'min-cache-mode' }, {})
+  client = vim.lsp.get_clients({ name = 'layerwise' })[1]
 
   -- The server ends when it is asked to.
   client:stop()
