@@ -42,6 +42,10 @@ pub struct Bake {
     pub targets: Vec<Target>,
     /// The file could not be read.
     pub broken: bool,
+    /// Comments that have a line to themselves, without its ending.
+    pub comments: Vec<Span>,
+    /// Blocks, attributes and items of lists, each with its place.
+    pub nodes: Vec<Span>,
     /// The targets before they have what they inherit.
     raws: Vec<Raw>,
 }
@@ -160,7 +164,7 @@ impl Bake {
     }
 }
 
-/// Reads a bake file, HCL or JSON. Spans of JSON are empty.
+/// Reads a bake file, HCL or JSON.
 pub fn lower(text: &str) -> Bake {
     let broken = Bake { broken: true, ..Bake::default() };
     if text.len() > MAX_LENGTH {
@@ -172,7 +176,45 @@ pub fn lower(text: &str) -> Bake {
     let Ok(body) = hcl_edit::parser::parse_body(text) else { return broken };
     let evaluator = Evaluator::new(text, &body);
     let file = File { evaluator: &evaluator, definitions: definitions(&body) };
-    Bake { variables: variables(&body, &evaluator), ..file.lower() }
+    Bake { variables: variables(&body, &evaluator), comments: comments(text), nodes: nodes(&body), ..file.lower() }
+}
+
+/// Comments on lines of their own that begin with `#`, outside of heredocs.
+fn comments(text: &str) -> Vec<Span> {
+    let mut res = Vec::new();
+    let mut heredoc: Option<&str> = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        match heredoc {
+            Some(end) if content == end => heredoc = None,
+            Some(_) => {}
+            None if content.starts_with('#') => {
+                let start = at + line.len() - line.trim_start().len();
+                res.push(Span::new(start, start + content.len()));
+            }
+            None => heredoc = line.split_once("<<").map(|(_, it)| it.trim_start_matches('-').trim()).filter(|it| is_word(it)),
+        }
+        at += line.len();
+    }
+    res
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')
+}
+
+/// What a comment can stand above.
+fn nodes(body: &Body) -> Vec<Span> {
+    let mut res = Vec::new();
+    for block in body.blocks() {
+        res.push(span_of(block));
+        for attribute in block.body.attributes() {
+            res.push(span_of(attribute));
+            res.extend(attribute.value.as_array().into_iter().flat_map(|it| it.iter()).map(span_of));
+        }
+    }
+    res
 }
 
 fn span_of(node: &impl hcl_edit::Span) -> Span {
@@ -470,6 +512,7 @@ fn entry(pairs: &[Pair]) -> CacheEntry {
 mod tests {
     use super::*;
     use crate::cache::Backend;
+    use crate::volatility::Axis;
 
     fn target(text: &str, name: &str) -> Target {
         let bake = lower(text);
@@ -715,9 +758,9 @@ group "default" { targets = ["app"] }
     }
 
     #[test]
-    fn json_is_read_without_spans() {
+    fn json_is_read_with_its_places() {
         let text = r#"{"variable": {"TAG": {"default": "1"}}, "group": {"default": {"targets": ["a"]}},
-            "target": {"a": {"context": "app", "tags": ["o/a:${TAG}"], "cache-to": ["type=gha,scope=${UNSET}"], "args": {"X": "1", "Y": null}, "no-cache": true}}}"#;
+            "target": {"a": {"context": "app", "tags": ["o/a:${TAG}"], "cache-to": ["type=gha,scope=${UNSET}", "type=gha,mode=max"], "args": {"X": "1", "Y": null}, "no-cache": true}}}"#;
         let build = build(text);
         assert_eq!(folder(&build.context), "app");
         assert_eq!(build.tags[0].known().as_deref(), Some("o/a:1"));
@@ -725,8 +768,36 @@ group "default" { targets = ["app"] }
         assert!(build.exports[0].attributes[1].value.known().is_none());
         assert_eq!(build.arguments.len(), 1);
         assert!(build.no_cache);
-        assert!(build.exports[0].span.is_empty());
+        assert_eq!(build.span.of(text), "a");
+        assert_eq!(build.arguments[0].span.of(text), "\"X\": \"1\"");
+        assert_eq!(build.exports[0].span.of(text), "type=gha,scope=${UNSET}");
+        assert_eq!(build.exports[1].attributes[1].span.of(text), "mode=max");
         assert_eq!(lower(text).select(&[]).len(), 1);
+        assert_eq!(lower(text).variables[0].span.of(text), "TAG");
+    }
+
+    #[test]
+    fn a_matrix_of_json_has_its_own_legs() {
+        let text = r#"{"target": {"a": {"name": "a-${v}", "matrix": {"v": ["x", "y"]}, "context": "${v}"}, "b": {"name": "b-${v}", "matrix": {"v": ["x"]}}}}"#;
+        let bake = lower(text);
+        assert_eq!(bake.select(&["a".into()]).iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["a-x", "a-y"]);
+        assert_eq!(folder(&bake.targets[1].build.context), "y");
+    }
+
+    #[test]
+    fn variables_that_the_runner_sets_vary() {
+        let text = "variable \"GITHUB_SHA\" { default = \"dev\" }\nvariable \"GITHUB_REF_NAME\" {}\ntarget \"a\" { tags = [\"x:${GITHUB_SHA}\", \"x:${GITHUB_REF_NAME}\"] }";
+        let tags = build(text).tags;
+        assert!(tags[0].variance().has(&Axis::Commit) && tags[1].variance().has(&Axis::Ref));
+    }
+
+    #[test]
+    fn comments_and_what_they_stand_above_are_found() {
+        let text = "# top\ntarget \"a\" {\n  dockerfile-inline = <<-EOT\n  # not one\n  EOT\n  # one\n  cache-to = [\n    # two\n    \"type=gha\",\n  ] # no line of its own\n}\n";
+        let bake = lower(text);
+        assert_eq!(bake.comments.iter().map(|it| it.of(text)).collect::<Vec<_>>(), ["# top", "# one", "# two"]);
+        assert!(bake.nodes.iter().any(|it| it.of(text) == "\"type=gha\""));
+        assert!(bake.nodes.iter().any(|it| it.of(text).starts_with("target \"a\" {")));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Compose files: services that are built, as builds.
 //!
-//! Merge keys, aliases and `extends` inside the file are followed; other files are not. `${NAME}`
-//! and `${NAME:-default}` are expressions: the environment and `.env` decide. The folder of a build
-//! is not known here: it is that of the file.
+//! Merge keys, aliases and `extends` inside the file are followed; other files are not, but for those
+//! that one call names together ([`Compose::merge`]). `${NAME}` and `${NAME:-default}` are
+//! expressions: the environment and `.env` decide. The folder of a build is not known here: it is
+//! that of the file.
 
 use crate::build::{Build, BuildArgument, Context, Tool};
 use crate::cache::{self, CacheEntry};
@@ -10,12 +11,24 @@ use crate::edit::Span;
 use crate::syntax::Mapped;
 use crate::syntax::yaml::{Entry, Kind, Node, Source};
 use crate::value::{Part, Passage, Value};
-use crate::volatility::{Axis, Variance};
+use crate::volatility::{self, Axis, Variance};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// More services than any file has.
 const MAX_SERVICES: usize = 1024;
 /// Services that extend each other.
 const MAX_EXTENDS: usize = 16;
+
+/// A compose file, or several that are read as one.
+#[derive(Debug, Clone, Default)]
+pub struct Compose {
+    /// The services that are built, in order.
+    pub services: Vec<Service>,
+    /// All services, with those that each starts before itself.
+    all: BTreeMap<String, Vec<String>>,
+    /// Something is described in other files (`include`).
+    open: bool,
+}
 
 /// A service that is built.
 #[derive(Debug, Clone)]
@@ -24,12 +37,99 @@ pub struct Service {
     pub name: String,
     /// What it builds.
     pub build: Build,
+    /// It is left out unless its profile or its name is asked for.
+    profiled: bool,
+    /// A part of it is described in another file (`extends` with a `file`).
+    open: bool,
+    /// The file names a context.
+    has_context: bool,
 }
 
-/// The services of a compose file that are built, in order.
-pub fn lower(source: &Source) -> Vec<Service> {
-    let Some(services) = source.root.as_ref().and_then(|it| it.get("services")) else { return Vec::new() };
-    services.entries().iter().filter(|it| it.key != "<<").take(MAX_SERVICES).filter_map(|it| service(services, it)).collect()
+impl Compose {
+    /// Several files as one call reads them, one after the other: a service that is in two of them
+    /// is one, in which the later file wins; lists are added to.
+    pub fn merge<'a>(files: impl IntoIterator<Item = &'a Compose>) -> Compose {
+        let mut res = Compose::default();
+        for file in files {
+            for service in &file.services {
+                if let Some(known) = res.services.iter_mut().find(|it| it.name == service.name) {
+                    known.add(service);
+                } else if res.services.len() < MAX_SERVICES {
+                    res.services.push(service.clone());
+                }
+            }
+            for (name, needed) in &file.all {
+                res.all.entry(name.clone()).or_default().extend(needed.iter().cloned());
+            }
+            res.open |= file.open;
+        }
+        res
+    }
+
+    /// The services that are built when somebody asks for `names`, or for all that have no profile;
+    /// with those that they start before themselves where `with_needed`. `None` where one of them
+    /// is not described here, or not wholly.
+    pub fn select(&self, names: &[String], with_needed: bool) -> Option<Vec<&Service>> {
+        if self.open || names.iter().any(|it| !self.all.contains_key(it)) {
+            return None;
+        }
+        let mut wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            wanted.extend(self.services.iter().filter(|it| !it.profiled).map(|it| it.name.as_str()));
+        }
+        let mut open: Vec<&str> = wanted.iter().copied().filter(|_| with_needed).collect();
+        while let Some(name) = open.pop() {
+            let needed = self.all.get(name).into_iter().flatten().map(String::as_str);
+            open.extend(needed.filter(|it| wanted.insert(it)));
+        }
+        let res: Vec<&Service> = self.services.iter().filter(|it| wanted.contains(it.name.as_str())).collect();
+        (!res.iter().any(|it| it.open)).then_some(res)
+    }
+}
+
+impl Service {
+    /// Takes in what a later file says of it.
+    fn add(&mut self, later: &Service) {
+        let (build, other) = (&mut self.build, later.build.clone());
+        if later.has_context {
+            build.context = other.context;
+        }
+        build.dockerfile = other.dockerfile.or(build.dockerfile.take());
+        build.inline |= other.inline;
+        build.target = other.target.or(build.target.take());
+        build.arguments.extend(other.arguments);
+        build.platforms.extend(other.platforms);
+        build.tags = if other.tags.is_empty() { std::mem::take(&mut build.tags) } else { other.tags };
+        build.imports.extend(other.imports);
+        build.exports.extend(other.exports);
+        build.contexts.retain(|(name, _)| !other.contexts.iter().any(|(it, _)| it == name));
+        build.contexts.extend(other.contexts);
+        build.no_cache |= other.no_cache;
+        self.profiled |= later.profiled;
+        self.open |= later.open;
+        self.has_context |= later.has_context;
+    }
+}
+
+/// Reads a compose file.
+pub fn lower(source: &Source) -> Compose {
+    let Some(root) = &source.root else { return Compose::default() };
+    let open = root.get("include").is_some();
+    let Some(services) = root.get("services") else { return Compose { open, ..Compose::default() } };
+    let entries = || services.entries().iter().filter(|it| it.key != "<<").take(MAX_SERVICES);
+    let all = entries().map(|it| (it.key.clone(), needed(&it.value))).collect();
+    // A merge key of the services brings some that are not listed.
+    let open = open || services.entries().iter().any(|it| it.key == "<<");
+    Compose { services: entries().filter_map(|it| service(services, it)).collect(), all, open }
+}
+
+/// The services of `depends_on`.
+fn needed(service: &Node) -> Vec<String> {
+    let Some(node) = service.get("depends_on") else { return Vec::new() };
+    match node.entries() {
+        [] => node.items().iter().filter_map(|it| Some(it.text()?.to_owned())).collect(),
+        pairs => pairs.iter().map(|it| it.key.clone()).collect(),
+    }
 }
 
 fn service(services: &Node, entry: &Entry) -> Option<Service> {
@@ -40,7 +140,14 @@ fn service(services: &Node, entry: &Entry) -> Option<Service> {
     if sections.is_empty() || sections.iter().all(|it| matches!(it.resolved().kind, Kind::Null)) {
         return None;
     }
-    Some(Service { name: entry.key.clone(), build: build(entry, &Sections(sections), image) })
+    let sections = Sections(sections);
+    Some(Service {
+        name: entry.key.clone(),
+        build: build(entry, &sections, image),
+        profiled: chain.first().and_then(|it| it.get("profiles")).is_some_and(|it| !it.items().is_empty()),
+        open: chain.last().and_then(|it| it.get("extends")).is_some_and(|it| it.get("file").is_some()),
+        has_context: sections.context().is_some(),
+    })
 }
 
 /// The service and those it extends, nearest first.
@@ -202,7 +309,7 @@ fn interpolated(text: &Mapped, span: Span) -> Passage {
             span: text.span(Span::new(at, at + length)),
             source: format!("${{{source}}}"),
             known: default(source).map(str::to_owned),
-            variance: Variance::over(Axis::Unknown),
+            variance: variance(source),
         };
         res.push_expression(part, Vec::new());
         at += length;
@@ -212,10 +319,16 @@ fn interpolated(text: &Mapped, span: Span) -> Passage {
     res.fitted()
 }
 
+/// What a variable varies with: those that every runner sets, with what they do.
+fn variance(source: &str) -> Variance {
+    let name = source.bytes().take_while(|it| it.is_ascii_alphanumeric() || *it == b'_').count();
+    source.get(..name).and_then(volatility::of_runner).map_or_else(|| Variance::over(Axis::Unknown), Variance::over)
+}
+
 /// What a variable stands for where nobody sets it: `${NAME:-default}`, `${NAME-default}`.
 fn default(source: &str) -> Option<&str> {
     let name = source.bytes().take_while(|it| it.is_ascii_alphanumeric() || *it == b'_').count();
-    let rest = source.get(name..)?;
+    let rest = source.get(name..).filter(|_| volatility::of_runner(&source[..name]).is_none())?;
     rest.strip_prefix(":-").or_else(|| rest.strip_prefix('-')).filter(|it| !it.contains('$'))
 }
 
@@ -226,9 +339,13 @@ mod tests {
     use crate::syntax::yaml;
     use crate::text::{Document, Language};
 
-    fn services(text: &str) -> Vec<Service> {
+    fn file(text: &str) -> Compose {
         let document = Document::new(Language::Yaml, text);
         lower(&yaml::read(text, document.tree().unwrap()))
+    }
+
+    fn services(text: &str) -> Vec<Service> {
+        file(text).services
     }
 
     fn one(build: &str) -> Build {
@@ -318,6 +435,49 @@ mod tests {
         assert!(one("{dockerfile_inline: 'FROM x'}").inline);
         assert_eq!(one("{additional_contexts: {base: ../base}}").contexts[0].0, "base");
         assert_eq!(one("{additional_contexts: [base=../base]}").contexts[0].1.pattern(), "../base");
+    }
+
+    fn selected(compose: &Compose, names: &[&str], with_needed: bool) -> Option<Vec<String>> {
+        let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
+        Some(compose.select(&names, with_needed)?.iter().map(|it| it.name.clone()).collect())
+    }
+
+    #[test]
+    fn all_services_are_built_but_those_with_a_profile() {
+        let compose = file(
+            "services:\n  db: {image: x, depends_on: [tool]}\n  app: {build: ., depends_on: {db: {condition: service_started}}}\n  tool: {build: tool, profiles: [debug]}\n",
+        );
+        assert_eq!(selected(&compose, &[], false).unwrap(), ["app"]);
+        assert_eq!(selected(&compose, &["app", "tool"], false).unwrap(), ["app", "tool"]);
+        assert_eq!(selected(&compose, &["app"], true).unwrap(), ["app", "tool"]);
+        assert_eq!(selected(&compose, &["db"], false).unwrap(), Vec::<String>::new());
+        assert_eq!(selected(&compose, &["other"], false), None);
+    }
+
+    #[test]
+    fn what_is_described_elsewhere_is_not_known() {
+        for text in ["include: [x.yaml]\nservices:\n  app: {build: .}\n", "services:\n  app:\n    build: .\n    extends: {file: x.yaml, service: y}\n"] {
+            assert_eq!(selected(&file(text), &["app"], false), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_later_file_adds_to_services() {
+        let first = file("services:\n  app:\n    image: o/app\n    build: {context: app, target: dev, args: {A: 1}, cache_from: [x]}\n");
+        let second = file("services:\n  app:\n    build: {dockerfile: Prod, target: prod, args: {A: 2}, cache_from: [type=gha]}\n  web: {build: web}\n");
+        let both = Compose::merge([&first, &second]);
+        assert_eq!(selected(&both, &[], false).unwrap(), ["app", "web"]);
+        let build = &both.services[0].build;
+        assert_eq!((folder(build), build.target.as_ref().unwrap().pattern(), build.imports.len()), ("app".into(), "prod".into(), 2));
+        assert_eq!(build.arguments.last().unwrap().value.as_ref().unwrap().pattern(), "2");
+        assert_eq!((build.tags.len(), build.dockerfile.as_ref().unwrap().pattern()), (1, "Prod".into()));
+    }
+
+    #[test]
+    fn variables_of_the_runner_vary_with_what_it_sets() {
+        let build = one("{args: {A: '${GITHUB_SHA}', B: '${GITHUB_RUN_ID:-1}', C: $OTHER}}");
+        let variances: Vec<Variance> = build.arguments.iter().map(|it| it.value.as_ref().unwrap().variance()).collect();
+        assert!(variances[0].has(&Axis::Commit) && variances[1].has(&Axis::Run) && variances[2].is_unknown());
     }
 
     proptest::proptest! {

@@ -1,7 +1,7 @@
 //! A file: what it is, its text and tree, and what it means.
 
 use crate::bake::{self, Bake};
-use crate::compose::{self, Service};
+use crate::compose::{self, Compose};
 use crate::dockerfile::{self, Dockerfile};
 use crate::facts;
 use crate::syntax::{self, yaml};
@@ -148,7 +148,7 @@ pub enum Model {
     /// A workflow.
     Workflow(Arc<Yaml<Workflow>>),
     /// A compose file.
-    Compose(Arc<Yaml<Vec<Service>>>),
+    Compose(Arc<Yaml<Compose>>),
     /// A bake file.
     Bake(Arc<Bake>),
     /// Nothing that rules look into.

@@ -63,8 +63,8 @@ pub struct Index {
     by_dockerfile: Arc<BTreeMap<String, Vec<Reference>>>,
     /// The builds of workflows, by what a scope of theirs would be named after.
     by_name: Arc<BTreeMap<String, Vec<Reference>>>,
-    /// The builds of workflows, by the bake files that they name.
-    by_bake: Arc<BTreeMap<String, Vec<Reference>>>,
+    /// The builds of workflows, by the bake and compose files that they name, or take if they are there.
+    by_description: Arc<BTreeMap<String, Vec<Reference>>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
 }
@@ -76,7 +76,7 @@ impl Index {
         let of = |file: Option<&File>, keys: fn(&str, &File) -> Vec<(String, Reference)>| file.map_or_else(Vec::new, |it| keys(path, it));
         exchange(&mut self.by_dockerfile, of(old, references), of(new, references));
         exchange(&mut self.by_name, of(old, names), of(new, names));
-        exchange(&mut self.by_bake, of(old, bake_files), of(new, bake_files));
+        exchange(&mut self.by_description, of(old, descriptions), of(new, descriptions));
     }
 
     /// The builds of workflows whose scopes would be named after the same, in order of path and
@@ -94,9 +94,20 @@ impl Index {
     pub fn kind(&self, path: &str) -> Kind {
         match Kind::of(path) {
             _ if self.names(path) => Kind::Dockerfile,
-            Kind::Other if self.by_bake.contains_key(path) => Kind::Bake,
+            Kind::Other if !self.calls_of(path).is_empty() => {
+                if baked::is_compose(path) {
+                    Kind::Compose
+                } else {
+                    Kind::Bake
+                }
+            }
             kind => kind,
         }
+    }
+
+    /// The builds of workflows that may read a bake or compose file, in order of path and place.
+    pub fn calls_of(&self, path: &str) -> &[Reference] {
+        self.by_description.get(path).map_or(&[], Vec::as_slice)
     }
 
     /// The builds of a Dockerfile, in order of path and place.
@@ -144,22 +155,24 @@ fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
     file.builds().into_iter().enumerate().filter_map(named).collect()
 }
 
-/// The bake files that a workflow's builds name.
-fn bake_files(path: &str, file: &File) -> Vec<(String, Reference)> {
+/// The bake and compose files that a workflow's builds may read.
+fn descriptions(path: &str, file: &File) -> Vec<(String, Reference)> {
     let shared: Arc<str> = path.into();
     let named = |(build, it): (usize, Described<'_>)| {
-        let (_, _, step) = it.step.filter(|(_, _, step)| !step.files.is_empty())?;
-        let files = baked::files(step, path, &|_| false)?;
-        Some(files.into_iter().map(|it| (it, Reference { path: shared.clone(), build, leg: None })).collect::<Vec<_>>())
+        let (_, _, step) = it.step?;
+        Some(baked::candidates(step, path).into_iter().map(|it| (it, Reference { path: shared.clone(), build, leg: None })).collect::<Vec<_>>())
     };
-    file.builds().into_iter().enumerate().filter_map(named).flatten().collect()
+    let mut res: Vec<(String, Reference)> = file.builds().into_iter().enumerate().filter_map(named).flatten().collect();
+    res.sort();
+    res.dedup();
+    res
 }
 
 /// The Dockerfiles that a file's builds mean.
 fn references(path: &str, file: &File) -> Vec<(String, Reference)> {
     let mut res = Vec::new();
-    // Its paths start from where bake is run, which for a file of any other name is not its folder.
-    if file.kind == Kind::Bake && Kind::of(path) != Kind::Bake {
+    // Its paths start from where bake or compose is run, which for a file of any other name need not be its folder.
+    if matches!(file.kind, Kind::Bake | Kind::Compose) && Kind::of(path) != file.kind {
         return res;
     }
     let shared: Arc<str> = path.into();
@@ -209,7 +222,7 @@ impl File {
                 .flat_map(|job| job.builds.iter().map(move |it| (job, it)))
                 .map(|(job, it)| Described { build: &it.build, step: Some((&workflow.model, job, it)) })
                 .collect(),
-            Model::Compose(compose) => compose.model.iter().map(|it| Described { build: &it.build, step: None }).collect(),
+            Model::Compose(compose) => compose.model.services.iter().map(|it| Described { build: &it.build, step: None }).collect(),
             Model::Bake(bake) => bake.builds().into_iter().map(|build| Described { build, step: None }).collect(),
             Model::Dockerfile(_) | Model::Other => Vec::new(),
         }

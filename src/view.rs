@@ -7,12 +7,14 @@ mod runs;
 mod scopes;
 mod stages;
 mod steps;
+mod targets;
 
 pub use baking::Call;
 pub use caching::{Likeness, Use, display};
 pub use runs::Run;
 pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
-pub use stages::is_costly;
+pub use stages::{beside, is_costly};
+pub use targets::{TargetBuild, TargetView, TargetsView, is_fixed, is_fixed_entry};
 
 use crate::build::Build;
 use crate::config::Config;
@@ -33,6 +35,7 @@ use crate::snapshot::Snapshot;
 use crate::syntax::yaml;
 use crate::workflow::{BuildStep, Builder, Job, Workflow};
 use std::sync::Arc;
+use targets::Syntax;
 
 /// Longer chains of stages than any real file has are not planned.
 const MAX_STEPS: usize = 50_000;
@@ -43,6 +46,8 @@ pub enum View<'a> {
     Dockerfile(DockerfileView<'a>),
     /// A workflow.
     Workflow(WorkflowView<'a>),
+    /// A bake or compose file.
+    Targets(TargetsView<'a>),
 }
 
 /// A Dockerfile with its stages, contexts and the builds of it.
@@ -114,7 +119,9 @@ impl<'a> View<'a> {
         match &file.model {
             Model::Dockerfile(dockerfile) => Some(View::Dockerfile(DockerfileView::new(snapshot, path, file, dockerfile, config))),
             Model::Workflow(workflow) => Some(View::Workflow(WorkflowView::new(snapshot, path, file, &workflow.syntax, &workflow.model))),
-            Model::Compose(_) | Model::Bake(_) | Model::Other => None,
+            Model::Compose(compose) => Some(View::Targets(TargetsView::new(snapshot, path, file, Syntax::Compose(compose)))),
+            Model::Bake(bake) => Some(View::Targets(TargetsView::new(snapshot, path, file, Syntax::Bake(bake)))),
+            Model::Other => None,
         }
     }
 
@@ -126,12 +133,17 @@ impl<'a> View<'a> {
             Model::Workflow(_) => {
                 let builds = file.builds();
                 let places = builds.iter().flat_map(|it| it.legs().into_iter().map(|(_, leg)| links::place(it.build, path, leg)));
-                let named = builds.iter().filter_map(|it| links::baked::files(it.step?.2, path, &|_| false)).flatten();
+                let named = builds.iter().filter_map(|it| it.step).filter(|it| !it.2.files.is_empty()).flat_map(|it| links::baked::candidates(it.2, path));
                 for file in places.filter_map(|it| it.dockerfile).chain(named).filter(|it| snapshot.file(it).is_none()) {
                     snapshot.facts.text(&file);
                 }
             }
-            Model::Compose(_) | Model::Bake(_) | Model::Other => {}
+            Model::Compose(_) | Model::Bake(_) => {
+                for file in file.builds().iter().filter_map(|it| links::place(it.build, path, None).dockerfile).filter(|it| snapshot.file(it).is_none()) {
+                    snapshot.facts.text(&file);
+                }
+            }
+            Model::Other => {}
         }
     }
 
@@ -140,6 +152,7 @@ impl<'a> View<'a> {
         match self {
             View::Dockerfile(view) => &view.path,
             View::Workflow(view) => &view.path,
+            View::Targets(view) => &view.path,
         }
     }
 
@@ -148,6 +161,7 @@ impl<'a> View<'a> {
         match self {
             View::Dockerfile(view) => &view.source,
             View::Workflow(view) => &view.source,
+            View::Targets(view) => &view.source,
         }
     }
 
@@ -156,6 +170,10 @@ impl<'a> View<'a> {
         match self {
             View::Dockerfile(view) => &view.dockerfile.comments,
             View::Workflow(view) => &view.yaml.comments,
+            View::Targets(view) => match view.syntax {
+                Syntax::Compose(compose) => &compose.syntax.comments,
+                Syntax::Bake(bake) => &bake.comments,
+            },
         }
     }
 
@@ -168,16 +186,44 @@ impl<'a> View<'a> {
                 let all = view.dockerfile.globals.iter().chain(froms).chain(view.dockerfile.instructions().map(|(_, it)| it));
                 all.filter(|it| it.owned.start <= offset && offset <= it.span.start).map(|it| it.span).min()
             }
-            View::Workflow(view) => {
-                let node = view.yaml.root.as_ref().and_then(|it| first_below(it, offset))?;
-                let between = view.source.get(offset..node.start)?;
-                let (_, between) = between.split_once('\n')?;
-                let (comments, last) = between.rsplit_once('\n').unwrap_or(("", between));
-                let all_comments = comments.is_empty() || comments.lines().all(|it| it.trim_start().starts_with('#'));
-                (all_comments && last.trim_matches([' ', '-', '\t']).is_empty()).then_some(node)
-            }
+            View::Workflow(view) => below_comment(&view.source, view.yaml, offset),
+            View::Targets(view) => match view.syntax {
+                Syntax::Compose(compose) => below_comment(&view.source, &compose.syntax, offset),
+                Syntax::Bake(bake) => {
+                    let below = bake.nodes.iter().copied().filter(|it| it.start >= offset);
+                    // Of those that begin at one place the outermost.
+                    directly_below(&view.source, offset, below.min_by_key(|it| (it.start, usize::MAX - it.end))?)
+                }
+            },
         }
     }
+}
+
+/// The node of YAML that a comment that ends at `offset` stands directly above.
+fn below_comment(source: &str, yaml: &yaml::Source, offset: usize) -> Option<Span> {
+    directly_below(source, offset, yaml.root.as_ref().and_then(|it| first_below(it, offset))?)
+}
+
+/// `node`, if only lines of comments come between it and `offset`.
+fn directly_below(source: &str, offset: usize, node: Span) -> Option<Span> {
+    let between = source.get(offset..node.start)?;
+    let (_, between) = between.split_once('\n')?;
+    let (comments, last) = between.rsplit_once('\n').unwrap_or(("", between));
+    let all_comments = comments.is_empty() || comments.lines().all(|it| it.trim_start().starts_with('#'));
+    (all_comments && last.trim_matches([' ', '-', '\t']).is_empty()).then_some(node)
+}
+
+/// The model of a Dockerfile; `None` where it is not known (yet), or is none.
+fn model<'a>(snapshot: &'a Snapshot, path: &str) -> Option<&'a Dockerfile> {
+    if let Some(file) = snapshot.file(path) {
+        return match &file.model {
+            Model::Dockerfile(dockerfile) => Some(dockerfile),
+            _ => None,
+        };
+    }
+    // Asking makes it wanted; the next snapshot has it as a file.
+    snapshot.facts.text(path);
+    None
 }
 
 /// The outermost pair or item that begins first at or behind `offset`.
@@ -459,15 +505,7 @@ impl<'a> WorkflowView<'a> {
 
     /// The model of a Dockerfile; `None` where it is not known (yet), or is none.
     pub fn dockerfile(&self, path: &str) -> Option<&'a Dockerfile> {
-        if let Some(file) = self.snapshot.file(path) {
-            return match &file.model {
-                Model::Dockerfile(dockerfile) => Some(dockerfile),
-                _ => None,
-            };
-        }
-        // Asking makes it wanted; the next snapshot has it as a file.
-        self.snapshot.facts.text(path);
-        None
+        model(self.snapshot, path)
     }
 }
 

@@ -94,6 +94,31 @@ impl Variance {
     }
 }
 
+/// What a variable of the environment varies with that every runner of GitHub sets; `None` for any
+/// other.
+pub fn of_runner(variable: &str) -> Option<Axis> {
+    Some(match variable {
+        "GITHUB_SHA" => Axis::Commit,
+        "GITHUB_RUN_ID" | "GITHUB_RUN_NUMBER" | "GITHUB_RUN_ATTEMPT" => Axis::Run,
+        "GITHUB_REF" | "GITHUB_REF_NAME" | "GITHUB_REF_TYPE" | "GITHUB_HEAD_REF" | "GITHUB_BASE_REF" => Axis::Ref,
+        "GITHUB_EVENT_NAME" => Axis::Event,
+        "GITHUB_WORKFLOW"
+        | "GITHUB_WORKFLOW_REF"
+        | "GITHUB_JOB"
+        | "GITHUB_ACTOR"
+        | "GITHUB_TRIGGERING_ACTOR"
+        | "GITHUB_REPOSITORY"
+        | "GITHUB_REPOSITORY_OWNER"
+        | "GITHUB_SERVER_URL"
+        | "GITHUB_WORKSPACE"
+        | "RUNNER_OS"
+        | "RUNNER_ARCH"
+        | "RUNNER_TEMP"
+        | "RUNNER_NAME" => Axis::Workflow,
+        _ => return None,
+    })
+}
+
 impl fmt::Display for Axis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@
 use layerwise::edit::EditSet;
 use layerwise::syntax::yaml;
 use layerwise::text::{Document, Language};
-use layerwise::workflow::repair::{CacheEdit, File, add_exports_in_bake, set_attribute_in_bake};
+use layerwise::workflow::repair::{CacheEdit, File, add_exports_in_bake, set_attributes_in_bake};
 use layerwise::{bake, compose};
 
 fn applied(edit: Option<CacheEdit>, text: &str) -> Option<String> {
@@ -16,7 +16,7 @@ fn an_entry_of_a_compose_file_is_changed_where_it_stands() {
     let text = "services:\n  a:\n    build:\n      cache_to: [type=gha, 'type=inline'] # why\n";
     let document = Document::new(Language::Yaml, text);
     let source = yaml::read(text, document.tree().unwrap());
-    let service = &compose::lower(&source)[0];
+    let service = &compose::lower(&source).services[0];
     let edit = File { text, source: &source }.set_attributes(&service.build.exports[0], &[("mode", "max")]);
     let after: serde_yaml::Value = serde_yaml::from_str(&applied(edit, text).unwrap()).unwrap();
     assert_eq!(after["services"]["a"]["build"]["cache_to"][0], "type=gha,mode=max");
@@ -28,12 +28,15 @@ fn an_entry_of_a_bake_file_is_changed_where_it_stands() {
     let text = "variable \"S\" { default = \"s\" }\ntarget \"a\" {\n  cache-to = [\"type=gha,scope=${S}\", \"type=inline\"]\n}\n";
     let bake = bake::lower(text);
     let entry = &bake.targets[0].build.exports[0];
-    let after = |name, value| applied(set_attribute_in_bake(text, entry, name, value), text);
+    let after = |name, value| applied(set_attributes_in_bake(text, entry, &[(name, value)]), text);
     assert_eq!(after("mode", "max").unwrap(), text.replace("${S}", "${S},mode=max"));
     assert_eq!(after("scope", "a").unwrap(), text.replace("${S}", "a"));
     assert_eq!(after("scope", "${x}"), None);
-    let json = bake::lower("{\"target\": {\"a\": {\"cache-to\": [\"type=gha\"]}}}");
-    assert_eq!(set_attribute_in_bake("", &json.targets[0].build.exports[0], "mode", "max"), None);
+    let json = "{\"target\": {\"a\": {\"cache-to\": [\"type=gha\", {\"type\": \"gha\"}]}}}";
+    let exports = &bake::lower(json).targets[0].build.exports;
+    let after = applied(set_attributes_in_bake(json, &exports[0], &[("mode", "max")]), json);
+    assert_eq!(after.unwrap(), json.replace("\"type=gha\"", "\"type=gha,mode=max\""));
+    assert_eq!(set_attributes_in_bake(json, &exports[1], &[("mode", "max")]), None);
 }
 
 #[test]

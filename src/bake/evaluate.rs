@@ -5,7 +5,7 @@ use super::{Locals, label, span_of};
 use crate::edit::Span;
 use crate::syntax::Mapped;
 use crate::value::{Part, Passage};
-use crate::volatility::{Axis, Variance};
+use crate::volatility::{self, Axis, Variance};
 use hcl_edit::expr::{BinaryOperator, Expression, FuncCall, Object, ObjectKey, Traversal, TraversalOperator, UnaryOperator};
 use hcl_edit::structure::Body;
 use hcl_edit::template::{Element, Template};
@@ -42,13 +42,6 @@ pub(super) struct Pair {
 }
 
 impl Term {
-    /// A text without a place.
-    pub(super) fn text(text: &str) -> Term {
-        let mut passage = Passage::new(Span::default());
-        passage.push_text(text, Span::default());
-        Term::Text(passage)
-    }
-
     /// The one text that it is; one of several that a condition chooses from is an expression.
     pub(super) fn passage(&self) -> Option<Passage> {
         match self {
@@ -163,8 +156,10 @@ struct Function<'a> {
 
 /// Evaluates the expressions of one file.
 pub(super) struct Evaluator<'a> {
-    /// The file; empty for JSON, whose texts have no place.
+    /// The file; empty for JSON, whose texts are parsed one by one.
     text: &'a str,
+    /// Where the text of JSON stands that is parsed: all of what it is made of stands there.
+    place: Cell<Span>,
     /// Defaults of variables, and attributes of the file.
     globals: BTreeMap<String, Option<&'a Expression>>,
     functions: BTreeMap<String, Function<'a>>,
@@ -187,12 +182,12 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
-        Evaluator { text, globals, functions, steps: Cell::new(0) }
+        Evaluator { text, place: Cell::default(), globals, functions, steps: Cell::new(0) }
     }
 
-    /// Where a node stands; nowhere in a file whose templates are parsed one by one.
+    /// Where a node stands.
     fn span(&self, node: &impl hcl_edit::Span) -> Span {
-        if self.text.is_empty() { Span::default() } else { span_of(node) }
+        if self.text.is_empty() { self.place.get() } else { span_of(node) }
     }
 
     pub(super) fn evaluate(&self, expression: &Expression, locals: &Locals) -> Term {
@@ -202,10 +197,14 @@ impl<'a> Evaluator<'a> {
     /// A term of JSON, whose texts may be templates.
     pub(super) fn expanded(&self, term: &Term, locals: &Locals) -> Term {
         match term {
-            Term::Text(passage) if passage.text().contains("${") => match hcl_edit::parser::parse_template(passage.text()) {
-                Ok(template) => self.template(&template, Span::default(), locals, 0),
-                Err(_) => hole(unknown(Span::default(), passage.text().to_owned(), Variance::over(Axis::Unknown)), Span::default()),
-            },
+            Term::Text(passage) if passage.text().contains("${") => {
+                let span = passage.span();
+                self.place.set(span);
+                match hcl_edit::parser::parse_template(passage.text()) {
+                    Ok(template) => self.template(&template, span, locals, 0),
+                    Err(_) => hole(unknown(span, passage.text().to_owned(), Variance::over(Axis::Unknown)), span),
+                }
+            }
             Term::List(items) => Term::List(items.iter().map(|it| self.expanded(it, locals)).collect()),
             Term::Object(pairs) => Term::Object(pairs.iter().map(|it| Pair { value: self.expanded(&it.value, locals), ..it.clone() }).collect()),
             other => other.clone(),
@@ -311,6 +310,9 @@ impl<'a> Evaluator<'a> {
             // Each use is a copy, and a function may use its argument twice.
             self.steps.set(self.steps.get().saturating_add(term.size()));
             return if self.steps.get() > MAX_STEPS { self.unknown(expression, Variance::over(Axis::Unknown)) } else { term.clone() };
+        }
+        if let Some(axis) = volatility::of_runner(name) {
+            return self.unknown(expression, Variance::over(axis));
         }
         let Some(Some(default)) = self.globals.get(name) else { return self.unknown(expression, Variance::over(Axis::Unknown)) };
         match self.term(default, &Locals::new(), depth + 1) {

@@ -1,28 +1,42 @@
-//! Bake files in JSON. Texts may be templates, as in HCL; there are no spans.
+//! Bake files in JSON. Texts may be templates, as in HCL. Every JSON file is YAML too, which is how
+//! its values are found in the text.
 
 use super::evaluate::{Evaluator, Pair, Term};
 use super::{Attributed, Bake, Definition, File, MAX_TARGETS, Variable};
 use crate::edit::Span;
+use crate::syntax::yaml::{self, Entry, Kind, Node};
+use crate::text::{Document, Language};
+use crate::value::Passage;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Attribute, Block, Body};
 use hcl_edit::{Decorated, Ident};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
 
-/// Reads a file; `None` where it is no JSON.
+/// Reads a file; `None` where it is no JSON. The parser stops at 128 values inside values.
 pub(super) fn lower(text: &str) -> Option<Bake> {
-    let file: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let variables = variables(&file);
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let document = Document::new(Language::Yaml, text);
+    let root = yaml::read(text, document.tree()?).root?;
+    let variables = variables(&root);
     let body = body(&variables);
     let evaluator = Evaluator::new("", &body);
-    let mut definitions = blocks(&file, "target", false);
-    definitions.extend(blocks(&file, "group", true));
+    let mut definitions = blocks(&root, "target", false);
+    definitions.extend(blocks(&root, "group", true));
     Some(Bake { variables, ..File { evaluator: &evaluator, definitions }.lower() })
 }
 
-fn variables(file: &Map<String, Value>) -> Vec<Variable> {
-    let named = file.get("variable").and_then(Value::as_object).into_iter().flatten();
-    let default = |it: &Value| scalar(it.get("default")?);
-    named.map(|(name, it)| Variable { name: name.clone(), span: Span::default(), default: default(it) }).collect()
+fn named<'a>(root: &'a Node, kind: &str) -> &'a [Entry] {
+    root.get(kind).map(Node::entries).unwrap_or_default()
+}
+
+fn variables(root: &Node) -> Vec<Variable> {
+    let default = |it: &Entry| it.value.get("default").and_then(Node::text).map(str::to_owned);
+    named(root, "variable").iter().map(|it| Variable { name: it.key.clone(), span: inside(it.key_span), default: default(it) }).collect()
+}
+
+/// A key without its quotes.
+fn inside(key: Span) -> Span {
+    if key.len() < 2 { key } else { Span::new(key.start + 1, key.end - 1) }
 }
 
 /// The variables as blocks, which is what the evaluator reads.
@@ -35,30 +49,19 @@ fn body(variables: &[Variable]) -> Body {
     variables.iter().map(block).collect()
 }
 
-fn blocks<'a>(file: &Map<String, Value>, kind: &str, is_group: bool) -> Vec<Definition<'a>> {
-    let named = file.get(kind).and_then(Value::as_object).into_iter().flatten();
-    let definition = |(name, value): (&String, &Value)| {
-        let attributes = value.as_object().into_iter().flatten().map(|(key, it)| (key.clone(), Attributed::Json(term(it)))).collect();
-        Definition { name: name.clone(), span: Span::default(), whole: Span::default(), is_group, attributes }
+fn blocks<'a>(root: &Node, kind: &str, is_group: bool) -> Vec<Definition<'a>> {
+    let definition = |it: &Entry| {
+        let attributes = it.value.entries().iter().map(|it| (it.key.clone(), Attributed::Json(term(&it.value)))).collect();
+        Definition { name: it.key.clone(), span: inside(it.key_span), whole: it.span, is_group, attributes }
     };
-    named.take(MAX_TARGETS).map(definition).collect()
+    named(root, kind).iter().take(MAX_TARGETS).map(definition).collect()
 }
 
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    }
-}
-
-/// The parser stops at 128 values inside values.
-fn term(value: &Value) -> Term {
-    match value {
-        Value::Null => Term::Null,
-        Value::Array(items) => Term::List(items.iter().map(term).collect()),
-        Value::Object(pairs) => Term::Object(pairs.iter().map(|(name, it)| Pair { name: name.clone(), span: Span::default(), value: term(it) }).collect()),
-        other => Term::text(&scalar(other).unwrap_or_default()),
+fn term(node: &Node) -> Term {
+    match &node.kind {
+        Kind::Scalar(scalar) => Term::Text(Passage::literal(scalar.value.clone(), node.span).fitted()),
+        Kind::Sequence(sequence) => Term::List(sequence.items.iter().map(term).collect()),
+        Kind::Mapping(mapping) => Term::Object(mapping.entries.iter().map(|it| Pair { name: it.key.clone(), span: it.span, value: term(&it.value) }).collect()),
+        Kind::Alias(..) | Kind::Null => Term::Null,
     }
 }

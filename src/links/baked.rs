@@ -1,38 +1,97 @@
-//! What one call of bake builds: the targets of its files, with what the call itself says of them
-//! (docs/facts.md F.3).
+//! What one call of bake or compose builds: the targets of its files, with what the call itself says
+//! of them (docs/facts.md F.3, F.4).
 
 use super::base;
 use crate::bake::{Bake, Target};
 use crate::build::{Build, BuildArgument, Context, Tool};
 use crate::cache::CacheEntry;
+use crate::compose::Compose;
 use crate::facts;
-use crate::value::{Part, Value};
+use crate::value::{Leg, Part, Value};
+use crate::volatility::{Axis, Variance};
 use crate::workflow::{BuildStep, Override};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The files that bake reads where none is named, in its order.
-const DEFAULT_FILES: &[&str] = &["docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl"];
-/// Compose files that it reads before them.
+const BAKE_FILES: &[&str] = &["docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl"];
+/// Compose files that it reads before them; compose itself takes the first of them that is there.
 const COMPOSE_FILES: &[&str] = &["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// The files of which compose reads the first behind that one (cli/options.go of compose-go).
+const COMPOSE_OVERRIDES: &[&str] = &["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
 
-/// The bake files that a call in the workflow at `path` reads, in order; `has` says whether a file
-/// is there. `None` where one of them cannot be told, or is of another kind.
-pub fn files(step: &BuildStep, path: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
-    if step.build.tool != Tool::Bake || matches!(step.build.context, Context::Foreign(_) | Context::Git(Some(_))) {
-        return None;
-    }
-    let folder = facts::join(base(path), step.build.folder.as_deref()?);
-    if step.files.is_empty() {
-        let here = |names: &[&str]| names.iter().map(|it| facts::join(&folder, it)).filter(|it| has(it)).collect::<Vec<_>>();
-        // Services are targets too.
-        return Some(here(DEFAULT_FILES)).filter(|it| !it.is_empty() && here(COMPOSE_FILES).is_empty());
-    }
-    let named = step.files.iter().filter(|it| !is_of_metadata(it));
-    named.map(|it| Some(facts::join(&folder, it.known()?.trim_start_matches("cwd://"))).filter(|it| is_bake(it))).collect()
+/// A file of a call.
+#[derive(Debug, Clone, Copy)]
+pub enum Description<'a> {
+    /// A bake file.
+    Bake(&'a Bake),
+    /// A compose file.
+    Compose(&'a Compose),
 }
 
-/// Whether a file is one that the metadata action writes: names and labels of the image, which make
-/// no layers.
+/// The folder that a call in the workflow at `path` is made in; `None` where that is not known, or
+/// another repository's.
+fn folder(step: &BuildStep, path: &str) -> Option<String> {
+    let is_foreign = matches!(step.build.context, Context::Foreign(_) | Context::Git(Some(_)));
+    let folder = step.build.folder.as_deref().filter(|_| !is_foreign && is_call(step))?;
+    Some(facts::join(base(path), folder)).filter(|_| !folder.starts_with('/'))
+}
+
+fn is_call(step: &BuildStep) -> bool {
+    matches!(step.build.tool, Tool::Bake | Tool::Compose)
+}
+
+/// The files that a call names, other than those of the metadata action: names and labels of the
+/// image, which make no layers. Compose has them from its environment where no flag names one.
+fn named(step: &BuildStep) -> Vec<Option<String>> {
+    let of_environment = step.environment.get("COMPOSE_FILE").filter(|_| step.build.tool == Tool::Compose && step.files.is_empty());
+    match of_environment {
+        Some(Some(files)) => files.split(':').map(|it| Some(it.to_owned())).collect(),
+        Some(None) => vec![None],
+        None => step.files.iter().filter(|it| !is_of_metadata(it)).map(Value::known).collect(),
+    }
+}
+
+/// All files that a call in the workflow at `path` may read, whether they are there or not.
+pub fn candidates(step: &BuildStep, path: &str) -> Vec<String> {
+    let Some(folder) = folder(step, path) else { return Vec::new() };
+    let here = |names: &[&str]| names.iter().map(|it| facts::join(&folder, it)).collect::<Vec<_>>();
+    match (step.build.tool, named(step).as_slice()) {
+        (Tool::Compose, []) => [here(COMPOSE_FILES), here(COMPOSE_OVERRIDES)].concat(),
+        (_, []) => [here(COMPOSE_FILES), here(BAKE_FILES)].concat(),
+        (tool, named) => named.iter().flatten().filter_map(|it| read(tool, &folder, it)).collect(),
+    }
+}
+
+/// The files that a call in the workflow at `path` reads, in order, all bake files or all compose
+/// files; `has` says whether a file is there. `None` where one of them cannot be told.
+pub fn files(step: &BuildStep, path: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
+    let folder = folder(step, path)?;
+    let named = named(step);
+    let here = |names: &[&str]| names.iter().map(|it| facts::join(&folder, it)).filter(|it| has(it)).collect::<Vec<_>>();
+    let res = match (step.build.tool, named.is_empty()) {
+        // Of all that is there compose takes one, and looks for it in the folders above as well.
+        (Tool::Compose, true) => here(COMPOSE_FILES).into_iter().take(1).chain(here(COMPOSE_OVERRIDES).into_iter().take(1)).collect(),
+        (_, true) => [here(COMPOSE_FILES), here(BAKE_FILES)].concat(),
+        (tool, false) => named.into_iter().map(|it| read(tool, &folder, &it?)).collect::<Option<Vec<_>>>()?,
+    };
+    let is_of_one_kind = res.iter().all(|it| is_compose(it)) || res.iter().all(|it| is_bake(it));
+    // An override alone is none of compose's files.
+    let is_complete =
+        step.build.tool == Tool::Bake || !step.files.is_empty() || !here(COMPOSE_FILES).is_empty() || step.environment.contains_key("COMPOSE_FILE");
+    Some(res).filter(|it| !it.is_empty() && is_of_one_kind && is_complete)
+}
+
+/// The path of a file that a call names.
+fn read(tool: Tool, folder: &str, name: &str) -> Option<String> {
+    let name = if tool == Tool::Bake { name.trim_start_matches("cwd://") } else { name };
+    // An absolute path of the runner is not one of this disk.
+    if name.starts_with('/') || name.starts_with('~') || name == "-" || name.contains("://") {
+        return None;
+    }
+    Some(facts::join(folder, name)).filter(|it| is_compose(it) || (tool == Tool::Bake && is_bake(it)))
+}
+
+/// Whether a file is one that the metadata action writes.
 fn is_of_metadata(file: &Value) -> bool {
     file.parts.iter().any(|it| matches!(it, Part::Expression { source, known: None, .. } if source.contains(".outputs.bake-file")))
 }
@@ -42,7 +101,12 @@ pub fn is_bake(path: &str) -> bool {
     path.ends_with(".hcl") || path.ends_with(".json")
 }
 
-/// A target as one call of bake builds it.
+/// Whether a file can be one of compose, whatever its name.
+pub fn is_compose(path: &str) -> bool {
+    path.ends_with(".yml") || path.ends_with(".yaml")
+}
+
+/// A target or a service as one call builds it.
 #[derive(Debug, Clone)]
 pub struct Baked {
     /// Its name.
@@ -53,24 +117,120 @@ pub struct Baked {
     pub is_part: bool,
 }
 
-/// The targets that a call builds of its files; `None` where an expression decides which.
-pub fn targets(files: &[&Bake], step: &BuildStep) -> Option<Vec<Baked>> {
-    let names: Vec<String> = step.targets.iter().map(Value::known).collect::<Option<_>>()?;
-    let merged = Bake::merge(files.iter().copied());
-    let is_pattern = |it: &String| it.contains(['*', '?', '[']);
-    if merged.broken || names.iter().any(is_pattern) || merged.groups.iter().any(|it| it.opaque) {
+/// The targets that a call in the workflow at `path` builds of its files, in any leg of its job;
+/// `None` where an expression decides which, or where there is no such service.
+pub fn targets(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, legs: &[Leg]) -> Option<Vec<Baked>> {
+    let named = |it: &Value| match it.known() {
+        Some(name) => Some(vec![name]),
+        None if legs.is_empty() => None,
+        None => legs.iter().map(|leg| it.in_leg(leg)).collect(),
+    };
+    let names: Vec<String> = step.targets.iter().map(named).collect::<Option<Vec<_>>>()?.into_iter().flatten().filter(|it| !it.is_empty()).collect();
+    if names.iter().any(|it| it.contains(['*', '?', '['])) {
         return None;
     }
-    let mut res: Vec<Baked> = merged.select(&names).into_iter().map(|it| baked(it, step)).collect();
-    let used: BTreeSet<String> =
-        res.iter().flat_map(|it| &it.build.contexts).filter_map(|(_, it)| Some(it.known()?.strip_prefix("target:")?.to_owned())).collect();
+    made(files, step, path, Some(&names))
+}
+
+/// All targets that a call may build.
+pub fn all_targets(files: &[(String, Description<'_>)], step: &BuildStep, path: &str) -> Option<Vec<Baked>> {
+    made(files, step, path, None)
+}
+
+fn made(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, names: Option<&[String]>) -> Option<Vec<Baked>> {
+    let bakes: Vec<&Bake> = files.iter().filter_map(|(_, it)| if let Description::Bake(bake) = it { Some(*bake) } else { None }).collect();
+    let mut res: Vec<Baked> = if bakes.len() == files.len() {
+        let merged = Bake::merge(bakes);
+        if merged.broken {
+            return None;
+        }
+        let selected = match names {
+            Some(_) if merged.groups.iter().any(|it| it.opaque) => return None,
+            Some(names) => merged.select(names),
+            None => merged.targets.iter().collect(),
+        };
+        selected.into_iter().map(|it| baked(it, step)).collect()
+    } else {
+        services(files, step, path, names)?
+    };
+    let used: BTreeSet<String> = res.iter().flat_map(|it| &it.build.contexts).filter_map(|(_, it)| needed(it)).collect();
     res.iter_mut().for_each(|it| it.is_part = used.contains(&it.name));
     Some(res)
 }
 
+/// The target or service that a named context is.
+fn needed(context: &Value) -> Option<String> {
+    let known = context.known()?;
+    known.strip_prefix("target:").or_else(|| known.strip_prefix("service:")).map(str::to_owned)
+}
+
+/// The services of compose files.
+fn services(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, names: Option<&[String]>) -> Option<Vec<Baked>> {
+    let composes: Vec<&Compose> = files.iter().filter_map(|(_, it)| if let Description::Compose(compose) = it { Some(*compose) } else { None }).collect();
+    let merged = Compose::merge(composes);
+    let with_needed = step.build.tool == Tool::Compose && !step.build.name.ends_with(" build");
+    let selected = match names {
+        Some(names) => merged.select(names, with_needed)?,
+        None => merged.services.iter().collect(),
+    };
+    let folder = match (step.build.tool, &step.project) {
+        (Tool::Bake, _) => step.build.folder.clone()?,
+        (_, Some(project)) => facts::join(&self::folder(step, path)?, &project.known().filter(|it| !it.starts_with('/'))?),
+        (_, None) => facts::parent(&files.first()?.0).to_owned(),
+    };
+    let service = |it: &crate::compose::Service| {
+        let mut build = Build { folder: Some(folder.clone()), ..it.build.clone() };
+        settle(&mut build, &step.environment);
+        build.arguments.extend(step.build.arguments.iter().cloned());
+        build.no_cache |= step.build.no_cache;
+        overridden(&mut build, &it.name, step);
+        Baked { name: it.name.clone(), build, is_part: false }
+    };
+    Some(selected.into_iter().map(service).collect())
+}
+
 fn baked(target: &Target, step: &BuildStep) -> Baked {
     let mut build = Build { folder: step.build.folder.clone(), ..target.build.clone() };
-    let own: Vec<&Override> = step.overrides.iter().filter(|it| it.is_for(&target.name)).collect();
+    settle(&mut build, &step.environment);
+    overridden(&mut build, &target.name, step);
+    Baked { name: target.name.clone(), build, is_part: false }
+}
+
+/// Gives variables of a file the values that the environment of a call sets.
+fn settle(build: &mut Build, environment: &BTreeMap<String, Option<String>>) {
+    if environment.is_empty() {
+        return;
+    }
+    let entries = build.imports.iter_mut().chain(&mut build.exports).flat_map(|it| &mut it.attributes).map(|it| &mut it.value);
+    let arguments = build.arguments.iter_mut().filter_map(|it| it.value.as_mut());
+    let context = match &mut build.context {
+        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
+        Context::Git(None) => None,
+    };
+    let lists = build.platforms.iter_mut().chain(&mut build.tags).chain(build.contexts.iter_mut().map(|(_, it)| it));
+    let all = entries.chain(arguments).chain(context).chain(lists).chain(&mut build.dockerfile).chain(&mut build.target);
+    for part in all.flat_map(|it| &mut it.parts) {
+        let Part::Expression { source, known, variance, .. } = part else { continue };
+        let name = source.trim_start_matches("${").split([':', '-', '}', '?', '+']).next().unwrap_or_default();
+        let is_variable = source == name || source.starts_with("${");
+        let words = || source.split(|it: char| !(it.is_ascii_alphanumeric() || it == '_'));
+        match environment.get(name).filter(|_| is_variable) {
+            Some(value) => *known = value.clone(),
+            // A function of it, or a default.
+            None if words().any(|it| environment.contains_key(it)) => *known = None,
+            None => continue,
+        }
+        if known.is_none() {
+            variance.add(Axis::Unknown);
+        } else {
+            *variance = Variance::constant();
+        }
+    }
+}
+
+/// Takes in what the lines of a call say of a target.
+fn overridden(build: &mut Build, name: &str, step: &BuildStep) {
+    let own: Vec<&Override> = step.overrides.iter().filter(|it| it.is_for(name)).collect();
     build.imports = entries(&own, "cache-from", &build.imports, &step.build.imports);
     build.exports = entries(&own, "cache-to", &build.exports, &step.build.exports);
     build.platforms = values(&own, "platform", &build.platforms);
@@ -96,7 +256,6 @@ fn baked(target: &Target, step: &BuildStep) -> Baked {
             },
         }
     }
-    Baked { name: target.name.clone(), build, is_part: false }
 }
 
 /// The lines for an attribute that is a list, and what of the target's own is left: all lines are
@@ -150,7 +309,11 @@ target "web" { context = "web" }
     /// The target `api` of a call with these lines of `set`.
     fn api(set: &str) -> Build {
         let set: String = set.lines().map(|it| format!("\n  {it}")).collect();
-        targets(&[&bake::lower(FILE)], &step(&format!("files: x.hcl\nset: |{set}"))).unwrap().remove(0).build
+        made_of(&bake::lower(FILE), &format!("files: x.hcl\nset: |{set}")).unwrap().remove(0).build
+    }
+
+    fn made_of(file: &Bake, with: &str) -> Option<Vec<Baked>> {
+        targets(&[("/r/x.hcl".into(), Description::Bake(file))], &step(with), PATH, &[])
     }
 
     fn patterns(values: &[Value]) -> Vec<String> {
@@ -198,10 +361,10 @@ target "web" { context = "web" }
     #[test]
     fn targets_that_an_expression_chooses_are_not_known() {
         let file = bake::lower(FILE);
-        assert!(targets(&[&file], &step("files: x.hcl\ntargets: ${{ matrix.target }}")).is_none());
-        assert!(targets(&[&file], &step("files: x.hcl\ntargets: 'a*'")).is_none());
-        assert_eq!(targets(&[&file], &step("files: x.hcl\ntargets: web")).unwrap().len(), 1);
-        assert!(targets(&[&bake::lower("{")], &step("files: x.hcl")).is_none());
+        assert!(made_of(&file, "files: x.hcl\ntargets: ${{ matrix.target }}").is_none());
+        assert!(made_of(&file, "files: x.hcl\ntargets: 'a*'").is_none());
+        assert_eq!(made_of(&file, "files: x.hcl\ntargets: web").unwrap().len(), 1);
+        assert!(made_of(&bake::lower("{"), "files: x.hcl").is_none());
     }
 
     #[test]
@@ -213,12 +376,66 @@ target "web" { context = "web" }
         assert_eq!(found("targets: a", &["/r/docker-bake.override.hcl", "/r/docker-bake.hcl"]).unwrap(), ["/r/docker-bake.hcl", "/r/docker-bake.override.hcl"]);
         for (with, there) in [
             ("files: ${{ inputs.file }}", ["/r/docker-bake.hcl"]),
-            ("files: compose.yml", ["/r/compose.yml"]),
-            ("targets: a", ["/r/compose.yml"]),
+            ("files: |\n  compose.yml\n  x.hcl", ["/r/compose.yml"]),
+            ("files: x.toml", ["/r/x.toml"]),
             ("source: https://github.com/o/r.git", ["/r/docker-bake.hcl"]),
         ] {
             assert_eq!(found(with, &there), None, "{with}");
         }
         assert_eq!(found("targets: a", &["/r/docker-bake.hcl", "/r/compose.yml"]), None);
+        assert_eq!(found("targets: a", &["/r/compose.yml"]).unwrap(), ["/r/compose.yml"]);
+    }
+
+    fn script(run: &str) -> BuildStep {
+        let text = format!("on: push\njobs:\n  a:\n    env: {{TAG: job}}\n    steps:\n      - run: {run}\n");
+        let Model::Workflow(workflow) = File::new(Kind::Workflow, PATH, &text, None).model else { panic!() };
+        workflow.model.jobs[0].builds[0].clone()
+    }
+
+    #[test]
+    fn compose_takes_the_first_of_its_files_and_an_override() {
+        let found = |run: &str, there: &[&str]| files(&script(run), PATH, &|it| there.contains(&it));
+        let there = ["/r/compose.yml", "/r/docker-compose.yml", "/r/compose.override.yml", "/r/docker-bake.hcl", "/r/ci/compose.yaml"];
+        assert_eq!(found("docker compose build", &there).unwrap(), ["/r/compose.yml", "/r/compose.override.yml"]);
+        assert_eq!(found("cd ci && docker compose up --build -d", &there).unwrap(), ["/r/ci/compose.yaml"]);
+        assert_eq!(found("docker-compose -f a.yml -f ci/b.yml build web", &there).unwrap(), ["/r/a.yml", "/r/ci/b.yml"]);
+        assert_eq!(found("COMPOSE_FILE=a.yml:b.yml docker compose build", &there).unwrap(), ["/r/a.yml", "/r/b.yml"]);
+        for run in ["COMPOSE_FILE=$X docker compose build", "docker compose -f - build", "docker compose -f $FILE build", "docker compose -f /tmp/a.yml build"]
+        {
+            assert_eq!(found(run, &there), None, "{run}");
+        }
+        assert_eq!(found("docker compose build", &["/r/compose.override.yml"]), None);
+        assert_eq!(candidates(&script("docker compose build"), PATH).len(), 8);
+    }
+
+    fn composed(text: &str, run: &str) -> Option<Vec<Baked>> {
+        let Model::Compose(file) = File::new(Kind::Compose, "/r/ci/compose.yml", text, None).model else { panic!() };
+        targets(&[("/r/ci/compose.yml".into(), Description::Compose(&file.model))], &script(run), PATH, &[])
+    }
+
+    #[test]
+    fn services_start_from_the_folder_of_their_file_or_of_the_project() {
+        let text = "services:\n  app: {build: {context: ../app, dockerfile: x.Dockerfile}}\n  web: {build: web}\n";
+        let place = |run: &str| super::super::place(&composed(text, run).unwrap()[0].build, PATH, None).dockerfile.unwrap();
+        assert_eq!(place("docker compose -f ci/compose.yml build app"), "/r/app/x.Dockerfile");
+        assert_eq!(place("docker compose -f ci/compose.yml --project-directory deploy/x build app"), "/r/deploy/app/x.Dockerfile");
+        assert_eq!(composed(text, "docker compose -f ci/compose.yml build").unwrap().len(), 2);
+        assert!(composed(text, "docker compose -f ci/compose.yml build other").is_none());
+        assert!(composed(text, "docker compose -f ci/compose.yml build $SERVICE").is_none());
+    }
+
+    #[test]
+    fn the_environment_of_a_call_sets_variables() {
+        let text = "services:\n  app: {build: {context: '${FOLDER:-app}', target: '${TAG-x}', args: {A: 1}}}\n";
+        let build = |run: &str| composed(text, run).unwrap().remove(0).build;
+        let folder = |build: &Build| match &build.context {
+            Context::Folder(value) => value.known(),
+            _ => panic!(),
+        };
+        let plain = build("docker compose build --build-arg B=2 --no-cache");
+        assert_eq!((folder(&plain).as_deref(), plain.target.as_ref().unwrap().known().as_deref()), (Some("app"), Some("job")));
+        assert_eq!((plain.arguments.len(), plain.no_cache), (2, true));
+        assert_eq!(folder(&build("FOLDER=other docker compose build")).as_deref(), Some("other"));
+        assert_eq!(folder(&build("FOLDER=$X docker compose build")), None);
     }
 }

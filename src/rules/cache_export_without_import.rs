@@ -2,8 +2,9 @@ use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::Side;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetsView, WorkflowView, is_fixed_entry};
 use crate::workflow::repair::matching_import;
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// A cache is exported and nothing imports it.
@@ -48,7 +49,7 @@ declare_rule! {
         name: "cache-export-without-import",
         level: Level::Warning,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -65,9 +66,27 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if build.build.exports.iter().any(|it| is_read(view, build, it)) {
             continue;
         }
-        let message = format!("nothing imports {}, so that it is exported in vain", export.describe());
-        findings.report(export.span, message).maybe_fix(|| fix(view, build, export));
+        findings.report(export.span, message(export)).maybe_fix(|| fix(view, build, export));
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    if view.is_broken() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| it.build.imports.is_empty() && !it.build.no_cache && view.is_placed(it)) {
+        let exports = &build.build.exports;
+        let is_read = |it: &CacheEntry| it.opaque || it.is_joined() || !is_fixed_entry(it) || view.may_be_used(Side::Import, None, build, it);
+        let Some(export) = exports.iter().find(|it| is_kept(it)).filter(|it| view.has(it) && !exports.iter().any(is_read)) else { continue };
+        if seen.insert(export.span) {
+            findings.report(export.span, message(export));
+        }
+    }
+}
+
+fn message(export: &CacheEntry) -> String {
+    format!("nothing imports {}, so that it is exported in vain", export.describe())
 }
 
 /// Whether it can be imported again, and from this repository only: a registry or a bucket has
@@ -180,5 +199,19 @@ mod tests {
         }
         check(&RULE, &build_step("cache-to: type=gha").replace("jobs:", "cache-mode: write-only\njobs:"));
         check(&RULE, &build_step("cache-to: type=gha").replace("docker/build-push-action", "depot/build-push-action"));
+    }
+
+    #[test]
+    fn targets_of_bake_and_services_of_compose_export_too() {
+        let message = "warning: nothing imports the scope `a`, so that it is exported in vain";
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  cache-to = [\"type=gha,scope=a\"]\n}\n";
+        check(&RULE, &marked(bake, "type=gha,scope=a", message));
+        check(&RULE, &bake.replace("docker-bake.hcl", "ci/other.hcl"));
+        check(&RULE, &bake.replace("scope=a", "scope=${NAME}"));
+        check(&RULE, &format!("{bake}{}", build_step("cache-from: type=gha,scope=a\ncache-to: type=gha,scope=a")));
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      cache_to: ['type=gha,scope=a']\n";
+        check(&RULE, &marked(compose, "type=gha,scope=a", message));
+        check(&RULE, &compose.replace("compose.yaml", "compose.ci.yaml"));
+        check(&RULE, &format!("{compose}      cache_from: ['type=gha,scope=a']\n"));
     }
 }

@@ -3,9 +3,10 @@ use crate::build::Tool;
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::Side;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetsView, WorkflowView, is_fixed_entry};
 use crate::workflow::Event;
 use crate::workflow::repair::matching_export;
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// A cache is imported that nothing exports.
@@ -56,7 +57,7 @@ declare_rule! {
         name: "cache-import-without-export",
         level: Level::Warning,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -70,9 +71,29 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         let Some(import) = build.build.imports.first() else { continue };
-        let message = format!("nothing exports {}, so that this import finds nothing", import.describe());
-        findings.report(import.span, message).maybe_fix(|| fix(view, build, import));
+        let is_lenient = findings.asks_for_lenience(build.build.push);
+        findings.report(import.span, message(import)).maybe_fix(|| fix(view, build, import, is_lenient));
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    if view.is_broken() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| it.build.exports.is_empty() && !it.build.no_cache && view.is_placed(it)) {
+        // A registry is written to from elsewhere as well.
+        let is_empty =
+            |it: &CacheEntry| it.backend == Backend::Gha && !it.is_joined() && is_fixed_entry(it) && !view.may_be_used(Side::Export, None, build, it);
+        let Some(import) = build.build.imports.first().filter(|it| view.has(it) && build.build.imports.iter().all(is_empty)) else { continue };
+        if seen.insert(import.span) {
+            findings.report(import.span, message(import));
+        }
+    }
+}
+
+fn message(import: &CacheEntry) -> String {
+    format!("nothing exports {}, so that this import finds nothing", import.describe())
 }
 
 /// Whether an import can find nothing.
@@ -100,13 +121,13 @@ fn is_own_image(build: &StepView<'_>, import: &CacheEntry) -> bool {
     uses_buildx && import.location().is_some() && build.build.push != Some(false) && build.build.tags.iter().any(own)
 }
 
-fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, import: &CacheEntry) -> Option<Fix> {
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, import: &CacheEntry, is_lenient: bool) -> Option<Fix> {
     let writes = view.workflow.triggers.iter().any(|it| it.event == Event::Push && !it.is_tags_only());
     // What is exported to the name of the image would take the image's place.
     if !writes || import.backend != Backend::Gha || view.may_be_started_by_strangers() {
         return None;
     }
-    let export = matching_export(&view.source, import)?;
+    let export = matching_export(&view.source, import, is_lenient)?;
     let edit = view.edits().add(build.job.steps.get(build.step.step)?, build.step, None, Some(&export))?;
     Some(Fix::cache_options("Export what is imported", view.path.clone(), edit))
 }
@@ -199,5 +220,22 @@ mod tests {
             check(&RULE, &build_step(with));
         }
         check(&RULE, &build_step("cache-from: type=gha").replace("jobs:", "cache-mode: read\njobs:"));
+    }
+
+    #[test]
+    fn an_image_that_is_pushed_is_not_lost_with_its_cache() {
+        let step = |with: &str| build_step(&format!("push: true\ncache-from: type=gha,scope=app{with}"));
+        let message = "warning: nothing exports the scope `app`, so that this import finds nothing";
+        check_fix(&RULE, &marked(&step(""), "type=gha,scope=app", message), &step("\ncache-to: type=gha,mode=max,scope=app,ignore-error=true"));
+    }
+
+    #[test]
+    fn targets_of_bake_import_too() {
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  cache-from = [\"type=gha,scope=a\"]\n}\n";
+        check(&RULE, &marked(bake, "type=gha,scope=a", "warning: nothing exports the scope `a`, so that this import finds nothing"));
+        check(&RULE, &bake.replace("type=gha,scope=a", "o/app:latest"));
+        check(&RULE, &format!("{bake}{}", build_step("cache-from: type=gha,scope=a\ncache-to: type=gha,scope=a")));
+        let call = steps("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with: {targets: app, set: '*.cache-to=type=gha,scope=a'}");
+        check(&RULE, &format!("{bake}{call}"));
     }
 }

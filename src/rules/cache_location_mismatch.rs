@@ -1,10 +1,12 @@
-use super::{Check, Findings, declare_rule};
+use super::{Check, Finding, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::Side;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetsView, WorkflowView, is_fixed_entry};
 use crate::volatility::Axis;
 use crate::workflow::repair::CacheEdit;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 declare_rule! {
     /// A build exports its cache to one place and imports it from another.
@@ -52,7 +54,7 @@ declare_rule! {
         name: "cache-location-mismatch",
         level: Level::Error,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -62,23 +64,57 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
     for build in view.judged().filter(|it| !it.build.opaque && !it.build.no_cache && it.may_write_cache()) {
         let (imports, exports) = (&build.build.imports, &build.build.exports);
-        let meets = imports.iter().any(|import| exports.iter().any(|export| import.may_meet(export)));
-        let is_plain = |it: &CacheEntry| it.location().is_some() || it.backend == Backend::Inline;
-        let (Some(import), Some(export)) = (imports.first(), exports.first()) else { continue };
-        if meets || !imports.iter().chain(exports).all(|it| is_plain(it) && !it.is_joined()) || is_moved(build, exports) {
-            continue;
-        }
+        let Some((import, export)) = apart(imports, exports).filter(|_| !is_moved(build, exports)) else { continue };
         let found = imports.iter().any(|it| is_used(view, build, Side::Export, it));
         let read = exports.iter().any(|it| is_used(view, build, Side::Import, it));
         // A build may start from what another one left, and leave something for a third one.
         if found && read {
             continue;
         }
-        let message = format!("{} is imported, but {} is exported, so that the two never meet", import.describe(), export.describe());
-        let level = if found || read { Level::Warning } else { Level::Error };
-        let finding = findings.report(import.span, message).level(level).note(export.span, "the export goes here");
-        finding.maybe_fix(|| fix(view, import, export));
+        report(findings, import, export, found || read).maybe_fix(|| fix(view, import, export));
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    if view.is_broken() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (target, build) in view.judged().filter(|(_, it)| !it.build.no_cache) {
+        let (imports, exports) = (&build.build.imports, &build.build.exports);
+        // A folder may be moved to where it is imported from.
+        let is_told = |it: &CacheEntry| is_fixed_entry(it) && it.backend != Backend::Local;
+        let Some((import, export)) = apart(imports, exports).filter(|_| imports.iter().chain(exports).all(is_told)) else { continue };
+        let may_be_found = |it: &CacheEntry| it.backend == Backend::Registry || view.may_be_used(Side::Export, Some(target), build, it);
+        let found = imports.iter().any(may_be_found);
+        let read = exports.iter().any(|it| view.may_be_used(Side::Import, Some(target), build, it));
+        if (found && read) || !view.has(import) || !view.has(export) || !seen.insert(import.span) {
+            continue;
+        }
+        report(findings, import, export, found || read).maybe_fix(|| {
+            let key = export.key().filter(|_| import.backend == export.backend)?;
+            let edit = view.set_attributes(import, &[(import.key_name()?, key.value.span.of(&view.source))])?;
+            Some(aligned(view.path.clone(), export, edit))
+        });
+    }
+}
+
+/// An import and an export of a build none of whose imports can lead to where one of its exports goes.
+fn apart<'e>(imports: &'e [CacheEntry], exports: &'e [CacheEntry]) -> Option<(&'e CacheEntry, &'e CacheEntry)> {
+    let meets = imports.iter().any(|import| exports.iter().any(|export| import.may_meet(export)));
+    let is_plain = |it: &CacheEntry| (it.location().is_some() || it.backend == Backend::Inline) && !it.is_joined();
+    let (import, export) = (imports.first()?, exports.first()?);
+    (!meets && imports.iter().chain(exports).all(is_plain)).then_some((import, export))
+}
+
+fn report<'f, 'a>(findings: &'f mut Findings<'a>, import: &CacheEntry, export: &CacheEntry, is_used: bool) -> Finding<'f, 'a> {
+    let message = format!("{} is imported, but {} is exported, so that the two never meet", import.describe(), export.describe());
+    let level = if is_used { Level::Warning } else { Level::Error };
+    findings.report(import.span, message).level(level).note(export.span, "the export goes here")
+}
+
+fn aligned(path: Arc<str>, export: &CacheEntry, edit: CacheEdit) -> Fix {
+    Fix::cache_options(format!("Import {}", export.describe()), path, edit)
 }
 
 /// Whether another build of the repository uses the place, or may do so.
@@ -108,7 +144,7 @@ fn fix(view: &WorkflowView<'_>, import: &CacheEntry, export: &CacheEntry) -> Opt
         return None;
     }
     let edit = align(view, import, export)?;
-    Some(Fix::cache_options(format!("Import {}", export.describe()), view.path.clone(), edit))
+    Some(aligned(view.path.clone(), export, edit))
 }
 
 fn align(view: &WorkflowView<'_>, import: &CacheEntry, export: &CacheEntry) -> Option<CacheEdit> {
@@ -243,5 +279,21 @@ mod tests {
         let text = build_step("cache-from: type=gha,scope=app\ncache-to: type=gha,scope=app-${{ github.ref_name }}");
         let message = "the scope `app` is imported, but the scope `app-${{ github.ref_name }}` is exported";
         check_without_fix(&RULE, &found(&text, "type=gha,scope=app", "type=gha,scope=app-${{ github.ref_name }}", "error", message));
+    }
+
+    #[test]
+    fn targets_of_bake_have_two_sides_too() {
+        let bake =
+            |import: &str| format!("#- docker-bake.hcl\ntarget \"app\" {{\n  cache-from = [\"{import}\"]\n  cache-to = [\"type=gha,scope=b,mode=max\"]\n}}\n");
+        let message = "error: the scope `a` is imported, but the scope `b` is exported, so that the two never meet";
+        let text = marked(&marked(&bake("type=gha,scope=a"), "type=gha,scope=a", message), "type=gha,scope=b,mode=max", "note: the export goes here");
+        check_fix(&RULE, &text, &bake("type=gha,scope=b"));
+        for import in ["type=gha,scope=b", "type=gha,scope=${NAME}", "type=local,src=x"] {
+            check(&RULE, &bake(import));
+        }
+        check(
+            &RULE,
+            &(bake("type=gha,scope=a") + "target \"a\" {\n  cache-to = [\"type=gha,scope=a\"]\n}\ntarget \"b\" {\n  cache-from = [\"type=gha,scope=b\"]\n}\n"),
+        );
     }
 }

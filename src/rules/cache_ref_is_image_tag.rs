@@ -3,7 +3,8 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::Side;
 use crate::value::{Part, Value};
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetsView, WorkflowView};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// A cache is exported to the name of the image.
@@ -58,7 +59,7 @@ declare_rule! {
         name: "cache-ref-is-image-tag",
         level: Level::Error,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -72,11 +73,31 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| it.push != Some(false)) {
+        for entry in build.build.exports.iter().filter(|it| it.backend == Backend::Registry && !it.opaque && !it.is_joined() && view.has(it)) {
+            let is_name = |it: &&Value| entry.location().is_some_and(|location| as_image(entry, it).location() == Some(location));
+            let (Some(reference), Some(tag)) = (entry.key(), build.build.tags.iter().find(is_name)) else { continue };
+            let message = format!("the cache takes the place of the image `{}`", reference.value.pattern());
+            if view.stands_here(tag.span, |it| it.tags.iter().map(|it| it.span).collect()) && seen.insert(reference.span) {
+                drop(findings.report(reference.span, message).note(tag.span, "the image is pushed here"));
+            }
+        }
+    }
+}
+
+/// The entry as it would be if it led to an image.
+fn as_image(entry: &CacheEntry, tag: &Value) -> CacheEntry {
+    let mut res = entry.clone();
+    res.attributes.iter_mut().filter(|it| it.name == "ref").for_each(|it| it.value = tag.clone());
+    res
+}
+
 /// The tag that the cache is exported to, in any leg.
 fn same_name<'b>(build: &StepView<'b>, entry: &CacheEntry) -> Option<&'b Value> {
     build.build.tags.iter().find(|tag| {
-        let mut image = entry.clone();
-        image.attributes.iter_mut().filter(|it| it.name == "ref").for_each(|it| it.value = (*tag).clone());
+        let image = as_image(entry, tag);
         build.described.legs().into_iter().any(|(_, leg)| {
             let at = |it: &CacheEntry| {
                 let mut settled = it.clone();
@@ -214,5 +235,15 @@ mod tests {
         ] {
             check(&RULE, &build_step(with));
         }
+    }
+
+    #[test]
+    fn targets_of_bake_have_images_too() {
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  tags = [\"org/app:1\"]\n  output = [\"type=registry\"]\n  cache-to = [\"type=registry,ref=org/app:1\"]\n}\n";
+        let found =
+            marked(&marked(bake, "org/app:1", "note: the image is pushed here"), "ref=org/app:1", "error: the cache takes the place of the image `org/app:1`");
+        check(&RULE, &found);
+        check(&RULE, &bake.replace("type=registry\"]\n  cache", "type=docker\"]\n  cache"));
+        check(&RULE, &bake.replace("ref=org/app:1", "ref=org/app:cache"));
     }
 }

@@ -195,7 +195,7 @@ mod tests {
             ("docker-bake.json", "{\"target\": {\"a\": {}}}\n", "bake"),
         ] {
             let message = format!("error: `{name}` is a {kind} file, and is parsed as a Dockerfile");
-            check(&RULE, &format!("#- {name}\n{text}{}", marked(&build_step(&format!("context: .\nfile: {name}")), name, &message)));
+            check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\n#- {name}\n{text}{}", marked(&build_step(&format!("context: .\nfile: {name}")), name, &message)));
         }
     }
 

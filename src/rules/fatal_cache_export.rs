@@ -1,7 +1,10 @@
 use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
-use crate::view::WorkflowView;
+use crate::view::{TargetsView, WorkflowView};
+use crate::workflow::repair::CacheEdit;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 declare_rule! {
     /// An image is not released if its cache cannot be exported.
@@ -57,20 +60,35 @@ declare_rule! {
         name: "fatal-cache-export",
         level: Level::Info,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
+
+const MESSAGE: &str = "if this cache cannot be exported, the image that is built counts as failed";
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.judged().filter(|it| it.build.push != Some(false)) {
         for entry in build.build.exports.iter().filter(|it| is_fatal(it)) {
-            let finding = findings.report(entry.span, "if this cache cannot be exported, the image that is built counts as failed");
-            finding.maybe_fix(|| {
-                let edit = view.edits().set_attributes(entry, &[("ignore-error", "true")])?;
-                Some(Fix::cache_options("Go on without the cache", view.path.clone(), edit))
-            });
+            let edit = || view.edits().set_attributes(entry, &[("ignore-error", "true")]);
+            findings.report(entry.span, MESSAGE).maybe_fix(|| fix(view.path.clone(), edit()?));
         }
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| it.push != Some(false)) {
+        for entry in build.build.exports.iter().filter(|it| is_fatal(it) && view.has(it)) {
+            if seen.insert(entry.span) {
+                let edit = || view.set_attributes(entry, &[("ignore-error", "true")]);
+                findings.report(entry.span, MESSAGE).maybe_fix(|| fix(view.path.clone(), edit()?));
+            }
+        }
+    }
+}
+
+fn fix(path: Arc<str>, edit: CacheEdit) -> Option<Fix> {
+    Some(Fix::cache_options("Go on without the cache", path, edit))
 }
 
 fn is_fatal(entry: &CacheEntry) -> bool {
@@ -146,5 +164,19 @@ mod tests {
     fn builders_that_keep_their_layers_are_silent() {
         let text = build_step("push: true\ncache-to: type=gha,mode=max");
         check(&RULE, &text.replace("docker/build-push-action", "depot/build-push-action"));
+    }
+
+    #[test]
+    fn a_target_that_is_pushed_is_released() {
+        let bake = |more: &str, entry: &str| format!("#- docker-bake.hcl\ntarget \"app\" {{\n{more}  cache-to = [\"{entry}\"]\n}}\n");
+        let output = "  output = [\"type=registry\"]\n";
+        let text = marked(&bake(output, "type=gha,mode=max"), "type=gha,mode=max", MESSAGE);
+        check_fix(&RULE, &text, &bake(output, "type=gha,mode=max,ignore-error=true"));
+        let call = |with: &str| {
+            crate::rules::testing::steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with: {{targets: app{with}}}"))
+        };
+        check(&RULE, &(marked(&bake("", "type=gha,mode=max"), "type=gha,mode=max", MESSAGE) + &call(", push: true")));
+        check(&RULE, &(bake("", "type=gha,mode=max") + &call("")));
+        check(&RULE, &bake("", "type=gha,mode=max"));
     }
 }

@@ -1,9 +1,12 @@
 use super::{Check, Findings, declare_rule};
+use crate::build::Build;
 use crate::cache::Backend;
 use crate::diagnostic::Level;
+use crate::dockerfile::Stage;
 use crate::edit::Span;
 use crate::links::Target;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetsView, WorkflowView};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// An inline cache is meant to hold stages that are not in the image.
@@ -83,22 +86,15 @@ declare_rule! {
         name: "inline-cache-for-stages",
         level: Level::Info,
         fixes: false,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.judged().filter(|it| !it.build.no_cache) {
-        let Some((span, wants_all)) = inline(build) else { continue };
-        // Another cache may have the stages: one that is exported here, or one that is imported.
-        if build.build.exports.iter().any(|it| it.backend != Backend::Inline) || has_other_import(build) {
-            continue;
-        }
+        let Some((span, wants_all)) = inline(build.build).filter(|_| !has_other_cache(build.build)) else { continue };
         match view.stage_beside_image(build) {
-            Some((path, stage)) => {
-                let message = format!("an inline cache has the layers of the image only, not those of stage `{}`", stage.label());
-                drop(findings.report(span, message).note_in(path.as_str().into(), stage.from.span, "the image only copies from this stage"));
-            }
+            Some((path, stage)) => report(findings, span, &path, stage),
             None if wants_all && !is_known(view, build) => {
                 drop(findings.report(span, "an inline cache has the layers of the image only, and ignores `mode=max`"))
             }
@@ -107,19 +103,35 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| !it.build.no_cache) {
+        let Some((span, _)) = inline(&build.build).filter(|_| !has_other_cache(&build.build)) else { continue };
+        let stands_here = view.stands_here(span, |it| it.exports.iter().map(|it| it.span).chain(it.arguments.iter().map(|it| it.span)).collect());
+        if let Some((path, stage)) = view.stage_beside_image(build).filter(|_| stands_here && seen.insert(span)) {
+            report(findings, span, &path, stage);
+        }
+    }
+}
+
+fn report(findings: &mut Findings<'_>, span: Span, path: &str, stage: &Stage) {
+    let message = format!("an inline cache has the layers of the image only, not those of stage `{}`", stage.label());
+    drop(findings.report(span, message).note_in(path.into(), stage.from.span, "the image only copies from this stage"));
+}
+
 /// The option that exports inline, and whether it asks for all stages.
-fn inline(build: &StepView<'_>) -> Option<(Span, bool)> {
-    if let Some(entry) = build.build.exports.iter().find(|it| it.backend == Backend::Inline && !it.opaque && !it.is_joined()) {
+fn inline(build: &Build) -> Option<(Span, bool)> {
+    if let Some(entry) = build.exports.iter().find(|it| it.backend == Backend::Inline && !it.opaque && !it.is_joined()) {
         return Some((entry.span, entry.mode().as_deref() == Some("max")));
     }
     let is_on = |it: Option<String>| it.is_some_and(|it| it.trim() == "1" || it.trim() == "true");
-    let argument = build.build.arguments.iter().rev().find(|it| it.name == "BUILDKIT_INLINE_CACHE")?;
+    let argument = build.arguments.iter().rev().find(|it| it.name == "BUILDKIT_INLINE_CACHE")?;
     is_on(argument.value.as_ref()?.known()).then_some((argument.span, false))
 }
 
-/// Whether something is imported that no inline cache is.
-fn has_other_import(build: &StepView<'_>) -> bool {
-    build.build.imports.iter().any(|it| it.opaque || it.backend != Backend::Registry)
+/// Whether another cache may have the stages: one that is exported here, or one that is imported.
+fn has_other_cache(build: &Build) -> bool {
+    build.exports.iter().any(|it| it.backend != Backend::Inline) || build.imports.iter().any(|it| it.opaque || it.backend != Backend::Registry)
 }
 
 /// Whether all is known of what is built.
@@ -191,5 +203,13 @@ mod tests {
     fn builders_that_keep_their_layers_are_silent() {
         let text = build_step("cache-to: type=inline").replace("docker/build-push-action", "depot/build-push-action");
         check(&RULE, &format!("{STAGES}{text}"));
+    }
+
+    #[test]
+    fn services_of_compose_export_inline_too() {
+        let dockerfile = "#- Dockerfile\nFROM a:1.0 AS builder\n^^^^^^^^^^^^^^^^^^^^^ note: the image only copies from this stage\nRUN make\nFROM b:1.0\nCOPY --from=builder /x /x\n";
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      cache_from: ['o/app:latest']\n      args:\n        BUILDKIT_INLINE_CACHE: 1\n";
+        let message = "info: an inline cache has the layers of the image only, not those of stage `builder`";
+        check(&RULE, &(dockerfile.to_owned() + &marked(compose, "BUILDKIT_INLINE_CACHE: 1", message)));
     }
 }

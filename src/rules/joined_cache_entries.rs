@@ -1,6 +1,9 @@
 use super::{Check, Findings, declare_rule};
+use crate::build::Build;
+use crate::cache::CacheEntry;
 use crate::diagnostic::Level;
-use crate::view::WorkflowView;
+use crate::view::{TargetsView, WorkflowView};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// Several caches stand on one line.
@@ -46,20 +49,33 @@ declare_rule! {
         name: "joined-cache-entries",
         level: Level::Error,
         fixes: false,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.builds.iter().filter(|it| !it.build.dry) {
-        for entry in build.build.imports.iter().chain(&build.build.exports).filter(|it| it.is_joined()) {
-            let mut types = entry.attributes.iter().filter(|it| it.name == "type").map(|it| it.value.pattern());
-            let (Some(first), Some(last)) = (types.next(), types.next_back()) else { continue };
-            // The same type twice is one entry that says it twice.
-            if first != last {
-                findings.report(entry.span, format!("`type={last}` takes the place of `type={first}`: a line is one entry"));
-            }
-        }
+        joined(build.build).for_each(|it| report(it, findings));
+    }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged() {
+        joined(&build.build).filter(|it| view.has(it) && seen.insert(it.span)).for_each(|it| report(it, findings));
+    }
+}
+
+fn joined(build: &Build) -> impl Iterator<Item = &CacheEntry> {
+    build.imports.iter().chain(&build.exports).filter(|it| it.is_joined())
+}
+
+fn report(entry: &CacheEntry, findings: &mut Findings<'_>) {
+    let mut types = entry.attributes.iter().filter(|it| it.name == "type").map(|it| it.value.pattern());
+    let (Some(first), Some(last)) = (types.next(), types.next_back()) else { return };
+    // The same type twice is one entry that says it twice.
+    if first != last {
+        findings.report(entry.span, format!("`type={last}` takes the place of `type={first}`: a line is one entry"));
     }
 }
 
@@ -98,5 +114,13 @@ mod tests {
         ] {
             check(&RULE, &build_step(with));
         }
+    }
+
+    #[test]
+    fn lists_of_bake_and_compose_are_entries_too() {
+        let message = "error: `type=registry` takes the place of `type=gha`: a line is one entry";
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  cache-from = [\"type=gha,type=registry,ref=o/a\"]\n}\n";
+        check_without_fix(&RULE, &marked(bake, "type=gha,type=registry,ref=o/a", message));
+        check(&RULE, "#- compose.yaml\nservices:\n  app:\n    build:\n      cache_from: [type=gha, 'type=registry,ref=o/a']\n");
     }
 }

@@ -1,4 +1,5 @@
-use super::{Check, Findings, declare_rule};
+use super::{Check, Finding, Findings, declare_rule};
+use crate::build::Build;
 use crate::cache::{Backend, CacheEntry};
 use crate::config::Config;
 use crate::diagnostic::{Fix, Level};
@@ -6,8 +7,12 @@ use crate::dockerfile::plan::Step;
 use crate::dockerfile::{Kind, Stage};
 use crate::ecosystem::Manager;
 use crate::links::Place;
-use crate::view::{DockerfileView, StepView, View, WorkflowView, is_costly};
+use crate::snapshot::Snapshot;
+use crate::view::{DockerfileView, TargetsView, View, WorkflowView, beside, is_costly};
 use crate::volatility::Volatility;
+use crate::workflow::repair::CacheEdit;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 declare_rule! {
     /// Only the final stage of a Dockerfile with several stages is cached.
@@ -76,29 +81,57 @@ declare_rule! {
         name: "min-cache-mode",
         level: Level::Warning,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.judged() {
-        let exports: Vec<&CacheEntry> = build.build.exports.iter().filter(|it| has_no_mode(it)).collect();
-        // Another export that has all stages makes up for it.
-        let whole = build.build.exports.iter().any(|it| it.opaque || it.mode().is_none_or(|it| it != "min") && it.backend != Backend::Inline);
-        if exports.is_empty() || whole {
-            continue;
-        }
-        let Some(Lost { path, stage, keeps }) = lost_stage(view, build, findings.config()) else { continue };
-        let label = stage.label();
-        let level = if keeps { Level::Warning } else { Level::Info };
+        let exports = without_mode(build.build);
+        let Some(lost) = lost_stage(view.snapshot, &build.places, findings.config()).filter(|_| !exports.is_empty()) else { continue };
         for entry in exports {
-            let message = format!("without `mode=max` the layers of stage `{label}` are not cached");
-            let note = "the image only copies from this stage";
-            let edit = || view.edits().set_attributes(entry, &[("mode", "max")]);
-            let fix = || Some(Fix::cache_options("Export the layers of all stages", view.path.clone(), edit()?));
-            findings.report(entry.span, message).level(level).note_in(path.as_str().into(), stage.from.span, note).maybe_fix(fix);
+            let pairs = wanted(entry, findings.asks_for_lenience(build.build.push));
+            let edit = || view.edits().set_attributes(entry, pairs);
+            lost.report(findings, entry).maybe_fix(|| fix(view.path.clone(), edit()?));
         }
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged() {
+        let exports: Vec<&CacheEntry> = without_mode(&build.build).into_iter().filter(|it| view.has(it) && !seen.contains(&it.span)).collect();
+        if exports.is_empty() {
+            continue;
+        }
+        let Some(lost) = lost_stage(view.snapshot, std::slice::from_ref(&build.place), findings.config()) else { continue };
+        for entry in exports {
+            seen.insert(entry.span);
+            let pairs = wanted(entry, findings.asks_for_lenience(build.push));
+            let edit = || view.set_attributes(entry, pairs);
+            lost.report(findings, entry).maybe_fix(|| fix(view.path.clone(), edit()?));
+        }
+    }
+}
+
+/// What the entry lacks: all stages are more layers than GitHub may take.
+fn wanted(entry: &CacheEntry, asks_for_lenience: bool) -> &'static [(&'static str, &'static str)] {
+    let is_lenient = asks_for_lenience && entry.backend == Backend::Gha && entry.attribute("ignore-error").is_none();
+    if is_lenient { &[("mode", "max"), ("ignore-error", "true")] } else { &[("mode", "max")] }
+}
+
+fn fix(path: Arc<str>, edit: CacheEdit) -> Option<Fix> {
+    Some(Fix::cache_options("Export the layers of all stages", path, edit))
+}
+
+/// The exports of a build that have no mode; none where another one has all stages, which makes up
+/// for it.
+fn without_mode(build: &Build) -> Vec<&CacheEntry> {
+    let is_whole = |it: &CacheEntry| it.opaque || it.mode().is_none_or(|it| it != "min") && it.backend != Backend::Inline;
+    if build.exports.iter().any(is_whole) {
+        return Vec::new();
+    }
+    build.exports.iter().filter(|it| has_no_mode(it)).collect()
 }
 
 fn has_no_mode(entry: &CacheEntry) -> bool {
@@ -115,9 +148,17 @@ struct Lost<'a> {
     keeps: bool,
 }
 
+impl Lost<'_> {
+    fn report<'f, 'a>(&self, findings: &'f mut Findings<'a>, entry: &CacheEntry) -> Finding<'f, 'a> {
+        let message = format!("without `mode=max` the layers of stage `{}` are not cached", self.stage.label());
+        let level = if self.keeps { Level::Warning } else { Level::Info };
+        findings.report(entry.span, message).level(level).note_in(self.path.as_str().into(), self.stage.from.span, "the image only copies from this stage")
+    }
+}
+
 /// The last stage that is lost; one with something that outlives a change of the sources before any other.
-fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, config: &Config) -> Option<Lost<'a>> {
-    let lost = build.places.iter().flat_map(|it| lost_stages(view, it, config));
+fn lost_stage<'a>(snapshot: &'a Snapshot, places: &[Place], config: &Config) -> Option<Lost<'a>> {
+    let lost = places.iter().flat_map(|it| lost_stages(snapshot, it, config));
     // Of several Dockerfiles the first.
     let is_later = |it: &Lost<'_>, best: &Lost<'_>| it.path == best.path && it.stage.index > best.stage.index;
     let is_better = |it: &Lost<'_>, best: &Lost<'_>| if it.keeps == best.keeps { is_later(it, best) } else { it.keeps };
@@ -125,12 +166,12 @@ fn lost_stage<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, config: &Config
 }
 
 /// The stages that are lost in a build of one place.
-fn lost_stages<'a>(view: &WorkflowView<'a>, place: &Place, config: &Config) -> Vec<Lost<'a>> {
-    let Some((path, stages)) = view.stages_beside_image(place) else { return Vec::new() };
+fn lost_stages<'a>(snapshot: &'a Snapshot, place: &Place, config: &Config) -> Vec<Lost<'a>> {
+    let Some((path, stages)) = beside(snapshot, place) else { return Vec::new() };
     if stages.is_empty() {
         return Vec::new();
     }
-    let Some(View::Dockerfile(plans)) = View::new(view.snapshot, path, config) else { return Vec::new() };
+    let Some(View::Dockerfile(plans)) = View::new(snapshot, path, config) else { return Vec::new() };
     stages.into_iter().map(|stage| Lost { path: path.to_owned(), stage, keeps: outlives_sources(&plans, stage) }).collect()
 }
 
@@ -154,7 +195,7 @@ fn fills_a_mount(step: &Step<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::MIN_CACHE_MODE as RULE;
-    use crate::rules::testing::{build_step, check, check_fix, marked, steps};
+    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked, steps};
 
     const STAGES: &str = "#- Dockerfile\nFROM golang:1.25.3 AS builder\nRUN go build\nFROM scratch\nCOPY --from=builder /app /app\n";
     const MESSAGE: &str = "warning: without `mode=max` the layers of stage `builder` are not cached";
@@ -189,6 +230,21 @@ mod tests {
         for (before, entry, after) in cases {
             check_fix(&RULE, &found(&build_step(before), entry), &build_step(after));
         }
+    }
+
+    #[test]
+    fn an_image_that_is_pushed_is_not_lost_with_its_cache() {
+        for (before, after) in [
+            ("type=gha", "type=gha,mode=max,ignore-error=true"),
+            ("type=gha,ignore-error=false", "type=gha,ignore-error=false,mode=max"),
+            ("type=registry,ref=org/app:cache", "type=registry,ref=org/app:cache,mode=max"),
+        ] {
+            let step = |entry: &str| build_step(&format!("push: true\ncache-to: {entry}"));
+            check_fix(&RULE, &found(&step(before), before), &step(after));
+        }
+        let text = build_step("push: true\ncache-to: type=gha");
+        let off = "#- .layerwise.yaml\nrules: {fatal-cache-export: off}\n";
+        check_fix(&RULE, &(off.to_owned() + &found(&text, "type=gha")), &text.replace("type=gha", "type=gha,mode=max"));
     }
 
     #[test]
@@ -277,5 +333,80 @@ mod tests {
         let remote = text.replace("setup-buildx-action@v4\n", "setup-buildx-action@v4\n        with: {driver: remote, endpoint: 'tcp://a:1'}\n");
         check(&RULE, &format!("{STAGES}{remote}"));
         check(&RULE, &format!("{STAGES}{}", text.replace("docker/build-push-action", "depot/build-push-action")));
+    }
+
+    #[test]
+    fn the_entry_of_a_bake_file_is_mended_where_it_stands() {
+        let bake = |entry: &str| {
+            format!(
+                "#- docker-bake.hcl\ntarget \"base\" {{\n  cache-to = [{entry}]\n}}\ntarget \"app\" {{\n  inherits = [\"base\"]\n}}\ntarget \"web\" {{\n  inherits = [\"base\"]\n}}\n"
+            )
+        };
+        for (before, at, after) in [
+            ("\"type=gha\"", "type=gha", "\"type=gha,mode=max\""),
+            ("{ type = \"gha\", scope = \"a\" }", "type = \"gha\", scope = \"a\"", "{ type = \"gha\", scope = \"a\", mode = \"max\" }"),
+            (
+                "\"type=registry,ref=o/app:cache-${VERSION}\"",
+                "type=registry,ref=o/app:cache-${VERSION}",
+                "\"type=registry,ref=o/app:cache-${VERSION},mode=max\"",
+            ),
+        ] {
+            let workflow = steps("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with: {targets: 'app,web'}");
+            check_fix(&RULE, &(found(&bake(before), at) + &workflow), &bake(after));
+        }
+    }
+
+    #[test]
+    fn the_entry_of_a_compose_file_is_mended_where_it_stands() {
+        let compose =
+            |entry: &str| format!("#- compose.yaml\nservices:\n  app:\n    image: o/app\n    build:\n      context: .\n      cache_to:\n        - {entry}\n");
+        check_fix(
+            &RULE,
+            &found(&compose("type=registry,ref=o/app:cache # why"), "type=registry,ref=o/app:cache"),
+            &compose("type=registry,ref=o/app:cache,mode=max # why"),
+        );
+        check_fix(&RULE, &(found(&compose("type=gha"), "type=gha") + &steps("- run: docker compose build app")), &compose("type=gha,mode=max"));
+    }
+
+    #[test]
+    fn the_entry_of_a_json_file_is_mended_where_it_stands() {
+        let bake = "#- docker-bake.json\n{\"target\": {\"app\": {\"cache-to\": [\"type=gha\"]}}}\n";
+        check_fix(&RULE, &found(bake, "type=gha"), &bake.replace("type=gha", "type=gha,mode=max"));
+        let object = "#- docker-bake.json\n{\"target\": {\"app\": {\"cache-to\": [{\"type\": \"gha\"}]}}}\n";
+        check_without_fix(&RULE, &found(object, "\"type\": \"gha\""));
+    }
+
+    #[test]
+    fn what_a_call_says_of_a_target_counts() {
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  cache-to = [\"type=gha\"]\n}\n";
+        for with in [
+            "set: '*.cache-to=type=gha,mode=max'",
+            "set: 'app.cache-to+=type=gha,mode=max'",
+            "set: app.target=builder",
+            "call: check",
+            "set: ${{ inputs.set }}",
+        ] {
+            let workflow = steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with:\n    targets: app\n    {with}"));
+            let others = if with == "call: check" { found(bake, "type=gha") } else { format!("{STAGES}{bake}") };
+            check(&RULE, &(others + &workflow));
+        }
+        let kept = steps(
+            "- uses: docker/setup-buildx-action@v4\n  with: {driver: remote, endpoint: 'tcp://a:1'}\n- uses: docker/bake-action@v7\n  with: {targets: app}",
+        );
+        check(&RULE, &format!("{STAGES}{bake}{kept}"));
+    }
+
+    #[test]
+    fn an_entry_of_a_bake_file_can_be_suppressed() {
+        for comment in [
+            "  # layerwise: ignore[min-cache-mode] small\n  cache-to = [\"type=gha\"]\n",
+            "  cache-to = [\n    # layerwise: ignore[min-cache-mode] small\n    \"type=gha\",\n  ]\n",
+        ] {
+            check(&RULE, &format!("{STAGES}#- docker-bake.hcl\ntarget \"app\" {{\n{comment}}}\n"));
+        }
+        check(
+            &RULE,
+            &format!("{STAGES}#- compose.yaml\nservices:\n  app:\n    build:\n      # layerwise: ignore[min-cache-mode] small\n      cache_to: [type=gha]\n"),
+        );
     }
 }

@@ -62,7 +62,7 @@ declare_rule! {
     /// ```
     ///
     /// An information only where the build is rare or its part is not known: `docker build` in a
-    /// script, targets of bake, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
+    /// script, targets of bake, services of compose, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
     /// one that neither downloads nor compiles anything; and where the workflow also runs on a
     /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
     /// changes. Not reported are builds
@@ -107,7 +107,9 @@ fn has_no_cache(build: &StepView<'_>) -> bool {
     // A Dockerfile that the script writes itself is a line or two on top of an image.
     let written_here = options.inline || matches!(&options.context, Context::Foreign(it) if it.known().as_deref() == Some("-"));
     let none = options.imports.is_empty() && options.exports.is_empty() && !options.no_cache && !options.opaque && !inline_cache && !written_here;
-    none && build.may_write_cache() && matches!(options.tool, Tool::BuildPushAction | Tool::Command | Tool::Bake) && !has_cache_of_its_own(build)
+    none && build.may_write_cache()
+        && matches!(options.tool, Tool::BuildPushAction | Tool::Command | Tool::Bake | Tool::Compose)
+        && !has_cache_of_its_own(build)
 }
 
 /// Whether a build before it in the job has left the layers in the builder: the one that has to be
@@ -196,10 +198,10 @@ fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
     }
 }
 
-/// How much it matters, by what is built. Targets of bake are of one file, in which a cache for all
+/// How much it matters, by what is built. Targets of bake and services of compose are of one file, in which a cache for all
 /// of them has to be thought out.
 fn level_of_dockerfiles(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
-    if build.build.tool != Tool::Bake {
+    if !matches!(build.build.tool, Tool::Bake | Tool::Compose) {
         return level_of_places(view, &build.places);
     }
     let call = view.call(build)?;
@@ -509,5 +511,22 @@ mod tests {
         ] {
             quiet(&text.replace(from, to));
         }
+    }
+
+    #[test]
+    fn services_of_compose_are_an_information() {
+        let compose = |build: &str| format!("#- compose.yaml\nservices:\n  db: {{image: postgres}}\n  app: {{build: {build}}}\n");
+        for run in ["docker compose build", "docker-compose up -d --build app", "docker compose -f compose.yaml build app"] {
+            let words: Vec<&str> =
+                run.split(' ').filter(|it| !it.starts_with('-') && !it.ends_with(".yaml")).take(if run.starts_with("docker-") { 2 } else { 3 }).collect();
+            let command = if run.contains("-f ") { "docker compose -f compose.yaml build".to_owned() } else { words.join(" ") };
+            check(&RULE, &(compose(".") + &found(&steps(&format!("- run: {run}")), &command, "info")));
+        }
+        for build in ["{cache_from: ['o/app']}", "{dockerfile_inline: 'FROM a'}", "missing"] {
+            quiet(&(compose(build) + &steps("- run: docker compose build")));
+        }
+        quiet(&(compose(".") + &steps("- run: docker compose build other")));
+        quiet(&(compose(".") + &steps("- run: docker compose up -d app")));
+        quiet(&steps("- run: docker compose build"));
     }
 }

@@ -1,13 +1,15 @@
 use super::{Check, Findings, declare_rule};
-use crate::build::{Context, Tool};
+use crate::build::{Build, Context, Tool};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text};
 use crate::file::Kind;
 use crate::links::{self, Folder};
+use crate::snapshot::Snapshot;
 use crate::value::Value;
-use crate::view::{StepView, WorkflowView, display};
-use crate::workflow::{Event, Step};
+use crate::view::{StepView, TargetBuild, TargetsView, WorkflowView, display, is_fixed};
+use crate::workflow::{BuildStep, Event, Job, Step};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// The Dockerfile of a build step does not exist.
@@ -49,7 +51,9 @@ declare_rule! {
     /// ```
     ///
     /// Not reported are builds whose Dockerfile may be made or fetched by a step before, workflows
-    /// that other repositories can call, other repositories and branches, and submodules.
+    /// that other repositories can call, other repositories and branches, and submodules. Targets of
+    /// bake and services of compose are looked at in their own files; an information only where no
+    /// workflow builds them, at the root of the repository.
     ///
     /// ## Fix safety
     ///
@@ -59,7 +63,7 @@ declare_rule! {
         name: "missing-dockerfile",
         level: Level::Error,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -72,7 +76,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.builds.iter().filter(|it| is_docker(it)) {
         let Some(path) = missing(view, build) else { continue };
         let name = display(view.snapshot, &path);
-        let span = place_of(build);
+        let span = place_of(build.build);
         let candidate = candidate(view, build, &path);
         let mut finding = findings.report(span, format!("`{name}` does not exist"));
         if let (Some(value), Context::Folder(folder), Some(meant)) = (&build.build.dockerfile, &build.build.context, &candidate)
@@ -82,6 +86,39 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         }
         finding.maybe_fix(|| fix(view, build, &candidate?));
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    if view.is_broken() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| is_told(it) && view.is_placed(it)) {
+        // What nobody is known to build may be an example, or be moved before it is built; at the root
+        // of the repository it is neither.
+        let (is_called, is_at_root) = (build.call.is_some(), links::base(&view.path) == view.snapshot.root(&view.path));
+        let span = place_of(&build.build);
+        let stands_here = view.stands_here(span, |it| vec![place_of(it)]) && (is_called || (is_at_root && span != build.build.span));
+        let Some(path) = missing_of_target(view, build).filter(|_| stands_here && seen.insert(span)) else { continue };
+        let level = if is_called { Level::Error } else { Level::Info };
+        drop(findings.report(span, format!("`{}` does not exist", display(view.snapshot, &path))).level(level));
+    }
+}
+
+/// Whether the file says where the Dockerfile is, in the workspace as it is checked out.
+fn is_told(build: &TargetBuild<'_>) -> bool {
+    let is_folder = matches!(&build.build.context, Context::Folder(it) if is_fixed(it));
+    let is_plain = build.step.is_none_or(|(job, step)| is_plain_checkout(job, step));
+    is_folder && is_plain && !build.build.inline && build.build.dockerfile.as_ref().is_none_or(is_fixed)
+}
+
+fn missing_of_target(view: &TargetsView<'_>, build: &TargetBuild<'_>) -> Option<String> {
+    let path = build.place.dockerfile.as_ref()?;
+    let default = build.build.dockerfile.as_ref().is_none_or(Value::is_blank);
+    let lower = facts::join(facts::parent(path), "dockerfile");
+    let is_missing = |it: &str| Some(view.snapshot.text(it)? == Text::Missing);
+    let missing = is_missing(path)? && (!default || is_missing(&lower)?) && is_listed(view.snapshot, &view.path, path)?;
+    missing.then(|| path.clone())
 }
 
 /// Whether it is built by what looks for a `Dockerfile`; Podman and its like look for others too.
@@ -98,19 +135,19 @@ fn is_docker(build: &StepView<'_>) -> bool {
 }
 
 /// The value that leads to the file.
-fn place_of(build: &StepView<'_>) -> Span {
-    let named = build.build.dockerfile.as_ref().filter(|it| !it.is_blank());
-    let context = match &build.build.context {
+fn place_of(build: &Build) -> Span {
+    let named = build.dockerfile.as_ref().filter(|it| !it.is_blank());
+    let context = match &build.context {
         Context::Folder(value) | Context::Git(Some(value)) if !value.span.is_empty() => Some(value),
         _ => None,
     };
-    named.or(context).map_or(build.build.span, |it| it.span)
+    named.or(context).map_or(build.span, |it| it.span)
 }
 
 /// The Dockerfile that is not there in some leg, if all is known of all legs.
 fn missing(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
     let is_path = |it: &Folder| matches!(it, Folder::Disk(_));
-    if build.places.iter().any(|it| is_path(&it.context)) && !is_plain_checkout(build) {
+    if build.places.iter().any(|it| is_path(&it.context)) && !is_plain_checkout(build.job, build.step) {
         return None;
     }
     let mut res = None;
@@ -120,7 +157,7 @@ fn missing(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
         // What looks for a default takes one in lower case too.
         let lower = default.then(|| facts::join(facts::parent(path), "dockerfile"));
         match (view.snapshot.text(path)?, lower.map(|it| view.snapshot.text(&it))) {
-            (Text::Missing, None | Some(Some(Text::Missing))) if is_listed(view, path)? => res = res.or_else(|| Some(path.clone())),
+            (Text::Missing, None | Some(Some(Text::Missing))) if is_listed(view.snapshot, &view.path, path)? => res = res.or_else(|| Some(path.clone())),
             (_, Some(None)) => return None,
             _ => {}
         }
@@ -130,11 +167,11 @@ fn missing(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
 
 /// Whether what stands below the root of the repository is known, so that what is not there is
 /// missing: there is more than workflows, and no submodule on the way.
-fn is_listed(view: &WorkflowView<'_>, path: &str) -> Option<bool> {
-    let root = view.snapshot.root(&view.path);
-    let tree = view.snapshot.facts.tree(root)?;
+fn is_listed(snapshot: &Snapshot, own: &str, path: &str) -> Option<bool> {
+    let root = snapshot.root(own);
+    let tree = snapshot.facts.tree(root)?;
     let is_repository = tree.entries.keys().any(|it| !it.starts_with(".github") && !it.starts_with(".git/") && it != ".git");
-    let modules = view.snapshot.text(&facts::join(root, ".gitmodules"))?;
+    let modules = snapshot.text(&facts::join(root, ".gitmodules"))?;
     let relative = facts::relative(path, root);
     let in_module = match (&modules, relative) {
         (Text::Known(text), Some(relative)) => {
@@ -149,14 +186,14 @@ fn is_listed(view: &WorkflowView<'_>, path: &str) -> Option<bool> {
 }
 
 /// Whether the workspace is this repository at the commit, and nothing has been added to it.
-fn is_plain_checkout(build: &StepView<'_>) -> bool {
-    let before = build.job.before(build.step.step);
+fn is_plain_checkout(job: &Job, build: &BuildStep) -> bool {
+    let before = job.before(build.step);
     let plain = |it: &Step| {
         let given = |name: &str| it.input(name).is_some_and(|it| !it.value.is_blank() && !it.value.pattern().starts_with("${{ github."));
         it.runs("actions/checkout") && !given("ref") && !given("repository")
     };
     let is_checkout = |it: &Step| it.is_checkout();
-    let own_script = build.job.steps.get(build.step.step).is_some_and(|it| it.run.as_ref().is_some_and(|it| it.script.commands.len() > 1));
+    let own_script = job.steps.get(build.step).is_some_and(|it| it.run.as_ref().is_some_and(|it| it.script.commands.len() > 1));
     before.iter().any(plain) && !before.iter().any(|it| (is_checkout(it) && !plain(it)) || it.may_make_files()) && !own_script
 }
 
@@ -298,6 +335,30 @@ mod tests {
         for with in ["file: ${{ inputs.file }}", "context: ${{ inputs.context }}", "call: check", "build-args: ${{ inputs.args }}", "file: docker-compose.yml"]
         {
             check(&RULE, &format!("{API}{}", job(with)));
+        }
+    }
+
+    #[test]
+    fn targets_of_bake_and_services_of_compose_name_dockerfiles_too() {
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  dockerfile = \"app.Dockerfile\"\n}\n";
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build: ./app\n";
+        let other = "#- other/Dockerfile\nFROM a:1.0\n";
+        check(&RULE, &(other.to_owned() + &marked(bake, "app.Dockerfile", "info: `app.Dockerfile` does not exist")));
+        check(&RULE, &(other.to_owned() + &marked(compose, "./app", "info: `app/Dockerfile` does not exist")));
+        let call = steps("- uses: actions/checkout@v6\n- run: docker compose build");
+        check(&RULE, &(other.to_owned() + &marked(compose, "./app", "error: `app/Dockerfile` does not exist") + &call));
+        let made = steps("- uses: actions/checkout@v6\n- run: make app\n- run: docker compose build");
+        check(&RULE, &(other.to_owned() + compose + &made));
+        check(&RULE, &(other.to_owned() + &compose.replace("compose.yaml", "examples/compose.yaml")));
+        check(&RULE, &(other.to_owned() + &bake.replace("  dockerfile = \"app.Dockerfile\"\n", "")));
+        check(&RULE, &("#- app/dockerfile\nFROM a:1.0\n".to_owned() + compose));
+        for (from, to) in [
+            ("./app", "${APP:-./app}"),
+            ("compose.yaml", "compose.prod.yaml"),
+            ("./app", "https://github.com/o/r.git"),
+            ("./app", "{dockerfile_inline: FROM a}"),
+        ] {
+            check(&RULE, &(other.to_owned() + &compose.replace(from, to)));
         }
     }
 }

@@ -1,11 +1,14 @@
-use super::{Check, Findings, declare_rule};
+use super::{Check, Finding, Findings, declare_rule};
 use crate::build::Tool;
 use crate::config;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Frontend};
-use crate::edit::{Edit, EditSet};
-use crate::links::Target;
-use crate::view::{StepView, WorkflowView, display};
+use crate::edit::{Edit, EditSet, Span};
+use crate::links::{Place, Target};
+use crate::snapshot::Snapshot;
+use crate::view::{StepView, TargetsView, WorkflowView, display, is_fixed};
+use crate::workflow::{BuildStep, Job, Step};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// The target of a build is no stage of its Dockerfile.
@@ -57,7 +60,7 @@ declare_rule! {
         name: "missing-target",
         level: Level::Error,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -66,15 +69,26 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for build in view.builds.iter().filter(|it| is_judged(it)) {
-        let Some(value) = &build.build.target else { continue };
-        let Some((path, dockerfile, name)) = missing(view, build) else { continue };
-        let near = nearest(dockerfile, &name);
-        let message = format!("`{}` has no stage `{name}`", display(view.snapshot, &path));
-        let mut finding = findings.report(value.span, message);
-        if let Some(stage) = near.and_then(|it| dockerfile.stages.iter().find(|stage| stage.name.as_deref() == Some(it))) {
-            finding = finding.note_in(path.as_str().into(), stage.from.span, format!("this stage is `{}`", stage.label()));
+        let Some(value) = build.build.target.as_ref().filter(|_| !is_rewritten(build.job, build.step)) else { continue };
+        let missing = build.places.iter().find_map(|place| Missing::at(place, |it| view.dockerfile(it)));
+        let Some(missing) = missing else { continue };
+        missing.report(view.snapshot, value.span, findings).maybe_fix(|| fix(view, build, missing.near?));
+    }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    if view.is_broken() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (_, build) in view.judged().filter(|(_, it)| view.is_placed(it)) {
+        let Some(value) = build.build.target.as_ref().filter(|it| is_fixed(it)) else { continue };
+        let is_rewritten = build.step.is_some_and(|(job, step)| is_rewritten(job, step));
+        let stands_here = view.stands_here(value.span, |it| it.target.iter().map(|it| it.span).collect());
+        let Some(missing) = Missing::at(&build.place, |it| view.dockerfile(it)).filter(|_| stands_here && !is_rewritten) else { continue };
+        if seen.insert(value.span) {
+            drop(missing.report(view.snapshot, value.span, findings));
         }
-        finding.maybe_fix(|| fix(view, build, near?));
     }
 }
 
@@ -83,26 +97,43 @@ fn is_judged(build: &StepView<'_>) -> bool {
     tool && !build.build.dry && !build.build.opaque && !build.may_have_other_sources()
 }
 
-/// The Dockerfile that lacks the target in some leg, with the target.
-fn missing<'a>(view: &WorkflowView<'a>, build: &StepView<'_>) -> Option<(String, &'a Dockerfile, String)> {
-    build.places.iter().find_map(|place| {
+/// A target that is no stage.
+struct Missing<'a> {
+    /// The Dockerfile that lacks it.
+    path: String,
+    dockerfile: &'a Dockerfile,
+    name: String,
+    /// The stage whose name is most like it.
+    near: Option<&'a str>,
+}
+
+impl<'a> Missing<'a> {
+    /// What is missing in a build that finds its files at `place`.
+    fn at(place: &Place, dockerfile: impl Fn(&str) -> Option<&'a Dockerfile>) -> Option<Missing<'a>> {
         let Target::Named(name) = &place.target else { return None };
         let path = place.dockerfile.as_ref()?;
-        let dockerfile = view.dockerfile(path).filter(|it| it.frontend != Frontend::Foreign && !it.stages.is_empty())?;
+        let dockerfile = dockerfile(path).filter(|it| it.frontend != Frontend::Foreign && !it.stages.is_empty())?;
         let name = name.trim();
         let found = dockerfile.stages.iter().any(|it| it.name.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(name)));
-        (!found && !name.is_empty() && !is_rewritten(build)).then(|| (path.clone(), dockerfile, name.to_owned()))
-    })
+        let near = nearest(dockerfile, name);
+        (!found && !name.is_empty()).then(|| Missing { path: path.clone(), dockerfile, name: name.to_owned(), near })
+    }
+
+    fn report<'f, 'b>(&self, snapshot: &Snapshot, span: Span, findings: &'f mut Findings<'b>) -> Finding<'f, 'b> {
+        let finding = findings.report(span, format!("`{}` has no stage `{}`", display(snapshot, &self.path), self.name));
+        match self.near.and_then(|it| self.dockerfile.stages.iter().find(|stage| stage.name.as_deref() == Some(it))) {
+            Some(stage) => finding.note_in(self.path.as_str().into(), stage.from.span, format!("this stage is `{}`", stage.label())),
+            None => finding,
+        }
+    }
 }
 
 /// Whether a step before it, or its own script, may have written another Dockerfile.
-fn is_rewritten(build: &StepView<'_>) -> bool {
+fn is_rewritten(job: &Job, build: &BuildStep) -> bool {
     let writes = |text: &str| text.contains("ockerfile") || text.contains("ontainerfile");
-    let own = build.own_step();
-    build.steps_before().iter().chain(own).any(|step| {
-        let by_script = step.run.as_ref().is_some_and(|it| step.may_make_files() && writes(it.passage.text()));
-        by_script || step.action.as_ref().is_some_and(|it| it.is_local() || it.name.contains("download-artifact"))
-    })
+    let by_script = |step: &Step| step.run.as_ref().is_some_and(|it| step.may_make_files() && writes(it.passage.text()));
+    let by_action = |step: &Step| step.action.as_ref().is_some_and(|it| it.is_local() || it.name.contains("download-artifact"));
+    job.before(build.step).iter().chain(job.steps.get(build.step)).any(|it| by_script(it) || by_action(it))
 }
 
 fn nearest<'d>(dockerfile: &'d Dockerfile, name: &str) -> Option<&'d str> {
@@ -198,5 +229,22 @@ mod tests {
         ] {
             check(&RULE, &format!("{STAGES}{}", steps(&format!("- {step}\n- uses: docker/build-push-action@v7\n  with:\n    context: .\n    target: x"))));
         }
+    }
+
+    #[test]
+    fn targets_of_bake_and_services_of_compose_name_stages_too() {
+        let dockerfile = "#- Dockerfile\nFROM a:1.0 AS production\n^^^^^^^^^^^^^^^^^^^^^^^^ note: this stage is `production`\n";
+        let message = "error: `Dockerfile` has no stage `prodution`";
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  target = \"prodution\"\n}\n";
+        check(&RULE, &(dockerfile.to_owned() + &marked(bake, "prodution", message)));
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      context: .\n      target: prodution\n";
+        check(&RULE, &(dockerfile.to_owned() + &marked(compose, "prodution", message)));
+        let plain = "#- Dockerfile\nFROM a:1.0 AS production\n";
+        for (from, to) in
+            [("prodution", "production"), ("compose.yaml", "compose.prod.yaml"), ("prodution", "${STAGE:-prodution}"), ("context: .", "context: other")]
+        {
+            check(&RULE, &(plain.to_owned() + &compose.replace(from, to)));
+        }
+        check(&RULE, &(plain.to_owned() + &bake.replace("docker-bake.hcl", "x/other.hcl")));
     }
 }

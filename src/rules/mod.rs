@@ -80,7 +80,7 @@ use crate::diagnostic::{Diagnostic, FileSpan, Fix, Level, Note};
 use crate::dockerfile::moves::Refusal;
 use crate::edit::Span;
 use crate::snapshot::Snapshot;
-use crate::view::{DockerfileView, View, WorkflowView};
+use crate::view::{DockerfileView, TargetsView, View, WorkflowView};
 use std::sync::Arc;
 
 pub use suppress::{Naming, naming};
@@ -107,6 +107,8 @@ pub enum Check {
     Workflow(fn(&WorkflowView<'_>, &mut Findings<'_>)),
     /// A Dockerfile, and a workflow whose part in it shows there.
     Both(fn(&DockerfileView<'_>, &mut Findings<'_>), fn(&WorkflowView<'_>, &mut Findings<'_>)),
+    /// A workflow, and the targets of a bake or compose file.
+    Builds(fn(&WorkflowView<'_>, &mut Findings<'_>), fn(&TargetsView<'_>, &mut Findings<'_>)),
     /// Nothing: what it is about is found by the runner itself.
     Runner,
 }
@@ -246,8 +248,9 @@ pub fn run(snapshot: &Snapshot, path: &str, config: &Config, repairs: Repairs) -
         let mut findings = Findings { rule, repairs, config, path: view.path(), found: &mut found };
         match (&rule.check, &view) {
             (Check::Dockerfile(check) | Check::Both(check, _), View::Dockerfile(view)) => check(view, &mut findings),
-            (Check::Workflow(check) | Check::Both(_, check), View::Workflow(view)) => check(view, &mut findings),
-            (Check::Dockerfile(_) | Check::Workflow(_) | Check::Runner, _) => {}
+            (Check::Workflow(check) | Check::Both(_, check) | Check::Builds(check, _), View::Workflow(view)) => check(view, &mut findings),
+            (Check::Builds(_, check), View::Targets(view)) => check(view, &mut findings),
+            (Check::Dockerfile(_) | Check::Workflow(_) | Check::Both(..) | Check::Builds(..) | Check::Runner, _) => {}
         }
     }
     let mut res = suppress::apply(&view, found, config);
@@ -286,6 +289,13 @@ impl<'a> Findings<'a> {
         let at = FileSpan { path: self.path.clone(), span };
         let diagnostic = Diagnostic { rule: self.rule.name, level: self.rule.level, at, message: message.into(), notes: Vec::new(), fixes: Vec::new() };
         Finding { findings: self, diagnostic }
+    }
+
+    /// Whether an export to GitHub's cache that a fix writes has to say that the build may go on
+    /// without it: else another rule would ask for that next.
+    fn asks_for_lenience(&self, push: Option<bool>) -> bool {
+        let rule = &fatal_cache_export::FATAL_CACHE_EXPORT;
+        push != Some(false) && self.config.level(rule.name, rule.level) != Level::Off
     }
 
     /// What configuration says.

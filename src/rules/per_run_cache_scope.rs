@@ -1,9 +1,11 @@
 use super::{Check, Findings, declare_rule};
+use crate::build::Build;
 use crate::cache::{Attribute, Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::{Location, Side};
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetView, TargetsView, WorkflowView};
 use crate::volatility::{Axis, Variance};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// A cache is exported to another place in every run.
@@ -52,28 +54,52 @@ declare_rule! {
         name: "per-run-cache-scope",
         level: Level::Error,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for build in view.judged() {
-        let exports = &build.build.exports;
-        // Any other export may be the one that is asked for again.
-        let stays = |it: &CacheEntry| it.opaque || (it.backend != Backend::Inline && per_run(it).is_none());
-        if exports.iter().any(stays) {
-            continue;
-        }
-        for entry in exports {
-            let Some((key, axis)) = per_run(entry) else { continue };
-            if is_handed_on(view, build, entry) {
-                continue;
+        for (entry, key, axis) in lost(build.build) {
+            if !is_handed_on(view, build, entry) {
+                findings.report(key.span, message(key, &axis)).maybe_fix(|| fix(view, build, entry, key));
             }
-            let changes = if axis == Axis::Commit { "with every commit" } else { "in every run" };
-            let message = format!("`{}` changes {changes}, so that what is exported is never imported again", key.name);
-            findings.report(key.span, message).maybe_fix(|| fix(view, build, entry, key));
         }
     }
+}
+
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (target, build) in view.judged() {
+        // Another target reads it, in a later call of the same run.
+        let is_handed_on = |it: &CacheEntry| view.targets.iter().filter(|other| other.index != target.index).any(|other| imports(other, it));
+        for (entry, key, axis) in lost(&build.build) {
+            if view.has(entry) && !is_handed_on(entry) && seen.insert(key.span) {
+                findings.report(key.span, message(key, &axis));
+            }
+        }
+    }
+}
+
+fn imports(target: &TargetView<'_>, export: &CacheEntry) -> bool {
+    // What two targets have in common is one option, not one for the other.
+    let has_it = target.build.exports.iter().any(|it| it.span == export.span);
+    !has_it && target.build.imports.iter().any(|it| it.opaque || it.location() == export.location())
+}
+
+/// The exports of a build to places that change, if all do: any other may be the one that is asked
+/// for again.
+fn lost(build: &Build) -> Vec<(&CacheEntry, &Attribute, Axis)> {
+    let stays = |it: &CacheEntry| it.opaque || (it.backend != Backend::Inline && per_run(it).is_none());
+    if build.exports.iter().any(stays) {
+        return Vec::new();
+    }
+    build.exports.iter().filter_map(|it| per_run(it).map(|(key, axis)| (it, key, axis))).collect()
+}
+
+fn message(key: &Attribute, axis: &Axis) -> String {
+    let changes = if *axis == Axis::Commit { "with every commit" } else { "in every run" };
+    format!("`{}` changes {changes}, so that what is exported is never imported again", key.name)
 }
 
 /// The attribute that makes the place another one in every run, and what it changes with.
@@ -190,5 +216,16 @@ mod tests {
     #[test]
     fn builders_that_keep_their_layers_are_silent() {
         check(&RULE, &steps("- uses: depot/build-push-action@v1\n  with:\n    cache-to: type=gha,scope=${{ github.sha }}"));
+    }
+
+    #[test]
+    fn a_variable_of_the_runner_changes_in_a_bake_file_too() {
+        let bake = "#- docker-bake.hcl\nvariable \"GITHUB_SHA\" {}\ntarget \"app\" {\n  cache-to = [\"type=gha,scope=${GITHUB_SHA}\"]\n}\n";
+        let message = "error: `scope` changes with every commit, so that what is exported is never imported again";
+        check(&RULE, &marked(bake, "scope=${GITHUB_SHA}", message));
+        check(&RULE, &bake.replace("GITHUB_SHA", "NAME"));
+        check(&RULE, &format!("{bake}target \"web\" {{\n  cache-from = [\"type=gha,scope=${{GITHUB_SHA}}\"]\n}}\n"));
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      cache_to: ['type=registry,ref=o/app:${GITHUB_RUN_ID:-0}']\n";
+        check(&RULE, &marked(compose, "ref=o/app:${GITHUB_RUN_ID:-0}", "error: `ref` changes in every run, so that what is exported is never imported again"));
     }
 }

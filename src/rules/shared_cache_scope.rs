@@ -3,11 +3,11 @@ use crate::build::{Build, Tool};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::facts;
-use crate::links::baked::Baked;
 use crate::links::locations::{Location, Side};
-use crate::view::{Likeness, StepView, Use, WorkflowView};
+use crate::view::{Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
 use crate::workflow::{Event, Filter, Trigger, Workflow};
+use std::collections::{BTreeMap, BTreeSet};
 
 declare_rule! {
     /// Builds of different images export to one cache.
@@ -68,8 +68,9 @@ declare_rule! {
     /// does one build for several platforms. The cache of GitHub is one for each branch and pull
     /// request, so that builds that never run on the same one do not meet, and those that run on
     /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
-    /// event or the branch, are not reported. Targets of one call of bake are builds too, other than those
-    /// that another one of them uses, whose cache holds all of theirs.
+    /// event or the branch, are not reported. Targets of one call of bake, and services of compose, are builds too, reported in
+    /// their file, other than those that another one of them uses, whose cache holds all of theirs; an information only
+    /// where nobody is known to build them together.
     ///
     /// ## Fix safety
     ///
@@ -79,7 +80,7 @@ declare_rule! {
         name: "shared-cache-scope",
         level: Level::Warning,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -92,8 +93,8 @@ const MAX_OTHERS: usize = 20;
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Location> = Vec::new();
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
-        if build.build.tool == Tool::Bake {
-            check_bake(view, build, findings);
+        if matches!(build.build.tool, Tool::Bake | Tool::Compose) {
+            check_call(view, build, findings);
             continue;
         }
         for entry in build.build.exports.iter().filter(|it| is_writer(it)) {
@@ -227,29 +228,69 @@ fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
     Some(Fix::cache_options("Give each image a scope of its own", view.path.clone(), edit?))
 }
 
-/// Targets of one call of bake that export to one location.
-fn check_bake(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
+/// Targets of one call of bake or compose that export to one location, where the call itself says so.
+fn check_call(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
     let Some(call) = view.call(build) else { return };
-    let targets: Vec<&Baked> = call.targets.iter().filter(|it| !it.is_part).collect();
-    for (index, target) in targets.iter().enumerate() {
-        let Some((entry, location)) = target.build.exports.iter().find_map(|it| Some((it, it.location().filter(|_| is_writer(it))?))) else { continue };
-        let shares = |other: &&&Baked| {
-            differ(&target.build, &other.build) && other.build.exports.iter().any(|it| is_writer(it) && it.location().as_deref() == Some(&location))
-        };
-        // Reported once, for the first of them.
-        if targets[..index].iter().any(|it| shares(&it)) {
-            return;
-        }
-        let Some(other) = targets[index + 1..].iter().find(shares) else { continue };
-        let elsewhere = call.file_of(build, entry);
-        let span = if elsewhere.is_some() { build.build.span } else { entry.span };
-        let message = format!("the targets `{}` and `{}` export to {}, and each replaces the cache of the other", target.name, other.name, entry.describe());
-        let finding = findings.report(span, message);
-        if let Some((path, span)) = elsewhere {
-            drop(finding.note_in(path.into(), span, "the option is here"));
-        }
-        return;
+    let targets = call.targets.iter().filter(|it| !it.is_part);
+    let builds: Vec<(&str, &Build)> = targets.map(|it| (it.name.as_str(), &it.build)).collect();
+    // What stands in the file is reported there.
+    if let Some(found) = collisions(&builds).iter().find(|it| call.file_of(build, it.entry).is_none()) {
+        findings.report(found.entry.span, found.message());
     }
+}
+
+/// Targets of one call, or of a file that nobody is known to call, that export to one location.
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    let all = || view.targets.iter().flat_map(|target| target.builds.iter().map(move |it| (target, it)));
+    let calls: BTreeSet<Option<usize>> = all().map(|(_, it)| it.call).collect();
+    for call in calls {
+        let is_meant = |(_, it): &(&TargetView<'_>, &TargetBuild<'_>)| it.call == call && !it.is_open && !it.is_part && !it.build.dry && !it.build.opaque;
+        let builds: Vec<(&str, &Build)> = all().filter(is_meant).map(|(target, it)| (target.build.name.as_str(), &it.build)).collect();
+        for collision in collisions(&builds) {
+            let entry = collision.entry;
+            let span = entry.key().map_or(entry.span, |it| it.span);
+            if view.has(entry) && seen.insert(span) {
+                let by_default = collision.names.iter().all(|name| view.targets.iter().any(|it| it.build.name == *name && it.is_default));
+                let level = if call.is_some() || by_default { Level::Warning } else { Level::Info };
+                drop(findings.report(span, collision.message()).level(level));
+            }
+        }
+    }
+}
+
+/// Two targets of different images that export to one location.
+struct Collision<'b> {
+    names: [&'b str; 2],
+    /// The export of the first of them.
+    entry: &'b CacheEntry,
+}
+
+impl Collision<'_> {
+    fn message(&self) -> String {
+        let [name, other] = self.names;
+        format!("the targets `{name}` and `{other}` export to {}, and each replaces the cache of the other", self.entry.describe())
+    }
+}
+
+/// The first collision of each location, in the order of the builds.
+fn collisions<'b>(builds: &[(&'b str, &'b Build)]) -> Vec<Collision<'b>> {
+    let mut writers: BTreeMap<String, Vec<(&str, &Build, &CacheEntry)>> = BTreeMap::new();
+    for (name, build) in builds {
+        for entry in build.exports.iter().filter(|it| is_writer(it)) {
+            let Some(location) = entry.location() else { continue };
+            let known = writers.entry(location).or_default();
+            if known.len() < MAX_OTHERS && !known.iter().any(|(_, it, _)| std::ptr::eq(*it, *build)) {
+                known.push((name, build, entry));
+            }
+        }
+    }
+    let first = |users: &Vec<(&'b str, &'b Build, &'b CacheEntry)>| {
+        let mut pairs = users.iter().enumerate().flat_map(|(index, it)| users[index + 1..].iter().map(move |other| (it, other)));
+        let ((name, _, entry), (other, ..)) = pairs.find(|((_, a, _), (_, b, _))| differ(a, b))?;
+        Some(Collision { names: [*name, *other], entry })
+    };
+    writers.values().filter_map(first).collect()
 }
 
 /// Whether two targets build different things for certain.
@@ -443,37 +484,52 @@ mod tests {
 
     #[test]
     fn targets_of_a_bake_file_share_what_they_inherit() {
-        let file = marked(BAKE, "type=gha,mode=max", "note: the option is here");
-        check_without_fix(&RULE, &format!("{file}{}", marked(&bake(""), "docker/bake-action@v7", TARGETS)));
+        let file = marked(BAKE, "type=gha,mode=max", TARGETS);
+        check_without_fix(&RULE, &format!("{file}{}", bake("")));
+        check_without_fix(&RULE, &file);
         check(&RULE, &format!("{BAKE}{}", bake("    targets: api")));
         check(&RULE, &format!("{BAKE}{}", bake("    set: |\n      api.cache-to=type=gha,scope=api\n")));
         check(&RULE, &format!("{BAKE}{}", bake("    targets: ${{ matrix.target }}")));
+        let legs = bake("    targets: ${{ matrix.target }}").replace("    steps:", "    strategy: {matrix: {target: [api, web]}}\n    steps:");
+        check(&RULE, &format!("{file}{legs}"));
+    }
+
+    #[test]
+    fn targets_that_nobody_asks_for_by_default_are_an_information() {
+        let file = BAKE.replace("[\"api\", \"web\"]", "[\"api\"]");
+        check(&RULE, &marked(&file, "type=gha,mode=max", &TARGETS.replace("warning", "info")));
+    }
+
+    #[test]
+    fn services_of_compose_share_an_anchor() {
+        let compose = "#- compose.yaml\nx-cache: &cache\n  cache_to: ['type=gha,mode=max']\nservices:\n  api: {build: {context: api, <<: *cache}}\n  web: {build: {context: web, <<: *cache}}\n";
+        let file = marked(compose, "type=gha,mode=max", TARGETS);
+        check_without_fix(&RULE, &format!("{file}{}", steps("- run: docker compose build")));
+        check(&RULE, &format!("{compose}{}", steps("- run: docker compose build web")));
+        check(&RULE, &compose.replace("context: web", "context: api"));
     }
 
     #[test]
     fn a_bake_file_may_have_any_name_and_be_one_of_several() {
-        let named = marked(BAKE, "type=gha,mode=max", "note: the option is here").replace("docker-bake.hcl", "images/all.hcl");
+        let named = marked(BAKE, "type=gha,mode=max", TARGETS).replace("docker-bake.hcl", "images/all.hcl");
         let step = |files: &str| bake("").replace("files: docker-bake.hcl", &format!("files: {files}"));
-        check_without_fix(&RULE, &format!("{named}{}", marked(&step("images/all.hcl"), "docker/bake-action@v7", TARGETS)));
+        check_without_fix(&RULE, &format!("{named}{}", step("images/all.hcl")));
         let own = "#- own.hcl\ntarget \"web\" {\n  cache-to = [\"type=gha,scope=web\"]\n}\n";
         check(&RULE, &format!("{BAKE}{own}{}", step("docker-bake.hcl,own.hcl")));
         check(&RULE, &format!("{BAKE}{own}{}", step("own.hcl,docker-bake.hcl")));
-        let file = marked(BAKE, "type=gha,mode=max", "note: the option is here");
+        let file = marked(BAKE, "type=gha,mode=max", TARGETS);
         let meta = "|\n      docker-bake.hcl\n      cwd://${{ steps.meta.outputs.bake-file }}";
-        check_without_fix(&RULE, &format!("{file}{}", marked(&step(meta), "docker/bake-action@v7", TARGETS)));
-        check_without_fix(
-            &RULE,
-            &format!("{file}{}", marked(&bake("").replace("    files: docker-bake.hcl\n", "    push: true\n"), "docker/bake-action@v7", TARGETS)),
-        );
-        check(&RULE, &format!("{BAKE}{}", step("${{ inputs.file }}")));
+        check_without_fix(&RULE, &format!("{file}{}", step(meta)));
+        check_without_fix(&RULE, &format!("{file}{}", bake("").replace("    files: docker-bake.hcl\n", "    push: true\n")));
+        check(&RULE, &format!("{file}{}", step("${{ inputs.file }}")));
     }
 
     #[test]
     fn what_a_call_sets_decides_what_is_built() {
         check(&RULE, &format!("{BAKE}{}", bake("    set: |\n      *.context=.\n")));
-        let file = marked(&BAKE.replace("context = \"web\"", "context = \"api\""), "type=gha,mode=max", "note: the option is here");
+        let file = marked(&BAKE.replace("context = \"web\"", "context = \"api\""), "type=gha,mode=max", TARGETS);
         let text = bake("    set: |\n      web.dockerfile=web.Dockerfile\n");
-        check_without_fix(&RULE, &format!("{file}{}", marked(&text, "docker/bake-action@v7", TARGETS)));
+        check_without_fix(&RULE, &format!("{file}{text}"));
     }
 
     #[test]

@@ -4,7 +4,11 @@ use crate::config;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Frontend, Kind};
 use crate::edit::{Edit, EditSet, Span};
-use crate::view::{StepView, WorkflowView, display};
+use crate::file::Model;
+use crate::links::Place;
+use crate::snapshot::Snapshot;
+use crate::view::{TargetsView, WorkflowView, display};
+use std::collections::BTreeMap;
 
 declare_rule! {
     /// A build argument is passed that the Dockerfile does not declare.
@@ -57,7 +61,7 @@ declare_rule! {
         name: "undeclared-build-arg",
         level: Level::Info,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -68,30 +72,66 @@ const PREDEFINED: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROX
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut reported: Vec<Span> = Vec::new();
     for step in view.builds.iter().filter(|it| !it.build.dry && !it.build.inline && it.build.tool != Tool::Bake) {
-        let Some(dockerfiles) = dockerfiles(view, step) else { continue };
+        let Some(dockerfiles) = dockerfiles(&step.places, |it| view.dockerfile(it)) else { continue };
         for argument in &step.build.arguments {
             let declared = dockerfiles.iter().any(|(_, it)| declares(it, &argument.name));
-            if declared || is_predefined(&argument.name) || reported.contains(&argument.span) {
+            if declared || is_predefined(&argument.name) || reported.contains(&argument.span) || has_triggers(view.snapshot, &view.path) {
                 continue;
             }
             reported.push(argument.span);
-            let who = match &dockerfiles[..] {
-                [(path, _)] => format!("`{}` does not declare", display(view.snapshot, path)),
-                _ => "none of the Dockerfiles declares".to_owned(),
-            };
-            let message = format!("{who} `{}`, so that the value reaches nothing", argument.name);
+            let message = message(view.snapshot, &argument.name, &dockerfiles);
             findings.report(argument.span, message).maybe_fix(|| fix(view, argument, &dockerfiles));
         }
     }
 }
 
+/// An argument of a file that several targets have is meant for all of them.
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    let mut places: BTreeMap<Span, (&str, Option<Vec<Place>>)> = BTreeMap::new();
+    for (target, build) in view.targets.iter().flat_map(|target| target.builds.iter().map(move |it| (target, it))) {
+        let is_known = !build.build.opaque && !build.build.inline && view.is_placed(build);
+        for argument in target.build.arguments.iter().filter(|it| !it.span.is_empty()) {
+            let (_, places) = places.entry(argument.span).or_insert((&argument.name, Some(Vec::new())));
+            match places {
+                Some(known) if is_known => known.push(build.place.clone()),
+                _ => *places = None,
+            }
+        }
+    }
+    for (span, (name, places)) in places.into_iter().filter(|(_, (name, _))| !is_predefined(name)) {
+        let Some(dockerfiles) = places.and_then(|it| dockerfiles(&it, |it| view.dockerfile(it))) else { continue };
+        if !dockerfiles.iter().any(|(_, it)| declares(it, name)) && !has_triggers(view.snapshot, &view.path) {
+            findings.report(span, message(view.snapshot, name, &dockerfiles));
+        }
+    }
+}
+
+/// Whether an image of the repository has triggers: the Dockerfiles that start from it may be there
+/// for nothing else, and the arguments that are passed to them are then for the triggers
+/// (`cypress/factory`).
+fn has_triggers(snapshot: &Snapshot, path: &str) -> bool {
+    let root = snapshot.root(path);
+    snapshot.files().any(|(path, file)| match &file.model {
+        Model::Dockerfile(dockerfile) => snapshot.root(path) == root && dockerfile.instructions().any(|(_, it)| matches!(it.kind, Kind::Onbuild)),
+        _ => false,
+    })
+}
+
+fn message(snapshot: &Snapshot, name: &str, dockerfiles: &[(String, &Dockerfile)]) -> String {
+    let who = match dockerfiles {
+        [(path, _)] => format!("`{}` does not declare", display(snapshot, path)),
+        _ => "none of the Dockerfiles declares".to_owned(),
+    };
+    format!("{who} `{name}`, so that the value reaches nothing")
+}
+
 /// The Dockerfiles of all legs, with their paths; `None` where one is not known, or is read by
 /// another front end, or has triggers that this build may not even see.
-fn dockerfiles<'a>(view: &WorkflowView<'a>, step: &StepView<'a>) -> Option<Vec<(String, &'a Dockerfile)>> {
+fn dockerfiles<'a>(places: &[Place], model: impl Fn(&str) -> Option<&'a Dockerfile>) -> Option<Vec<(String, &'a Dockerfile)>> {
     let mut res: Vec<(String, &Dockerfile)> = Vec::new();
-    for place in &step.places {
+    for place in places {
         let path = place.dockerfile.as_ref()?;
-        let dockerfile = view.dockerfile(path)?;
+        let dockerfile = model(path)?;
         let followed = dockerfile.frontend != Frontend::Foreign && !dockerfile.stages.is_empty();
         if !followed || dockerfile.instructions().any(|(_, it)| matches!(it.kind, Kind::Onbuild)) {
             return None;
@@ -183,6 +223,7 @@ mod tests {
     fn a_trigger_or_another_front_end_may_take_it() {
         let workflow = workflow("A=1");
         check(&RULE, &format!("#- Dockerfile\nFROM alpine:3.20\nONBUILD ARG A\n{workflow}"));
+        check(&RULE, &format!("#- Dockerfile\nFROM org/factory\n#- factory.Dockerfile\nFROM alpine:3.20\nONBUILD ARG A\n{workflow}"));
         check(&RULE, &format!("#- Dockerfile\n# syntax=example.org/front-end\nFROM alpine:3.20\n{workflow}"));
     }
 
@@ -197,5 +238,23 @@ mod tests {
         check(&RULE, &format!("#- a/Dockerfile\nFROM alpine:3.20\nARG A\n#- b/Dockerfile\nFROM alpine:3.20\n{workflow}"));
         let marked = marked(workflow, "A=1", "info: none of the Dockerfiles declares `A`, so that the value reaches nothing");
         check(&RULE, &format!("#- a/Dockerfile\nFROM alpine:3.20\n#- b/Dockerfile\nFROM alpine:3.20\n{marked}"));
+    }
+
+    #[test]
+    fn arguments_of_bake_and_compose_are_declared_too() {
+        let dockerfile = "#- Dockerfile\nFROM a:1.0\nARG KNOWN\nRUN $KNOWN\n";
+        let message = "info: `Dockerfile` does not declare `OTHER`, so that the value reaches nothing";
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  args = {\n    KNOWN = \"1\"\n    OTHER = \"2\"\n  }\n}\n";
+        check(&RULE, &(dockerfile.to_owned() + &marked(bake, "OTHER = \"2\"", message)));
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      args:\n        KNOWN: 1\n        OTHER: 2\n";
+        check(&RULE, &(dockerfile.to_owned() + &marked(compose, "OTHER: 2", message)));
+        check(&RULE, &(dockerfile.to_owned() + &compose.replace("    build:\n", "    build:\n      context: other\n")));
+    }
+
+    #[test]
+    fn an_argument_that_several_targets_have_is_meant_for_one_of_them() {
+        let files = "#- a.Dockerfile\nFROM a:1.0\nARG A\n#- b.Dockerfile\nFROM b:1.0\nARG B\n";
+        let bake = "#- docker-bake.hcl\ngroup \"default\" { targets = [\"base\", \"b\"] }\ntarget \"base\" {\n  dockerfile = \"a.Dockerfile\"\n  args = {\n    A = \"1\"\n    B = \"1\"\n    C = \"1\"\n  }\n}\ntarget \"b\" {\n  inherits = [\"base\"]\n  dockerfile = \"b.Dockerfile\"\n}\n";
+        check(&RULE, &(files.to_owned() + &marked(bake, "C = \"1\"", "info: none of the Dockerfiles declares `C`, so that the value reaches nothing")));
     }
 }

@@ -1,52 +1,103 @@
-//! What rules ask of calls of bake: the targets that are built, and where an option of theirs stands.
+//! What rules ask of calls of bake and compose: the targets that are built, and where an option of
+//! theirs stands.
 
 use super::{StepView, WorkflowView};
-use crate::bake::Bake;
+use crate::build::Tool;
 use crate::cache::CacheEntry;
 use crate::edit::Span;
+use crate::facts::{self, Text};
 use crate::file::Model;
 use crate::links;
 use crate::links::Place;
-use crate::links::baked::{self, Baked};
+use crate::links::baked::{self, Baked, Description};
+use crate::snapshot::Snapshot;
+use crate::workflow::{BuildStep, Job};
 
-/// A call of bake whose files are known.
+/// A call of bake or compose whose files are known.
 pub struct Call<'a> {
     /// The files that it reads, in order, by absolute path.
-    files: Vec<(String, &'a Bake)>,
+    files: Vec<(String, Description<'a>)>,
     /// The targets that it builds.
     pub targets: Vec<Baked>,
+    /// They are all that it may build: an expression decides which of them it does.
+    pub is_open: bool,
 }
 
 impl<'a> WorkflowView<'a> {
-    /// The call of bake that a build is; `None` where what it builds cannot be told, or is not known
-    /// yet.
+    /// The call of bake or compose that a build is; `None` where what it builds cannot be told, or is
+    /// not known yet.
     pub fn call(&self, build: &StepView<'_>) -> Option<Call<'a>> {
-        let names = baked::files(build.step, &self.path, &|it| self.snapshot.file(it).is_some())?;
-        let mut files = Vec::new();
-        for name in names {
-            let Some(file) = self.snapshot.file(&name) else {
-                // Asking makes it wanted; the next snapshot has it as a file.
-                self.snapshot.facts.text(&name);
-                return None;
-            };
-            let Model::Bake(bake) = &file.model else { return None };
-            files.push((name, bake.as_ref()));
-        }
-        let targets = baked::targets(&files.iter().map(|it| it.1).collect::<Vec<_>>(), build.step)?;
-        Some(Call { files, targets })
+        Call::of(self.snapshot, &self.path, build.job, build.step).filter(|it| !it.is_open)
     }
 }
 
-impl Call<'_> {
-    /// The bake file that an export of a target stands in; `None` for one of the call itself.
-    pub fn file_of(&self, build: &StepView<'_>, export: &CacheEntry) -> Option<(&str, Span)> {
-        let has = |bake: &&Bake| bake.targets.iter().any(|it| it.build.exports.contains(export));
-        let file = self.files.iter().filter(|_| !build.build.exports.contains(export)).find(|it| has(&it.1))?;
-        Some((file.0.as_str(), export.span))
+impl<'a> Call<'a> {
+    /// The call that a step of the workflow at `path` is, in all legs of its job.
+    pub(super) fn of(snapshot: &'a Snapshot, path: &str, job: &Job, step: &BuildStep) -> Option<Call<'a>> {
+        let names = baked::files(step, path, &|it| snapshot.file(it).is_some())?;
+        let mut files = Vec::new();
+        for name in names {
+            let Some(file) = snapshot.file(&name) else {
+                // Asking makes it wanted; the next snapshot has it as a file.
+                snapshot.facts.text(&name);
+                return None;
+            };
+            match &file.model {
+                Model::Bake(bake) => files.push((name, Description::Bake(bake))),
+                Model::Compose(compose) => files.push((name, Description::Compose(&compose.model))),
+                _ => return None,
+            }
+        }
+        if step.build.tool == Tool::Compose && step.files.is_empty() && may_name_files(snapshot, &files)? {
+            return None;
+        }
+        match baked::targets(&files, step, path, job.matrix.as_ref().and_then(|it| it.legs.as_deref()).unwrap_or_default()) {
+            Some(targets) => Some(Call { files, targets, is_open: false }),
+            None => Some(Call { targets: baked::all_targets(&files, step, path)?, files, is_open: true }),
+        }
+    }
+
+    /// Whether it reads the file at `path`.
+    pub(super) fn reads(&self, path: &str) -> bool {
+        self.files.iter().any(|(it, _)| it == path)
+    }
+
+    /// The file of the call that an import or export of a target stands in; `None` for one of the
+    /// call itself.
+    pub fn file_of(&self, build: &StepView<'_>, entry: &CacheEntry) -> Option<(&str, Span)> {
+        let own = &build.build;
+        let file = self.files.iter().filter(|_| !own.exports.contains(entry) && !own.imports.contains(entry)).find(|it| has(&it.1, entry))?;
+        Some((file.0.as_str(), entry.span))
     }
 
     /// Where a target finds its files, for a call in the workflow at `path`.
     pub fn place(&self, target: &Baked, path: &str) -> Place {
         links::place(&target.build, path, None)
     }
+}
+
+/// Whether the variables of the project may name other files (`COMPOSE_FILE` in `.env`); `None`
+/// where that is not known yet.
+fn may_name_files(snapshot: &Snapshot, files: &[(String, Description<'_>)]) -> Option<bool> {
+    let folder = facts::parent(&files.first()?.0);
+    Some(match snapshot.text(&facts::join(folder, ".env"))? {
+        Text::Known(text) => text.contains("COMPOSE_FILE"),
+        Text::Missing => false,
+        Text::Unreadable => true,
+    })
+}
+
+/// Whether an entry stands in a file.
+fn has(file: &Description<'_>, entry: &CacheEntry) -> bool {
+    let stands = |it: &&crate::build::Build| it.imports.iter().chain(&it.exports).any(|it| is_same(it, entry));
+    match file {
+        Description::Bake(bake) => bake.targets.iter().map(|it| &it.build).any(|it| stands(&it)),
+        Description::Compose(compose) => compose.services.iter().map(|it| &it.build).any(|it| stands(&it)),
+    }
+}
+
+/// Whether two entries are one of a file, which a call may give other values.
+pub(super) fn is_same(a: &CacheEntry, b: &CacheEntry) -> bool {
+    let spans = |it: &CacheEntry| it.attributes.iter().map(|it| (it.span, it.name.clone())).collect::<Vec<_>>();
+    a.span == b.span && a.backend == b.backend && spans(a) == spans(b)
 }

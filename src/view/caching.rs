@@ -1,13 +1,13 @@
 //! What rules about caches ask of builds: who else uses a location, whether two builds build the
 //! same, and how an entry is moved to another location.
 
-use super::{StepView, WorkflowView};
+use super::{StepView, WorkflowView, model};
 use crate::build::Context;
 use crate::cache::{Backend, CacheEntry};
 use crate::dockerfile::{self, Base, Dockerfile};
 use crate::edit::Edit;
 use crate::facts;
-use crate::file::{Kind, Model};
+use crate::file::Kind;
 use crate::links::locations::{Location, Side};
 use crate::links::{self, Described, Folder, Place, Reference, Target};
 use crate::snapshot::Snapshot;
@@ -64,20 +64,7 @@ impl<'a> WorkflowView<'a> {
     }
 
     fn references(&self, side: Side, location: &Location) -> impl Iterator<Item = &'a Reference> {
-        self.in_repository(self.snapshot.links.locations.users(side, location))
-    }
-
-    /// The builds of this repository that somebody runs.
-    fn in_repository(&self, references: &'a [Reference]) -> impl Iterator<Item = &'a Reference> {
-        let root = self.snapshot.root(&self.path);
-        let counts = move |path: &str| self.snapshot.root(path) == root && (Kind::of(path) != Kind::Workflow || self.snapshot.runs(path));
-        // References of one file stand together.
-        let mut last: Option<(&Arc<str>, bool)> = None;
-        references.iter().filter(move |it| {
-            let known = last.filter(|(path, _)| **path == it.path);
-            let (_, res) = *last.insert(known.unwrap_or_else(|| (&it.path, counts(&it.path))));
-            res
-        })
+        references(self.snapshot, &self.path, side, location)
     }
 
     fn is_own(&self, reference: &Reference, own: &[&StepView<'_>]) -> bool {
@@ -87,9 +74,7 @@ impl<'a> WorkflowView<'a> {
     /// Whether something in the repository may use a location of this backend that cannot be told:
     /// an expression decides, or it is described in an action or in another repository.
     pub fn may_use(&self, side: Side, backend: Backend) -> bool {
-        let root = self.snapshot.root(&self.path);
-        let unknown = [backend, Backend::Unknown].iter().any(|it| self.is_used(side, &Location::Somewhere(*it), &[]));
-        unknown || self.snapshot.links.locations.open().any(|it| self.snapshot.root(it) == root && self.snapshot.runs(it))
+        may_use(self.snapshot, &self.path, side, backend)
     }
 
     /// Whether a build other than `own` reads one of the locations and would have nothing to read
@@ -209,7 +194,8 @@ impl<'a> WorkflowView<'a> {
         let is_told = product.matches("${{").count() == product.matches("${{ matrix.").count();
         let is_other = |it: &Use<'_>| !(is_told && self.product(it) == product) && self.likeness(&own, it) != Likeness::Same;
         let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| workflow.scope_name(job, step) == name);
-        let references = self.in_repository(self.snapshot.links.named(&first_name(self.workflow, build.job, build.step))).filter(|it| it.path != self.path);
+        let references = in_repository(self.snapshot, &self.path, self.snapshot.links.named(&first_name(self.workflow, build.job, build.step)))
+            .filter(|it| it.path != self.path);
         let named: Vec<Use<'_>> = references.take(MAX_NAMESAKES + 1).filter_map(|it| of_reference(self.snapshot, it)).collect();
         // Of very many one is bound to be something else.
         named.len() > MAX_NAMESAKES || named.iter().any(|it| is_other(it) && is_named(it))
@@ -298,6 +284,32 @@ fn conditions(described: &Described<'_>) -> Vec<String> {
     job.condition.iter().chain(own).map(Value::pattern).collect()
 }
 
+/// The builds of the repository of `path` that use a location.
+pub(super) fn references<'a>(snapshot: &'a Snapshot, path: &str, side: Side, location: &Location) -> impl Iterator<Item = &'a Reference> {
+    in_repository(snapshot, path, snapshot.links.locations.users(side, location))
+}
+
+/// The builds of the repository of `path` that somebody runs.
+fn in_repository<'a>(snapshot: &'a Snapshot, path: &str, references: &'a [Reference]) -> impl Iterator<Item = &'a Reference> {
+    let root = snapshot.root(path).to_owned();
+    let counts = move |path: &str| snapshot.root(path) == root && (Kind::of(path) != Kind::Workflow || snapshot.runs(path));
+    // References of one file stand together.
+    let mut last: Option<(&Arc<str>, bool)> = None;
+    references.iter().filter(move |it| {
+        let known = last.filter(|(path, _)| **path == it.path);
+        let (_, res) = *last.insert(known.unwrap_or_else(|| (&it.path, counts(&it.path))));
+        res
+    })
+}
+
+/// Whether something in the repository of `path` may use a location of a backend that cannot be
+/// told.
+pub(super) fn may_use(snapshot: &Snapshot, path: &str, side: Side, backend: Backend) -> bool {
+    let root = snapshot.root(path);
+    let unknown = [backend, Backend::Unknown].iter().any(|it| references(snapshot, path, side, &Location::Somewhere(*it)).next().is_some());
+    unknown || snapshot.links.locations.open().any(|it| snapshot.root(it) == root && snapshot.runs(it))
+}
+
 pub(super) fn of_reference<'a>(snapshot: &'a Snapshot, reference: &Reference) -> Option<Use<'a>> {
     let (path, file) = snapshot.entry(&reference.path)?;
     let described = file.builds().get(reference.build).copied()?;
@@ -321,13 +333,6 @@ pub(super) fn likeness(snapshot: &Snapshot, a: &Use<'_>, b: &Use<'_>) -> Likenes
         Likeness::Unknown
     } else {
         Likeness::Same
-    }
-}
-
-fn model<'a>(snapshot: &'a Snapshot, path: &str) -> Option<&'a Dockerfile> {
-    match &snapshot.file(path)?.model {
-        Model::Dockerfile(dockerfile) => Some(dockerfile),
-        _ => None,
     }
 }
 

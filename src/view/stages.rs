@@ -1,8 +1,9 @@
 //! Which stages of a Dockerfile are in the image, and which it only copies from.
 
-use super::{StepView, WorkflowView};
+use super::{StepView, WorkflowView, model};
 use crate::dockerfile::{Base, Dockerfile, Instruction, Kind, Stage};
 use crate::links::{Place, Target};
+use crate::snapshot::Snapshot;
 use crate::volatility::Cost;
 
 impl<'a> WorkflowView<'a> {
@@ -18,17 +19,24 @@ impl<'a> WorkflowView<'a> {
     /// All such stages of a build that finds its files at `place`, with the path of their Dockerfile;
     /// `None` where the Dockerfile or the target is not known.
     pub fn stages_beside_image<'p>(&self, place: &'p Place) -> Option<(&'p str, Vec<&'a Stage>)> {
-        let path = place.dockerfile.as_ref()?;
-        let dockerfile = self.dockerfile(path)?;
-        let target = match &place.target {
-            Target::Last => None,
-            Target::Named(name) => Some(name.as_str()),
-            Target::Unknown => return None,
-        };
-        let image = image_stages(dockerfile, target);
-        let beside = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
-        Some((path, beside.filter(|it| it.instructions.iter().any(is_costly)).collect()))
+        beside(self.snapshot, place)
     }
+}
+
+/// All stages of a build that finds its files at `place`, that download or compile something and that
+/// no layer of the image comes from, with the path of their Dockerfile; `None` where the Dockerfile or
+/// the target is not known.
+pub fn beside<'a, 'p>(snapshot: &'a Snapshot, place: &'p Place) -> Option<(&'p str, Vec<&'a Stage>)> {
+    let path = place.dockerfile.as_ref()?;
+    let dockerfile = model(snapshot, path)?;
+    let target = match &place.target {
+        Target::Last => None,
+        Target::Named(name) => Some(name.as_str()),
+        Target::Unknown => return None,
+    };
+    let image = image_stages(dockerfile, target);
+    let beside = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
+    Some((path, beside.filter(|it| it.instructions.iter().any(is_costly)).collect()))
 }
 
 /// Whether an instruction downloads or compiles something.

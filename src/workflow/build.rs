@@ -6,6 +6,7 @@ use crate::build::{Build, BuildArgument, Context, Tool};
 use crate::cache;
 use crate::edit::Span;
 use crate::value::{Part, Passage, Value};
+use std::collections::BTreeMap;
 
 /// A build of a step.
 #[derive(Debug, Clone)]
@@ -20,6 +21,11 @@ pub struct BuildStep {
     pub files: Vec<Value>,
     /// The targets or services that are built; empty for the default ones.
     pub targets: Vec<Value>,
+    /// `--project-directory` of compose, where the paths of its files start.
+    pub project: Option<Value>,
+    /// What the environment sets, for bake and compose, whose files have variables; without a value
+    /// where it is not known.
+    pub environment: BTreeMap<String, Option<String>>,
     /// `set:` of bake.
     pub overrides: Vec<Override>,
     /// The builder that is asked for by name.
@@ -98,7 +104,10 @@ pub(super) fn of_step(job: &Job, index: usize, names: &Names<'_>) -> Vec<BuildSt
     let Some(step) = job.steps.get(index) else { return Vec::new() };
     match &step.action {
         Some(action) if action.is_build() => vec![build_action(step, action, index, job.before(index))],
-        Some(action) if action.is_bake() => vec![bake_action(step, action, index, job.before(index))],
+        Some(action) if action.is_bake() => {
+            let environment = names.below(&step.env).environment();
+            vec![BuildStep { environment, ..bake_action(step, action, index, job.before(index)) }]
+        }
         Some(_) => Vec::new(),
         None => run::builds(step, index, job.before(index), names),
     }
@@ -128,7 +137,18 @@ impl BuildStep {
             dry: false,
             opaque: false,
         };
-        BuildStep { step: index, build, files: Vec::new(), targets: Vec::new(), overrides: Vec::new(), builder: None, load: Some(false), flags_at: None }
+        BuildStep {
+            step: index,
+            build,
+            files: Vec::new(),
+            targets: Vec::new(),
+            project: None,
+            environment: BTreeMap::new(),
+            overrides: Vec::new(),
+            builder: None,
+            load: Some(false),
+            flags_at: None,
+        }
     }
 }
 

@@ -97,6 +97,13 @@ impl<'a> Names<'a> {
         self.find(|it| it.env.get(name).cloned())
     }
 
+    /// All variables of the environment that somebody sets; without a value where it is not known.
+    pub(super) fn environment(&self) -> BTreeMap<String, Option<String>> {
+        let mut res = self.outer.map(Names::environment).unwrap_or_default();
+        res.extend(self.env.iter().map(|(name, known)| (name.clone(), known.text.clone())));
+        res
+    }
+
     fn output(&self, name: &str) -> Outcome {
         self.find(|it| it.outputs.get(name).cloned()).map_or_else(Outcome::unknown, Known::outcome)
     }

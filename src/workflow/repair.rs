@@ -304,15 +304,17 @@ pub fn matching_import(text: &str, export: &CacheEntry) -> Option<String> {
     written(text, export, kept.map(|it| (renamed(&it.name), it)), &[])
 }
 
-/// The export that writes what an import reads, all stages of it, as text.
-pub fn matching_export(text: &str, import: &CacheEntry) -> Option<String> {
+/// The export that writes what an import reads, all stages of it, as text; with `is_lenient` one to
+/// GitHub's cache without which the build goes on.
+pub fn matching_export(text: &str, import: &CacheEntry, is_lenient: bool) -> Option<String> {
     let renamed = |name: &str| if import.backend == Backend::Local && name == "src" { "dest".to_owned() } else { name.to_owned() };
     // A digest is read, never written.
     if import.attribute("digest").is_some() {
         return None;
     }
     let kept = import.attributes.iter().filter(|it| it.name != "type");
-    written(text, import, kept.map(|it| (renamed(&it.name), it)), &["mode=max"])
+    let res = written(text, import, kept.map(|it| (renamed(&it.name), it)), &["mode=max"])?;
+    Some(if is_lenient && import.backend == Backend::Gha { res + ",ignore-error=true" } else { res })
 }
 
 fn written<'a>(text: &str, entry: &CacheEntry, pairs: impl Iterator<Item = (String, &'a Attribute)>, first: &[&str]) -> Option<String> {
@@ -343,23 +345,72 @@ fn written<'a>(text: &str, entry: &CacheEntry, pairs: impl Iterator<Item = (Stri
     Some(res)
 }
 
-/// Adds an attribute to an entry of a bake file in HCL, or changes it.
-pub fn set_attribute_in_bake(text: &str, entry: &CacheEntry, name: &str, value: &str) -> Option<CacheEdit> {
-    let plain = !entry.opaque && !entry.conditional && !entry.is_bare() && !entry.is_joined() && is_value(value) && !value.contains(['$', '%', '\\']);
-    let raw = entry.span.of(text);
-    let inside_quotes = entry.span.start.checked_sub(1).and_then(|it| text.get(it..entry.span.start)) == Some("\"");
-    let as_read = entry.attributes.iter().all(|it| it.span.of(text).split_once('=').is_some_and(|(key, _)| key.eq_ignore_ascii_case(&it.name)));
-    if !plain || raw.is_empty() || !inside_quotes || !as_read || raw.contains('\\') {
+/// Gives attributes of an entry of a bake file in HCL their values; adds those that are not there.
+/// The entry is a text in quotes, or an object.
+pub fn set_attributes_in_bake(text: &str, entry: &CacheEntry, pairs: &[(&str, &str)]) -> Option<CacheEdit> {
+    let plain = |it: &str| is_value(it) && !it.contains(['$', '%', '\\']);
+    if entry.opaque || entry.is_bare() || entry.is_joined() || entry.attributes.is_empty() || !pairs.iter().all(|(_, it)| plain(it)) {
         return None;
     }
-    let edit = match only(entry, name).ok()? {
-        None => Edit::insert(entry.span.end, format!(",{name}={value}")),
-        Some(attribute) => {
-            let (key, _) = attribute.span.of(text).split_once('=')?;
-            Edit::replace(Span::new(attribute.span.start + key.len() + 1, attribute.span.end), value)
+    let around = |span: Span| Some((text.get(span.start.checked_sub(1)?..span.start)?, text.get(span.end..span.end + 1)?));
+    let raw = entry.span.of(text);
+    if around(entry.span) == Some(("\"", "\"")) && !raw.contains(['\\', '"', '\n']) {
+        set_in_text(text, entry, pairs)
+    } else {
+        set_in_object(text, entry, pairs)
+    }
+}
+
+/// An entry of the form `"type=gha,mode=max"`.
+fn set_in_text(text: &str, entry: &CacheEntry, pairs: &[(&str, &str)]) -> Option<CacheEdit> {
+    let as_read = entry.attributes.iter().all(|it| it.span.of(text).split_once('=').is_some_and(|(key, _)| key.eq_ignore_ascii_case(&it.name)));
+    if !as_read {
+        return None;
+    }
+    let mut edits = Vec::new();
+    let mut added = String::new();
+    for (name, value) in pairs {
+        match only(entry, name).ok()? {
+            None => added.push_str(&format!(",{name}={value}")),
+            Some(attribute) => {
+                let (key, _) = attribute.span.of(text).split_once('=')?;
+                edits.push(Edit::replace(Span::new(attribute.span.start + key.len() + 1, attribute.span.end), *value));
+            }
         }
-    };
-    CacheEdit::of(vec![edit])
+    }
+    if !added.is_empty() {
+        edits.push(Edit::insert(entry.span.end, added));
+    }
+    CacheEdit::of(edits)
+}
+
+/// An entry of the form `{ type = "gha", mode = "max" }`.
+fn set_in_object(text: &str, entry: &CacheEntry, pairs: &[(&str, &str)]) -> Option<CacheEdit> {
+    let separator = |it: &Attribute| ["=", ":"].into_iter().find(|by| it.span.of(text).split_once(by).is_some_and(|(key, _)| key.trim() == it.name));
+    let is_plain = |it: &Attribute| separator(it).is_some() && it.span.of(text).ends_with('"') && !it.span.of(text).contains(['\\', '$', '\n']);
+    let last = entry.attributes.last()?;
+    // Behind the last pair there may be a comma, or a comment.
+    let is_closed = text.get(entry.span.end..)?.trim_start().starts_with('}');
+    if last.span.end != entry.span.end || !is_closed || !entry.attributes.iter().all(is_plain) {
+        return None;
+    }
+    let by = separator(last)?;
+    let mut edits = Vec::new();
+    let mut added = String::new();
+    for (name, value) in pairs {
+        match only(entry, name).ok()? {
+            None => added.push_str(&format!(", {name} {by} \"{value}\"")),
+            Some(attribute) => {
+                let (key, old) = attribute.span.of(text).split_once(separator(attribute)?)?;
+                let space = old.len() - old.trim_start().len();
+                edits.push(Edit::replace(Span::new(attribute.span.start + key.len() + 1 + space, attribute.span.end), format!("\"{value}\"")));
+            }
+        }
+    }
+    if !added.is_empty() {
+        edits.push(Edit::insert(entry.span.end, added));
+    }
+    CacheEdit::of(edits)
 }
 
 /// Gives a target of a bake file in HCL exports of its own, in the place of those it inherits.
@@ -580,7 +631,7 @@ mod tests {
             let text = action(with);
             let document = Document::new(Language::Yaml, &text);
             let build = lower(&text, &yaml::read(&text, document.tree().unwrap())).jobs[0].builds[0].build.clone();
-            if export { matching_export(&text, &build.imports[0]) } else { matching_import(&text, &build.exports[0]) }
+            if export { matching_export(&text, &build.imports[0], false) } else { matching_import(&text, &build.exports[0]) }
         };
         let imports = [
             ("type=gha,mode=max,scope=a,ignore-error=true", Some("type=gha,scope=a")),
@@ -603,5 +654,12 @@ mod tests {
         for (with, expected) in exports {
             assert_eq!(matching(&format!("cache-from: {with}"), true).as_deref(), expected, "{with}");
         }
+        let lenient = |with: &str| {
+            let text = action(with);
+            let document = Document::new(Language::Yaml, &text);
+            matching_export(&text, &lower(&text, &yaml::read(&text, document.tree().unwrap())).jobs[0].builds[0].build.imports[0], true).unwrap()
+        };
+        assert_eq!(lenient("cache-from: type=gha"), "type=gha,mode=max,ignore-error=true");
+        assert_eq!(lenient("cache-from: o/a:cache"), "type=registry,mode=max,ref=o/a:cache");
     }
 }

@@ -107,9 +107,16 @@ fn build(step: &Step, index: usize, run: &Run, command: &Command, variables: &Va
         Tool::Compose => compose(&mut res, &globals, &flags),
         _ => plain(&mut res, command, &flags),
     }
+    if matches!(found.tool, Tool::Bake | Tool::Compose) {
+        res.environment = variables.environment(&run.passage, command);
+    }
     let builder = globals.last(&["--builder"]).or_else(|| flags.last(&["--builder"]));
     res.builder = builder.map(Passage::value);
-    res.build.dry = flags.is_on("--check") || flags.last(&["--call"]).is_some_and(|it| it.known() != Some("build")) || flags.last(&["--print"]).is_some();
+    res.build.dry = flags.is_on("--check")
+        || flags.last(&["--call"]).is_some_and(|it| it.known() != Some("build"))
+        || flags.last(&["--print"]).is_some()
+        || flags.is_on("--dry-run")
+        || globals.is_on("--dry-run");
     Some(res)
 }
 
@@ -324,10 +331,27 @@ const ALONE: &[&str] = &[
     "--no-hosts",
     "--parallel",
     "--no-rm",
+    "--no-color",
+    "--no-log-prefix",
+    "--timestamps",
+    "--no-build",
+    "--watch",
+    "--menu",
+    "--service-ports",
+    "--use-aliases",
+    "--no-TTY",
+    "--interactive",
+    "--compatibility",
+    "--all-resources",
+    "--verbose",
+    "--dry-run",
+    "--no-ansi",
     "--renew-anon-volumes",
     "--abort-on-container-failure",
     "--quiet-build",
     "-q",
+    "-T",
+    "-i",
     "-D",
     "-d",
     "-V",
@@ -460,10 +484,10 @@ fn bake(res: &mut BuildStep, flags: &Flags) {
 fn compose(res: &mut BuildStep, globals: &Flags, flags: &Flags) {
     res.build.context = Context::Folder(Value::literal(".", res.build.span));
     res.files = globals.all(&["--file", "-f"]).map(Passage::value).collect();
-    res.targets = flags.words.iter().map(Passage::value).collect();
-    if let Some(folder) = globals.last(&["--project-directory"]) {
-        res.build.folder = enter(res.build.folder.as_deref(), &folder.value());
-    }
+    // What follows the service of `run` is a command for it.
+    let n_services = if res.build.name.ends_with(" run") { 1 } else { flags.words.len() };
+    res.targets = flags.words.iter().take(n_services).map(Passage::value).collect();
+    res.project = globals.last(&["--project-directory"]).map(Passage::value);
     for record in flags.all(&["--build-arg"]) {
         res.build.opaque |= !build::push_argument(&mut res.build.arguments, record);
     }
@@ -682,7 +706,9 @@ mod tests {
         assert_eq!(step.build.folder.as_deref(), Some("deploy"));
         assert!(step.build.no_cache && !step.build.opaque);
         assert_eq!(builds("docker-compose up -d --build").len(), 1);
-        assert_eq!(builds("docker compose --project-directory x build")[0].build.folder.as_deref(), Some("x"));
+        let step = builds("TAG=1 docker compose --compatibility --project-directory x run --rm --build app make test").remove(0);
+        assert_eq!((step.project.unwrap().pattern(), step.build.folder.as_deref()), ("x".into(), Some("")));
+        assert_eq!((step.targets.len(), step.environment.get("TAG")), (1, Some(&Some("1".to_owned()))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Run, Step};
 use crate::edit::Span;
 use crate::shell::{self, Command, Join, Word};
 use crate::value::{Part, Passage};
-use crate::volatility::{Axis, Variance};
+use crate::volatility::{self, Axis, Variance};
 use std::collections::BTreeMap;
 
 /// Substitutions inside substitutions that are followed.
@@ -32,6 +32,16 @@ impl<'a> Variables<'a> {
     /// What a variable stands for.
     fn get(&self, name: &str) -> Known {
         self.locals.get(name).cloned().or_else(|| self.names.variable(name)).unwrap_or_else(|| Known::varying(runner_variable(name)))
+    }
+
+    /// The variables of the environment that are set for a command; without a value where it is not
+    /// known. What the script sets may not be exported, and counts as not known.
+    pub(super) fn environment(&self, passage: &Passage, command: &Command) -> BTreeMap<String, Option<String>> {
+        let mut res = self.names.environment();
+        res.extend(self.locals.keys().map(|it| (it.clone(), None)));
+        res.extend(command.environment().into_iter().map(|(name, _)| (name.to_owned(), None)));
+        res.extend(command.assignments.iter().map(|(name, word)| (name.clone(), self.word(passage, word).known().map(str::to_owned))));
+        res
     }
 
     /// Takes in what a command assigns.
@@ -172,27 +182,9 @@ impl<'a> Variables<'a> {
 /// What a variable that nobody sets here varies with: those that every runner sets.
 fn runner_variable(name: &str) -> Variance {
     let axis = match name {
-        "GITHUB_SHA" => Axis::Commit,
-        "GITHUB_RUN_ID" | "GITHUB_RUN_NUMBER" | "GITHUB_RUN_ATTEMPT" | "RANDOM" | "SRANDOM" | "SECONDS" | "EPOCHSECONDS" | "EPOCHREALTIME" => Axis::Run,
-        "GITHUB_REF" | "GITHUB_REF_NAME" | "GITHUB_REF_TYPE" | "GITHUB_HEAD_REF" | "GITHUB_BASE_REF" => Axis::Ref,
-        "GITHUB_EVENT_NAME" => Axis::Event,
-        "GITHUB_WORKFLOW"
-        | "GITHUB_WORKFLOW_REF"
-        | "GITHUB_JOB"
-        | "GITHUB_ACTOR"
-        | "GITHUB_TRIGGERING_ACTOR"
-        | "GITHUB_REPOSITORY"
-        | "GITHUB_REPOSITORY_OWNER"
-        | "GITHUB_SERVER_URL"
-        | "GITHUB_WORKSPACE"
-        | "RUNNER_OS"
-        | "RUNNER_ARCH"
-        | "RUNNER_TEMP"
-        | "RUNNER_NAME"
-        | "HOME"
-        | "PWD"
-        | "USER" => Axis::Workflow,
-        _ => Axis::Unknown,
+        "RANDOM" | "SRANDOM" | "SECONDS" | "EPOCHSECONDS" | "EPOCHREALTIME" => Axis::Run,
+        "HOME" | "PWD" | "USER" => Axis::Workflow,
+        _ => volatility::of_runner(name).unwrap_or(Axis::Unknown),
     };
     Variance::over(axis)
 }
