@@ -482,7 +482,7 @@ fn nothing_is_completed_in_files_and_texts_that_are_not_ours() {
         client.open(&workflow, "yaml", text).await;
         assert!(client.completions(&workflow, (1, 20)).await.as_array().is_some_and(|it| it.iter().any(|it| it["label"] == "min-cache-mode")));
         assert_eq!(client.completions(&workflow, (6, 30)).await, Value::Null);
-        for (path, language) in [("compose.yaml", "yaml"), ("values.yaml", "yaml"), ("notes.txt", "plaintext"), (".layerwise.yaml", "yaml")] {
+        for (path, language) in [("values.yaml", "yaml"), ("notes.txt", "plaintext"), (".layerwise.yaml", "yaml")] {
             let uri = folder.uri(path);
             client.open(&uri, language, text).await;
             assert_eq!(client.completions(&uri, (1, 20)).await, Value::Null, "{path}");

@@ -388,7 +388,7 @@ target "web" { context = "web" }
 
     fn script(run: &str) -> BuildStep {
         let text = format!("on: push\njobs:\n  a:\n    env: {{TAG: job}}\n    steps:\n      - run: {run}\n");
-        let Model::Workflow(workflow) = File::new(Kind::Workflow, PATH, &text, None).model else { panic!() };
+        let Model::Workflow(workflow) = File::new(Kind::Workflow, &text, None).model else { panic!() };
         workflow.model.jobs[0].builds[0].clone()
     }
 
@@ -409,7 +409,7 @@ target "web" { context = "web" }
     }
 
     fn composed(text: &str, run: &str) -> Option<Vec<Baked>> {
-        let Model::Compose(file) = File::new(Kind::Compose, "/r/ci/compose.yml", text, None).model else { panic!() };
+        let Model::Compose(file) = File::new(Kind::Compose, text, None).model else { panic!() };
         targets(&[("/r/ci/compose.yml".into(), Description::Compose(&file.model))], &script(run), PATH, &[])
     }
 

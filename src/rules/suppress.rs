@@ -140,8 +140,9 @@ pub fn naming(view: &View<'_>, offset: usize) -> Option<Naming> {
     let rest = after.len() - after.trim_start_matches(is_of_name).len();
     let others: Vec<&str> = before[..others_before].split(',').chain(after[rest..].split(',')).map(str::trim).collect();
     let fits = |it: &Rule| match (&it.check, view) {
-        (Check::Dockerfile(_), View::Dockerfile(_)) | (Check::Workflow(_), View::Workflow(_)) | (Check::Both(..), _) => true,
-        (Check::Dockerfile(_) | Check::Workflow(_) | Check::Runner, _) => false,
+        (Check::Dockerfile(_) | Check::Both(..), View::Dockerfile(_)) => true,
+        (Check::Workflow(_) | Check::Both(..) | Check::Builds(..), View::Workflow(_)) | (Check::Builds(..), View::Targets(_)) => true,
+        (Check::Dockerfile(_) | Check::Workflow(_) | Check::Both(..) | Check::Builds(..) | Check::Runner, _) => false,
     };
     Some(Naming {
         name: Span::new(offset - typed.len(), offset + rest),
@@ -272,7 +273,7 @@ mod tests {
         for text in ["jobs: # layerwise: ignore[$0\n", "run: |\n  # layerwise: ignore[$0\n", "a: \"# layerwise: ignore[$0\"\n"] {
             assert_eq!(named(Kind::Workflow, text), None, "{text:?}");
         }
-        assert_eq!(named(Kind::Compose, "# layerwise: ignore[$0\n"), None);
+        assert_eq!(named(Kind::Other, "# layerwise: ignore[$0\n"), None);
     }
 
     #[test]
@@ -286,6 +287,8 @@ mod tests {
         assert!(named(Kind::Dockerfile, "# layerwise: ignore[early-arg$0]\n").unwrap().1.contains(&"early-arg"));
         let (_, rules) = named(Kind::Workflow, "# layerwise: ignore[$0\non: push\n").unwrap();
         assert!(rules.contains(&"min-cache-mode") && rules.contains(&"volatile-arg-before-run") && !rules.contains(&"early-arg"));
+        let (_, rules) = named(Kind::Compose, "# layerwise: ignore[$0\nservices: {a: {build: .}}\n").unwrap();
+        assert!(rules.contains(&"min-cache-mode") && !rules.contains(&"volatile-arg-before-run") && !rules.contains(&"early-arg"));
     }
 
     #[test]
