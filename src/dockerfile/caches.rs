@@ -179,6 +179,14 @@ impl Plan<'_> {
         caches.map(|(flag, mount)| CacheMount { flag, mount, target: mount.target().and_then(|it| self.mount_path(index, it)) }).collect()
     }
 
+    /// Whether something is mounted over the place of a cache, in it or above it: a cache there would be hidden, or have
+    /// no place in what cannot be written to.
+    pub fn is_occupied(&self, index: usize, run: &Run, folder: &CacheFolder) -> bool {
+        let targets = run.mounts.iter().filter_map(|it| it.target()).map(|it| self.mount_path(index, it));
+        let meet = |target: &str| facts::is_below(target, &folder.path) || facts::is_below(&folder.path, target);
+        targets.into_iter().any(|it| it.is_none_or(|it| meet(&it)))
+    }
+
     /// Where a mount of the step goes. Variables that neither the file nor a plain image sets are
     /// empty there.
     fn mount_path(&self, index: usize, target: &str) -> Option<String> {

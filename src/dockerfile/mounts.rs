@@ -511,7 +511,7 @@ impl Plan<'_> {
             }
             Manager::Cargo => target.ends_with("/target"),
             Manager::Shell => false,
-            manager => is_cache_of(manager, target) || self.cache_folders(index, step).is_some_and(|it| it.iter().any(|it| meet(&it.path, target))),
+            _ => self.is_where_it_keeps(index, step, target),
         };
         targets.iter().find(hits)?;
         Some(Hindrance {
@@ -531,9 +531,7 @@ impl Plan<'_> {
         if !step.no_cache || !by_flag {
             return None;
         }
-        let folders = self.cache_folders(index, step);
-        let is_own = |it: &&&str| is_cache_of(step.manager, it) || folders.iter().flatten().any(|folder| meet(&folder.path, it));
-        targets.iter().find(is_own)?;
+        targets.iter().find(|it| self.is_where_it_keeps(index, step, it))?;
         let flag =
             command.words.iter().position(|it| matches!(it.text.as_str(), "--no-cache-dir" | "--no-cache") || (it.text == "-n" && step.manager == Manager::Uv));
         let span = flag.map_or(command.span, |it| command.words[it].span);
@@ -545,6 +543,15 @@ impl Plan<'_> {
             words: flag.into_iter().collect(),
             obstacle: if flag.is_none() { Some("the flag stands in one with others") } else { None },
         })
+    }
+
+    /// Whether a mount at `target` has the cache of a manager: where it keeps it, or, if that is not known, where one
+    /// usually is. Without the flag or the cleanup, a cache that is elsewhere would be in the image.
+    fn is_where_it_keeps(&self, index: usize, step: &ecosystem::Step, target: &str) -> bool {
+        match self.cache_folders(index, step) {
+            Some(folders) => folders.iter().any(|it| meet(&it.path, target)),
+            None => is_cache_of(step.manager, target),
+        }
     }
 
     /// The edits that take hindrances away.

@@ -2,7 +2,7 @@ use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::key::PACKAGES;
 use crate::dockerfile::plan::{Plan, Step};
-use crate::dockerfile::{Kind, clean_source};
+use crate::dockerfile::{Kind, Run, clean_source};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
 use crate::view::DockerfileView;
@@ -145,13 +145,17 @@ pub(super) fn first_volatile_copy(plan: &Plan<'_>, index: usize) -> Option<usize
     volatile_copies(plan, index).next()
 }
 
-/// Copies of sources, unless a mount above has the same sources in its key: then all below runs again wherever the copy
-/// stands.
+/// Copies of sources, unless a mount above, or one of the step `index` itself, has the same sources in its key: then it
+/// runs again wherever the copy stands.
 fn volatile_copies(plan: &Plan<'_>, index: usize) -> impl Iterator<Item = usize> {
-    let mut bound = BTreeSet::new();
+    let bound_by = |run: &Run| run.mounts.iter().filter(|it| it.binds_context()).map(|it| clean_source(it.source().unwrap_or_default())).collect();
+    let mut bound: BTreeSet<String> = match &plan.steps[index].instruction.kind {
+        Kind::Run(run) => bound_by(run),
+        _ => BTreeSet::new(),
+    };
     let mut is_volatile = move |step: &Step<'_>| match &step.instruction.kind {
         Kind::Run(run) => {
-            bound.extend(run.mounts.iter().filter(|it| it.binds_context()).map(|it| clean_source(it.source().unwrap_or_default())));
+            bound.append(&mut bound_by(run));
             false
         }
         Kind::Copy(copy) => {
@@ -230,6 +234,7 @@ mod tests {
         check(&RULE, &format!("{files}RUN --mount=target=/mnt make -C /mnt\nCOPY . .\nRUN npm ci\n"));
         check(&RULE, &format!("{files}RUN --mount=type=bind,source=.,target=/mnt make -C /mnt\nCOPY . .\nRUN npm ci\n"));
         check(&RULE, &format!("{files}RUN --mount=type=bind,source=src,target=/mnt make -C /mnt\nCOPY package*.json ./\nCOPY src/a ./src/a\nRUN npm ci\n"));
+        check(&RULE, &format!("{files}COPY . /copy\nRUN --mount=type=bind,target=. npm ci\n"));
     }
 
     #[test]

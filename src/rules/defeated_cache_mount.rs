@@ -421,4 +421,14 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked apt-get update && ap
         }
         check(&RULE, "FROM python:3.13\nENV PIP_NO_CACHE_DIR=0\nRUN --mount=type=cache,target=/root/.cache/pip pip install flask==3.1.0\n");
     }
+
+    /// A real build had the cache in the image with the flag or the cleanup gone.
+    #[test]
+    fn a_mount_beside_the_cache_is_not_what_the_flag_works_against() {
+        let mount = "--mount=type=cache,target=/root/.cache/pip";
+        for run in ["pip install --no-cache-dir flask==3.1.0", "pip install flask==3.1.0 && pip cache purge"] {
+            check(&RULE, &format!("FROM python:3.13\nRUN adduser --uid 1001 --gid 1001 app\nUSER app\nRUN {mount} {run}\n"));
+            check(&RULE, &format!("FROM python:3.13\nENV PIP_CACHE_DIR=/var/cache/pip\nRUN {mount} {run}\n"));
+        }
+    }
 }

@@ -77,6 +77,9 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let wanted: Vec<(&ecosystem::Step, Vec<CacheFolder>)> =
                 step.downloading().filter(|it| is_worth_it(plan, index, step, it)).filter_map(|it| Some((it, plan.cache_folders(index, it)?))).collect();
             let Some((first, _)) = wanted.first() else { continue };
+            if wanted.iter().flat_map(|it| &it.1).any(|it| plan.is_occupied(index, run, it)) {
+                continue;
+            }
             let mut folders: Vec<CacheFolder> = Vec::new();
             for folder in wanted.iter().flat_map(|it| &it.1) {
                 if !folders.contains(folder) {
@@ -575,6 +578,10 @@ RUN pip install flask==3.1.0
             "--mount=type=cache,target=/root/.cache/pip pip install flask==3.1.0",
             "--mount=type=cache,target=/x pip install --cache-dir=/x flask==3.1.0",
             "--mount=type=tmpfs,target=/root/.cache pip install flask==3.1.0",
+            "--mount=type=bind,target=/root/.cache/pip pip install flask==3.1.0",
+            "--mount=type=bind,target=/root pip install flask==3.1.0",
+            "--mount=type=bind,source=wheels,target=/root/.cache/pip/wheels pip install flask==3.1.0",
+            "--mount=type=bind,target=$ELSEWHERE pip install flask==3.1.0",
             "pip uninstall -y flask",
             "apt-get update",
             "apt-get install -y git",
