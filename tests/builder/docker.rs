@@ -11,14 +11,15 @@ use std::process::{Command, Stdio};
 ///
 /// What the builder said, if it failed.
 pub fn build(folder: &Path, inputs: &Inputs) -> Result<Steps, String> {
-    let mut command = Command::new("docker");
-    command.args(["buildx", "build", "--progress=rawjson", "--network=host", "--output=type=cacheonly", "--provenance=false"]);
+    // By itself, it starts in half the time that `docker buildx` takes.
+    let mut command = Command::new("docker-buildx");
+    command.args(["build", "--progress=rawjson", "--network=host", "--output=type=cacheonly", "--provenance=false"]);
     command.arg("--file").arg(folder.join("Dockerfile"));
     command.arg("--secret").arg(format!("id=word,src={}", folder.join("Dockerfile").display()));
     for (name, value) in &inputs.arguments {
         command.args(["--build-arg", &format!("{name}={value}")]);
     }
-    let output = command.arg(case::context(folder)).stdin(Stdio::null()).output().map_err(|it| format!("docker does not start: {it}"))?;
+    let output = command.arg(case::context(folder)).stdin(Stdio::null()).output().map_err(|it| format!("docker-buildx does not start: {it}"))?;
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(log.lines().filter(|it| !it.starts_with('{')).collect::<Vec<_>>().join("\n"));

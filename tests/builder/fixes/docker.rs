@@ -3,7 +3,10 @@
 use crate::image::{self, Tree};
 use crate::progress::{self, Steps};
 use serde_json::Value;
+use std::env;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -33,8 +36,9 @@ pub struct Image {
 impl Build {
     fn command(&self, log: &Path) -> Result<Command, String> {
         let log = File::create(log).map_err(|it| it.to_string())?;
-        let mut command = Command::new("docker");
-        command.args(["buildx", "build", "--progress=rawjson", "--network=host", "--provenance=false"]);
+        // By itself, it starts in half the time that `docker buildx` takes.
+        let mut command = Command::new("docker-buildx");
+        command.args(["build", "--progress=rawjson", "--network=host", "--provenance=false"]);
         command.arg("--file").arg(&self.dockerfile);
         if let Some(target) = &self.target {
             command.args(["--target", target]);
@@ -83,10 +87,19 @@ impl Build {
             return Err(said(&fs::read_to_string(log).map_err(|it| it.to_string())?));
         }
         let files = files.ok_or("no output")?.map_err(|it| format!("the archive cannot be read: {it}"))?;
-        let inspected = Command::new("docker").args(["image", "inspect", name]).output().map_err(|it| it.to_string())?;
-        let inspected: Value = serde_json::from_slice(&inspected.stdout).map_err(|it| it.to_string())?;
-        Ok(Image { files, configuration: image::configuration(&inspected) })
+        Ok(Image { files, configuration: image::configuration(&inspect(name)?) })
     }
+}
+
+/// What the engine says of an image. It is asked without a `docker` in between, which takes longer to start than this.
+fn inspect(name: &str) -> Result<Value, String> {
+    let host = env::var("DOCKER_HOST").map_err(|it| format!("DOCKER_HOST: {it}"))?;
+    let mut stream = UnixStream::connect(host.trim_start_matches("unix://")).map_err(|it| format!("{host}: {it}"))?;
+    let mut answer = String::new();
+    let asked = write!(stream, "GET /images/{name}/json HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
+    asked.map_err(|it| format!("{host}: {it}"))?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("no answer: {answer}"))?;
+    serde_json::from_str(body).map_err(|it| format!("{it}: {body}"))
 }
 
 /// The part of a log that is for people: output of commands and the builder's last word.

@@ -159,8 +159,7 @@ fn difference(old: &Node, new: &Node) -> String {
 
 /// The configuration of an image, as far as two builds of the same have it in common: neither times nor history, nor
 /// names of layers.
-pub fn configuration(inspected: &Value) -> Value {
-    let image = &inspected[0];
+pub fn configuration(image: &Value) -> Value {
     let mut config = image["Config"].clone();
     // A container has no order of variables.
     if let Some(variables) = config["Env"].as_array_mut() {

@@ -30,6 +30,22 @@ const CACHES: &[&str] = &[
     "var/log",
 ];
 
+/// Variables that say where a manager keeps what can be had again, and where below that.
+const CACHE_VARIABLES: &[(&str, &str)] = &[
+    ("PIP_CACHE_DIR", ""),
+    ("UV_CACHE_DIR", ""),
+    ("POETRY_CACHE_DIR", ""),
+    ("PIPENV_CACHE_DIR", ""),
+    ("XDG_CACHE_HOME", ""),
+    ("npm_config_cache", ""),
+    ("YARN_CACHE_FOLDER", ""),
+    ("PNPM_HOME", "store"),
+    ("COMPOSER_CACHE_DIR", ""),
+    ("GOMODCACHE", ""),
+    ("GOCACHE", ""),
+    ("NUGET_PACKAGES", ""),
+];
+
 /// What a case came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -239,8 +255,24 @@ fn new_mounts(case: &Case) -> Vec<String> {
     };
     let before = targets(&case.before);
     let home = |it: &str| it.strip_prefix("home/").and_then(|it| it.split_once('/')).map(|it| format!("root/{}", it.1));
-    let listed = |it: &String| CACHES.iter().any(|cache| below(it, cache) || home(it).is_some_and(|it| below(&it, cache)));
+    let named = named_caches(&parse(&case.dockerfile, &case.before[&case.dockerfile]));
+    let is_named = |it: &str| named.iter().any(|cache| below(it, cache));
+    let listed = |it: &String| is_named(it) || CACHES.iter().any(|cache| below(it, cache) || home(it).is_some_and(|it| below(&it, cache)));
     targets(&case.after).into_iter().filter(|it| !before.contains(it) && listed(it)).collect()
+}
+
+/// Folders that the Dockerfile itself names as caches; without leading `/`.
+fn named_caches(dockerfile: &Dockerfile) -> Vec<String> {
+    let mut res = Vec::new();
+    for (_, instruction) in dockerfile.instructions() {
+        let Kind::Env(variables) = &instruction.kind else { continue };
+        for variable in variables {
+            let Some((_, suffix)) = CACHE_VARIABLES.iter().find(|it| it.0 == variable.name) else { continue };
+            let folder = facts::join(variable.value.as_deref().unwrap_or_default().trim_matches('"'), suffix);
+            res.extend(folder.strip_prefix('/').filter(|it| !it.is_empty()).map(str::to_owned));
+        }
+    }
+    res
 }
 
 fn below(path: &str, folder: &str) -> bool {

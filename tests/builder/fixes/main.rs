@@ -99,10 +99,11 @@ impl Table {
 #[test]
 fn safe_fixes_of_all_fixtures_keep_the_image() {
     prepare();
-    let cases: Vec<Case> = fixtures().iter().flat_map(cases).collect();
-    assert!(cases.len() >= 10, "too few fixtures have a safe fix: {}", cases.len());
+    let cases = without_doubles(fixtures().iter().flat_map(cases));
+    assert!(cases.len() >= 100, "too few fixtures have a safe fix: {}", cases.len());
     let table = Mutex::new(Table::default());
     let failures = Mutex::new(Vec::new());
+    let refused = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -110,22 +111,36 @@ fn safe_fixes_of_all_fixtures_keep_the_image() {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = in_folder(|folder| judge(case, folder, Some(shims_for), &word()));
                     table.lock().unwrap().add(&case.rule, &result);
-                    if let Err(Failure::Refused(message) | Failure::Wrong(message)) = result {
-                        failures.lock().unwrap().push(format!("{message}\n{:#?}", case.before));
+                    match result {
+                        Ok(_) => {}
+                        Err(Failure::Refused(message)) => refused.lock().unwrap().push(format!("{message}\n{}", case.before[&case.dockerfile])),
+                        Err(Failure::Wrong(message)) => failures.lock().unwrap().push(message),
                     }
                 }
             });
         }
     });
-    table.into_inner().unwrap().print("Fixtures");
-    let failures = failures.into_inner().unwrap();
+    let table = table.into_inner().unwrap();
+    table.print("Fixtures");
+    let (failures, refused) = (failures.into_inner().unwrap(), refused.into_inner().unwrap());
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    // A fixture need not be a project that builds, but most are.
+    assert!(refused.len() * 8 <= cases.len(), "too many fixtures do not build:\n{}", refused.join("\n\n"));
+    let unjudged: Vec<&String> = table.0.iter().filter(|(rule, row)| !rule.contains(" + ") && row.equal == 0).map(|it| it.0).collect();
+    assert!(unjudged.is_empty(), "nothing that these fix builds: {unjudged:?}\n{}", refused.join("\n\n"));
+}
+
+/// Cases that differ in more than workflows, which no build reads.
+fn without_doubles(cases: impl Iterator<Item = Case>) -> Vec<Case> {
+    let mut seen = BTreeSet::new();
+    let read = |files: &Files| -> Files { files.iter().filter(|it| !it.0.contains("/.github/")).map(|it| (it.0.clone(), it.1.clone())).collect() };
+    cases.filter(|it| seen.insert((it.rule.clone(), it.targets.clone(), read(&it.before), read(&it.after)))).collect()
 }
 
 #[test]
 fn safe_fixes_of_generated_files_keep_the_image() {
     prepare();
-    let count = number("LAYERWISE_FIX_CASES").unwrap_or(40);
+    let count = number("LAYERWISE_FIX_CASES").unwrap_or(25);
     let seed = number("LAYERWISE_FIX_SEED").unwrap_or_else(now);
     println!("LAYERWISE_FIX_CASES={count} LAYERWISE_FIX_SEED={seed}");
     let table = Arc::new(Mutex::new(Table::default()));
