@@ -1,8 +1,12 @@
 //! `strategy.matrix`: its legs, as GitHub expands them.
 
+use super::expression::{self, Constant, Expression};
 use crate::edit::Span;
-use crate::syntax::yaml::{Kind, Node, Scalar};
+use crate::syntax::Mapped;
+use crate::syntax::yaml::{Entry, Kind, Mapping, Node, Scalar, Sequence, Style};
 use crate::value::Leg;
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// GitHub runs no more legs of one matrix.
@@ -63,9 +67,60 @@ pub(super) type Read<'a> = &'a dyn Fn(&Scalar) -> Option<String>;
 
 /// Lowers `strategy.matrix`.
 pub(super) fn lower(node: &Node, read: Read<'_>) -> Matrix {
+    let node = &written_out(node);
     let keys = keys(node);
     let legs = legs(node, read).filter(|it| it.len() <= MAX_LEGS);
     Matrix { span: node.span, keys, legs }
+}
+
+/// The matrix with the JSON that it is made of, or that the values of its keys are, where that stands
+/// there as a literal (`${{ fromJSON('["a", "b"]') }}`). All of it stands where the expression does.
+fn written_out(node: &Node) -> Cow<'_, Node> {
+    if let Some(found) = literal_json(node) {
+        return Cow::Owned(found);
+    }
+    let Kind::Mapping(mapping) = &node.resolved().kind else { return Cow::Borrowed(node) };
+    if !mapping.entries.iter().any(|it| literal_json(&it.value).is_some()) {
+        return Cow::Borrowed(node);
+    }
+    let entry = |it: &Entry| Entry { value: literal_json(&it.value).unwrap_or_else(|| it.value.clone()), ..it.clone() };
+    let mapping = Mapping { flow: mapping.flow, entries: mapping.entries.iter().map(entry).collect() };
+    Cow::Owned(Node { kind: Kind::Mapping(mapping), ..node.clone() })
+}
+
+/// What a scalar is that is `fromJSON` of a literal and no more.
+fn literal_json(node: &Node) -> Option<Node> {
+    let text = node.text()?.trim();
+    let [place] = expression::find(text)[..] else { return None };
+    if !place.closed || place.span.len() != text.len() {
+        return None;
+    }
+    let Expression::Call(name, arguments) = expression::parse(place.inside.of(text))? else { return None };
+    let [Expression::Literal(Constant::Text(json))] = arguments.as_slice() else { return None };
+    if name != "fromjson" {
+        return None;
+    }
+    // The parser stops at 128 values inside values.
+    let value = serde_json::from_str(json).ok()?;
+    matches!(value, Value::Array(_) | Value::Object(_)).then(|| of_json(&value, node.resolved().span))
+}
+
+fn of_json(value: &Value, span: Span) -> Node {
+    let scalar = |text: String| {
+        let mut mapped = Mapped::default();
+        mapped.push(&text, span);
+        Kind::Scalar(Scalar { style: Style::Double, value: mapped, indent: 0 })
+    };
+    let entry = |(key, value): (&String, &Value)| Entry { span, key: key.clone(), key_span: span, value: of_json(value, span) };
+    let kind = match value {
+        Value::Null => Kind::Null,
+        Value::Bool(truth) => scalar(truth.to_string()),
+        Value::Number(number) => scalar(number.as_f64().map_or_else(|| number.to_string(), |it| it.to_string())),
+        Value::String(text) => scalar(text.clone()),
+        Value::Array(items) => Kind::Sequence(Sequence { flow: true, items: items.iter().map(|it| of_json(it, span)).collect() }),
+        Value::Object(pairs) => Kind::Mapping(Mapping { flow: true, entries: pairs.iter().map(entry).collect() }),
+    };
+    Node { span, anchor: None, kind }
 }
 
 fn keys(node: &Node) -> Vec<Key> {
@@ -263,6 +318,29 @@ mod tests {
             assert_eq!(legs(matrix), None, "{matrix}");
         }
         assert_eq!(written("a: ['${{ github.sha }}', b]"), ["", "a=b"]);
+    }
+
+    #[test]
+    fn literal_json_is_written_out() {
+        assert_eq!(written("os: ${{ fromJSON('[\"a\", \"b\"]') }}\nv: [1]"), ["os=a v=1", "os=b v=1"]);
+        assert_eq!(written("include: \"${{ fromJSON('[{\\\"os\\\": \\\"it''s\\\", \\\"n\\\": 1.0}]') }}\""), ["n=1 os=it's"]);
+        let whole = |value: &str| {
+            let workflow = lowered(&format!("jobs:\n  a:\n    strategy:\n      matrix: >-\n        {value}\n"));
+            let matrix = workflow.jobs[0].matrix.clone().unwrap();
+            (matrix.keys.iter().map(|it| it.name.clone()).collect::<Vec<_>>(), matrix.legs.map(|it| it.len()))
+        };
+        assert_eq!(whole("${{ fromJSON('{\"Arch\": [\"x\", \"y\"], \"include\": [{\"z\": true}]}') }}"), (vec!["arch".into(), "z".into()], Some(2)));
+        assert_eq!(whole("${{\n        fromJSON('{\"a\": [1, 2, 3]}')\n        }}"), (vec!["a".into()], Some(3)));
+        for value in [
+            "${{ fromJSON(needs.x.outputs.y) }}",
+            "${{ fromJSON('{\"a\": ') }}",
+            "${{ fromJSON('1') }}",
+            "${{ github.ref == 'x' && fromJSON('{\"a\": [1]}') || fromJSON('{\"a\": [2]}') }}",
+            "${{ toJSON('{}') }}",
+            "x-${{ fromJSON('{\"a\": [1]}') }}",
+        ] {
+            assert_eq!(whole(value).1, None, "{value}");
+        }
     }
 
     #[test]
