@@ -260,7 +260,7 @@ pub fn reorder_stage(host: &mut Host, configs: &Configs, path: &Arc<str>, span: 
         here.flat_map(|it| it.fixes).find(|it| it.reorders() && it.safety() == Safety::Safe && it.files().iter().all(|it| it.path == *path))
     })?;
     let [before, after] = rerun.as_slice() else { return Some(fix) };
-    let spared: Vec<&str> = before.iter().filter(|it| !after.iter().any(|later| later.text == it.text)).map(|it| it.display.as_str()).collect();
+    let spared: Vec<String> = before.iter().filter(|it| !after.iter().any(|later| later.text == it.text)).map(|it| short(&it.display)).collect();
     Some(match spared.as_slice() {
         [] => fix,
         [one] => fix.titled(format!("{title}: {one} stops running on every source change")),
@@ -280,6 +280,12 @@ fn headline(dockerfile: &Dockerfile, stage: &Stage) -> String {
         // A digest says nothing to a reader.
         Base::Image(image) => format!("FROM {}", image.text.split('@').next().unwrap_or_default()),
     }
+}
+
+/// The beginning of a command that is quoted in backticks, down to its first flag: titles stand in menus.
+fn short(display: &str) -> String {
+    let command = display.trim_matches('`');
+    format!("`{}`", command.find(" -").map_or(command, |end| &command[..end]))
 }
 
 /// A command that runs again on every change of the sources.
@@ -405,6 +411,13 @@ mod tests {
             text,
             "FROM python:3.13 AS web\nRUN apt-get update && apt-get install -y git\nARG GIT_SHA\nCOPY . /app\nRUN make\nRUN echo $GIT_SHA > /v\nFROM alpine:3.20\nCOPY . /app\nRUN apk add git\n"
         );
+    }
+
+    #[test]
+    fn commands_in_a_title_end_at_their_first_flag() {
+        assert_eq!(short("`pip3 install -r /app/requirements.txt`"), "`pip3 install`");
+        assert_eq!(short("`npm ci`"), "`npm ci`");
+        assert_eq!(short("`-x`"), "`-x`");
     }
 
     #[test]

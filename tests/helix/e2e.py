@@ -100,11 +100,12 @@ def picture(name):
     (OUTPUT / f"{name}.txt").write_text(screen())
 
 
-def act(title):
-    """Takes an action at the cursor from the menu, whose first row is chosen when it opens."""
+def act(title, name=None):
+    """Takes an action at the cursor from the menu, whose first row is chosen when it opens; `name` is that of a picture of it."""
     text(" a")
     seen(f"the menu has: {title}", [title])
-    picture("actions")
+    if name is not None:
+        picture(name)
     titles = ["Install ", "Ignore ", "Reorder ", "Apply all "]
     rows = [it for it in screen().splitlines() if any(it.strip(" │┃").startswith(title) or f"  {title}" in it for title in titles)]
     at = next(index for index, row in enumerate(rows) if title in row)
@@ -209,7 +210,7 @@ def main():
     seen("a hover with the summaries of the rules", ["copy-before-install", "Dependencies are installed after the sources are copied"])
     picture("hover")
     escape("the hover is closed", "More about this rule")
-    act("Reorder stage")
+    act("Reorder stage", "actions")
     seen("its findings are gone", [BASE], [INSTALL, PACKAGES])
     saved("Dockerfile", REORDERED)
     picture("reordered")
