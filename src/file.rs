@@ -6,7 +6,7 @@ use crate::dockerfile::{self, Dockerfile};
 use crate::facts;
 use crate::syntax::{self, yaml};
 use crate::text::{Document, Language};
-use crate::workflow::{self, Workflow};
+use crate::workflow::{self, Given, Workflow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
@@ -146,7 +146,7 @@ fn is_dockerfile(name: &str, lower: &str) -> bool {
 pub enum Model {
     /// A Dockerfile.
     Dockerfile(Arc<Dockerfile>),
-    /// A workflow.
+    /// A workflow, or a composite action.
     Workflow(Arc<Yaml<Workflow>>),
     /// A compose file.
     Compose(Arc<Yaml<Compose>>),
@@ -167,8 +167,8 @@ pub struct Yaml<T> {
 }
 
 impl Model {
-    /// Reads what a document means.
-    pub fn lower(kind: Kind, document: &Document) -> Model {
+    /// Reads what a document means; an action as it is called with `calls`.
+    pub fn lower(kind: Kind, document: &Document, calls: &[Given]) -> Model {
         let text = document.source();
         let read = |tree: &tree_sitter::Tree| yaml::read_recovering(&text, tree);
         match (kind, document.tree()) {
@@ -177,6 +177,13 @@ impl Model {
                 let syntax = read(tree);
                 let model = workflow::lower(&text, &syntax);
                 Model::Workflow(Arc::new(Yaml { syntax, model }))
+            }
+            (Kind::Action, Some(tree)) => {
+                let syntax = read(tree);
+                match workflow::lower_action(&text, &syntax, calls) {
+                    Some(model) => Model::Workflow(Arc::new(Yaml { syntax, model })),
+                    None => Model::Other,
+                }
             }
             (Kind::Compose, Some(tree)) => {
                 let syntax = read(tree);
@@ -200,6 +207,8 @@ pub struct File {
     pub version: Option<i32>,
     /// What it means.
     pub model: Model,
+    /// What the calls of an action give it; none for other files.
+    pub calls: Vec<Given>,
     /// What went wrong when it was lowered: a fault of ours. Its text is right all the same.
     pub fault: Option<String>,
     /// The text in one piece, made when first asked for.
@@ -213,14 +222,24 @@ impl File {
     }
 
     pub(crate) fn with(kind: Kind, document: Document, version: Option<i32>) -> File {
+        File::called(kind, document, version, Vec::new())
+    }
+
+    /// The same file at `path`, an action that is called with `calls`.
+    pub(crate) fn with_calls(&self, path: &str, calls: Vec<Given>) -> File {
+        let document = if self.document.tree().is_some() { self.document.clone() } else { self.kind.document(path, self.text()) };
+        File::called(self.kind, document, self.version, calls)
+    }
+
+    fn called(kind: Kind, document: Document, version: Option<i32>, calls: Vec<Given>) -> File {
         // The editor's changes are relative to the text before them: no fault may lose one.
-        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document)));
+        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document, &calls)));
         let (model, fault) = match lowered {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
         let document = if version.is_some() { document } else { document.without_tree() };
-        File { kind, document, version, model, fault, text: OnceLock::new() }
+        File { kind, document, version, model, calls, fault, text: OnceLock::new() }
     }
 
     /// The whole text.
