@@ -6,7 +6,7 @@ use crate::dockerfile::{self, Dockerfile};
 use crate::facts;
 use crate::syntax::{self, yaml};
 use crate::text::{Document, Language};
-use crate::workflow::{self, Workflow};
+use crate::workflow::{self, Given, Workflow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
@@ -145,7 +145,7 @@ fn is_dockerfile(name: &str, lower: &str) -> bool {
 pub enum Model {
     /// A Dockerfile.
     Dockerfile(Arc<Dockerfile>),
-    /// A workflow.
+    /// A workflow, or a composite action.
     Workflow(Arc<Yaml<Workflow>>),
     /// A compose file.
     Compose(Arc<Yaml<Compose>>),
@@ -168,17 +168,17 @@ pub struct Yaml<T> {
 }
 
 impl<T> Yaml<T> {
-    fn read(text: &str, before: &Model, lower: impl FnOnce(&yaml::Source) -> T) -> Arc<Yaml<T>> {
+    fn read(text: &str, before: &Model, lower: impl FnOnce(&yaml::Source) -> Option<T>) -> Option<Arc<Yaml<T>>> {
         let (syntax, pieces) = yaml::parse(text, before.pieces().unwrap_or(&yaml::Pieces::default()));
-        let model = lower(&syntax);
-        Arc::new(Yaml { syntax, pieces, model })
+        let model = lower(&syntax)?;
+        Some(Arc::new(Yaml { syntax, pieces, model }))
     }
 }
 
 impl Model {
-    /// Reads what a document means. `before` is what an earlier text of it meant: parts that did not
-    /// change are not parsed again.
-    pub fn lower(kind: Kind, document: &Document, before: &Model) -> Model {
+    /// Reads what a document means; an action as it is called with `calls`. `before` is what an
+    /// earlier text of it meant: parts that did not change are not parsed again.
+    pub fn lower(kind: Kind, document: &Document, calls: &[Given], before: &Model) -> Model {
         let text = document.source();
         match (kind, document.tree()) {
             (Kind::Dockerfile, Some(tree)) => {
@@ -188,8 +188,9 @@ impl Model {
                 };
                 Model::Dockerfile(Arc::new(dockerfile::lower_after(&text, &syntax::dockerfile::read(&text, tree), before)))
             }
-            (Kind::Workflow, _) => Model::Workflow(Yaml::read(&text, before, |it| workflow::lower(&text, it))),
-            (Kind::Compose, _) => Model::Compose(Yaml::read(&text, before, compose::lower)),
+            (Kind::Workflow, _) => Yaml::read(&text, before, |it| Some(workflow::lower(&text, it))).map_or(Model::Other, Model::Workflow),
+            (Kind::Action, _) => Yaml::read(&text, before, |it| workflow::lower_action(&text, it, calls)).map_or(Model::Other, Model::Workflow),
+            (Kind::Compose, _) => Yaml::read(&text, before, |it| Some(compose::lower(it))).map_or(Model::Other, Model::Compose),
             (Kind::Bake, _) => Model::Bake(Arc::new(bake::lower(&text))),
             _ => Model::Other,
         }
@@ -239,6 +240,8 @@ pub struct File {
     pub version: Option<i32>,
     /// What it means.
     pub model: Model,
+    /// What the calls of an action give it; none for other files.
+    pub calls: Vec<Given>,
     /// What went wrong when it was lowered: a fault of ours. Its text is right all the same.
     pub fault: Option<String>,
     /// The text in one piece, made when first asked for.
@@ -248,25 +251,30 @@ pub struct File {
 impl File {
     /// A file with this text.
     pub fn new(kind: Kind, text: &str, version: Option<i32>) -> File {
-        File::with(kind, kind.document(text), version, &Model::default())
+        File::with(kind, kind.document(text), version, Vec::new(), &Model::default())
     }
 
     /// The same file with another text, which the editor has given `version`.
     pub fn edited(&self, change: impl FnOnce(&mut Document), version: i32) -> File {
         let mut document = self.document.clone();
         change(&mut document);
-        File::with(self.kind, document, Some(version), &self.model)
+        File::with(self.kind, document, Some(version), self.calls.clone(), &self.model)
     }
 
-    fn with(kind: Kind, document: Document, version: Option<i32>, before: &Model) -> File {
+    /// The same file, an action that is called with `calls`.
+    pub(crate) fn with_calls(&self, calls: Vec<Given>) -> File {
+        File::with(self.kind, self.document.clone(), self.version, calls, &self.model)
+    }
+
+    fn with(kind: Kind, document: Document, version: Option<i32>, calls: Vec<Given>, before: &Model) -> File {
         // The editor's changes are relative to the text before them: no fault may lose one.
-        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document, before)));
+        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document, &calls, before)));
         let (model, fault) = match lowered {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
         let (document, model) = if version.is_some() { (document, model) } else { (document.without_tree(), model.settled()) };
-        File { kind, document, version, model, fault, text: OnceLock::new() }
+        File { kind, document, version, model, calls, fault, text: OnceLock::new() }
     }
 
     /// The whole text.

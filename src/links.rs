@@ -8,8 +8,8 @@ pub mod locations;
 use crate::build::{Build, Context, Leg, Tool, Value};
 use crate::facts;
 use crate::file::{File, Kind, Model};
-use crate::workflow;
-use std::collections::BTreeMap;
+use crate::workflow::{self, Given};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where a build finds its files.
@@ -56,6 +56,9 @@ pub struct Reference {
     pub leg: Option<usize>,
 }
 
+/// What files give an action, by the path of each.
+type Callers = BTreeMap<Arc<str>, Vec<Given>>;
+
 /// All builds of the loaded files, by the Dockerfile that they mean. Kept current file by file, so
 /// that an edit costs what the edited file costs.
 #[derive(Debug, Clone, Default)]
@@ -65,18 +68,61 @@ pub struct Index {
     by_name: Arc<BTreeMap<String, Vec<Reference>>>,
     /// The builds of workflows, by the bake and compose files that they name, or take if they are there.
     by_description: Arc<BTreeMap<String, Vec<Reference>>>,
+    /// What is given to the actions of the repository, by the folder of each and the file that calls it.
+    by_action: Arc<BTreeMap<String, Callers>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
 }
 
 impl Index {
-    /// Takes note that the file at `path` is another one, new, or gone.
-    pub fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) {
+    /// Takes note that the file at `path` is another one, new, or gone. Gives the folders of the actions
+    /// that it gives something else now.
+    pub fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) -> Vec<String> {
         self.locations.replace(path, old, new);
         let of = |file: Option<&File>, keys: fn(&str, &File) -> Vec<(String, Reference)>| file.map_or_else(Vec::new, |it| keys(path, it));
         exchange(&mut self.by_dockerfile, of(old, references), of(new, references));
         exchange(&mut self.by_name, of(old, names), of(new, names));
         exchange(&mut self.by_description, of(old, descriptions), of(new, descriptions));
+        self.replace_calls(path, old, new)
+    }
+
+    fn replace_calls(&mut self, path: &str, old: Option<&File>, new: Option<&File>) -> Vec<String> {
+        let (old, new) = (calls(path, old), calls(path, new));
+        if old == new {
+            return Vec::new();
+        }
+        let shared: Arc<str> = path.into();
+        let changed: BTreeSet<String> = old.keys().chain(new.keys()).filter(|it| old.get(*it) != new.get(*it)).cloned().collect();
+        let by_action = Arc::make_mut(&mut self.by_action);
+        for folder in &changed {
+            let callers = by_action.entry(folder.clone()).or_default();
+            match new.get(folder) {
+                Some(given) => drop(callers.insert(shared.clone(), given.clone())),
+                None => drop(callers.remove(&shared)),
+            }
+            if callers.is_empty() {
+                by_action.remove(folder);
+            }
+        }
+        changed.into_iter().collect()
+    }
+
+    /// What all calls give the action in a folder, each once; nothing where there are so many that they
+    /// are not told apart, which is as if nobody were known to call it.
+    pub fn given(&self, folder: &str) -> Vec<Given> {
+        let mut res: BTreeSet<&Given> = BTreeSet::new();
+        for given in self.by_action.get(folder).into_iter().flat_map(BTreeMap::values).flatten() {
+            res.insert(given);
+            if res.len() > workflow::MAX_CALLS {
+                return Vec::new();
+            }
+        }
+        res.into_iter().cloned().collect()
+    }
+
+    /// Whether a workflow or an action of the repository calls the action in a folder.
+    pub fn is_called(&self, folder: &str) -> bool {
+        self.by_action.contains_key(folder)
     }
 
     /// The builds of workflows whose scopes would be named after the same, in order of path and
@@ -168,6 +214,16 @@ fn descriptions(path: &str, file: &File) -> Vec<(String, Reference)> {
     res
 }
 
+/// What a file gives the actions of its repository, by their folders.
+fn calls(path: &str, file: Option<&File>) -> BTreeMap<String, Vec<Given>> {
+    let mut res: BTreeMap<String, Vec<Given>> = BTreeMap::new();
+    let Some(Model::Workflow(workflow)) = file.map(|it| &it.model) else { return res };
+    for (folder, given) in workflow::calls(&workflow.model) {
+        res.entry(facts::join(base(path), &folder)).or_default().push(given);
+    }
+    res
+}
+
 /// The Dockerfiles that a file's builds mean.
 fn references(path: &str, file: &File) -> Vec<(String, Reference)> {
     let mut res = Vec::new();
@@ -202,11 +258,14 @@ pub struct Described<'a> {
 
 impl<'a> Described<'a> {
     /// The legs in which it runs, with their numbers: one without values where there is no matrix,
-    /// or where its legs are not known.
+    /// or where its legs are not known. For a build of an action: its calls.
     pub fn legs(&self) -> Vec<(Option<usize>, Option<&'a Leg>)> {
         match self.step.and_then(|(_, job, _)| job.matrix.as_ref()).and_then(|it| it.legs.as_ref()) {
             Some(legs) if !legs.is_empty() => legs.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
-            _ => vec![(None, None)],
+            _ => match self.step.map_or(&[][..], |(_, job, _)| &job.calls) {
+                [] => vec![(None, None)],
+                calls => calls.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
+            },
         }
     }
 }
@@ -230,24 +289,37 @@ impl File {
 }
 
 /// The folder that the paths of a description start from: the root of the repository for a
-/// workflow, the file's own folder for anything else.
+/// workflow and for an action beside it, the file's own folder for anything else.
 pub fn base(path: &str) -> &str {
+    if Kind::of(path) == Kind::Action {
+        let beside = WORKFLOW_FOLDERS.iter().find_map(|it| path.rfind(it));
+        return beside.map_or(facts::parent(path), |it| if it == 0 { "/" } else { &path[..it] });
+    }
     let folder = facts::parent(path);
     let owner = facts::parent(folder);
     if facts::name(folder) == "workflows" && facts::name(owner).starts_with('.') { facts::parent(owner) } else { folder }
 }
 
+/// Folders in which services look for workflows.
+const WORKFLOW_FOLDERS: &[&str] = &["/.github/", "/.gitea/", "/.forgejo/"];
+
 /// Where the build of the file at `path` finds its files, in one leg of its job's matrix.
 pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     let none = Leg::new();
     let known = |value: &Value| value.in_leg(leg.unwrap_or(&none));
+    // An action runs where those that call it do, and one that does not stand beside the workflows may
+    // be called from anywhere.
+    let is_elsewhere = Kind::of(path) == Kind::Action && !WORKFLOW_FOLDERS.iter().any(|it| path.contains(it));
     let target = match &build.target {
         None => Target::Last,
         Some(value) if value.is_blank() => Target::Last,
-        Some(value) => known(value).map_or(Target::Unknown, Target::Named),
+        Some(value) => known(value).map_or(Target::Unknown, |it| if it.trim().is_empty() { Target::Last } else { Target::Named(it) }),
     };
     // Bake targets and compose services start from their own file.
     let own_file = matches!(build.tool, Tool::BakeTarget | Tool::ComposeService);
+    if is_elsewhere {
+        return Place { dockerfile: None, context: Folder::Unknown, target };
+    }
     // An absolute path of a runner is not one of this disk.
     let is_here = |it: &str| own_file || !it.starts_with('/');
     let folder = build.folder.as_ref().filter(|it| is_here(it)).map(|it| facts::join(base(path), it)).or_else(|| own_file.then(|| base(path).to_owned()));

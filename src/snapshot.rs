@@ -72,8 +72,12 @@ impl Snapshot {
     }
 
     /// Whether the workflow at `path` is run: services look at the root of a repository only, so
-    /// that one below it, of a vendored project for example, never is.
+    /// that one below it, of a vendored project for example, never is. An action is run as well where
+    /// somebody calls it.
     pub fn runs(&self, path: &str) -> bool {
+        if Kind::of(path) == Kind::Action && self.links.is_called(facts::parent(path)) {
+            return true;
+        }
         let base = links::base(path);
         let root = self.root(path);
         base == root || !facts::is_below(base, root)
@@ -94,6 +98,9 @@ pub struct Host {
     readers: usize,
     changed: Vec<String>,
 }
+
+/// How deep GitHub lets actions call each other.
+const MOST_NESTED: usize = 10;
 
 /// The most changes that are told apart while somebody reads.
 const MOST_CHANGES: usize = 1000;
@@ -192,7 +199,35 @@ impl Host {
         }
         let new = self.current.file(path).cloned();
         if old.is_some() || new.is_some() {
-            Arc::make_mut(&mut self.current.links).replace(path, old.as_deref(), new.as_deref());
+            let mut called = Arc::make_mut(&mut self.current.links).replace(path, old.as_deref(), new.as_deref());
+            if new.is_some_and(|it| it.kind == Kind::Action) {
+                called.push(facts::parent(path).to_owned());
+            }
+            self.give(called);
+        }
+    }
+
+    /// Gives the actions in some folders what their calls say now, and so those that they call
+    /// themselves. An action that is in a circle with itself is given only so much.
+    fn give(&mut self, mut folders: Vec<String>) {
+        let mut given: BTreeMap<String, usize> = BTreeMap::new();
+        while let Some(folder) = folders.pop() {
+            let times = given.entry(folder.clone()).or_default();
+            *times += 1;
+            if *times > MOST_NESTED || given.len() > MOST_CHANGES {
+                continue;
+            }
+            for path in ["action.yml", "action.yaml"].map(|it| facts::join(&folder, it)) {
+                let Some(old) = self.current.file(&path).filter(|it| it.kind == Kind::Action).cloned() else { continue };
+                let calls = self.current.links.given(&folder);
+                if old.calls == calls {
+                    continue;
+                }
+                let new = Arc::new(old.with_calls(calls));
+                let files = Arc::make_mut(if old.version.is_some() { &mut self.current.open } else { &mut self.current.disk });
+                files.insert(path.as_str().into(), new.clone());
+                folders.extend(Arc::make_mut(&mut self.current.links).replace(&path, Some(&old), Some(&new)));
+            }
         }
     }
 
@@ -323,6 +358,46 @@ mod tests {
             host.disk_changed(&format!("/{number}"));
         }
         assert!(host.end_reading(0).contains(&"/".to_owned()));
+    }
+
+    #[test]
+    fn actions_are_given_what_their_calls_say_now() {
+        let mut host = Host::default();
+        let action = |inner: &str| {
+            format!(
+                "inputs: {{app: {{}}}}\nruns:\n  using: composite\n  steps:\n    - {inner}\n      with: {{app: '${{{{ inputs.app }}}}', target: '${{{{ inputs.app }}}}'}}\n"
+            )
+        };
+        let workflow = |app: &str| format!("on: push\njobs:\n  a:\n    steps:\n      - uses: ./.github/actions/outer\n        with: {{app: {app}}}\n");
+        let set = |host: &mut Host, path: &str, text: &str| host.learn_text(path, Text::Known(text.into()));
+        let (outer, inner, ci) = ("/r/.github/actions/outer/action.yml", "/r/.github/actions/inner/action.yaml", "/r/.github/workflows/ci.yml");
+        set(&mut host, inner, &action("uses: docker/build-push-action@v7"));
+        set(&mut host, ci, &workflow("x"));
+        set(&mut host, outer, &action("uses: ./.github/actions/inner"));
+        let target = |host: &Host| host.snapshot().file(inner).unwrap().builds()[0].build.target.as_ref().unwrap().known();
+        assert_eq!(target(&host).as_deref(), Some("x"));
+        set(&mut host, ci, &workflow("y"));
+        assert_eq!(target(&host).as_deref(), Some("y"));
+        host.set(ci, File::new(Kind::Workflow, &workflow("z"), Some(1)));
+        assert_eq!(target(&host).as_deref(), Some("z"));
+        host.close(ci);
+        assert_eq!(target(&host).as_deref(), Some("y"));
+        host.remove(ci);
+        assert_eq!(target(&host), None);
+    }
+
+    #[test]
+    fn actions_in_a_circle_end() {
+        let mut host = Host::default();
+        let action = "inputs: {app: {}}\nruns:\n  using: composite\n  steps:\n    - uses: ./.github/actions/a\n      with: {app: '${{ inputs.app }}-x'}\n    - uses: ./.github/actions/b\n      with: {app: '${{ inputs.app }}-y'}\n";
+        for path in ["/r/.github/actions/a/action.yml", "/r/.github/actions/b/action.yml"] {
+            host.learn_text(path, Text::Known(action.into()));
+        }
+        host.learn_text(
+            "/r/.github/workflows/ci.yml",
+            Text::Known("on: push\njobs:\n  a:\n    steps:\n      - uses: ./.github/actions/a\n        with: {app: x}\n".into()),
+        );
+        assert!(host.snapshot().file("/r/.github/actions/b/action.yml").unwrap().calls.len() > 1);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! A location is compared between builds, in each leg of their matrices. What cannot be compared
 //! is kept as well, so that a rule knows when a missing reader or writer may be there after all.
 
-use super::{Described, Reference};
+use super::{Described, Reference, base};
 use crate::cache::{Backend, CacheEntry};
+use crate::facts;
 use crate::file::{File, Model};
 use crate::value::{Leg, Part, Value};
-use crate::workflow::{Action, Job, Step, Workflow, expression};
+use crate::workflow::{Action, Workflow, expression};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,12 +33,21 @@ pub enum Location {
     Somewhere(Backend),
 }
 
+/// Where a part of a file is described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// In another repository, or where it cannot be read.
+    Unknown,
+    /// In actions in these folders.
+    Actions(BTreeSet<String>),
+}
+
 /// Who writes and who reads each location. Kept current file by file.
 #[derive(Debug, Clone, Default)]
 pub struct Locations {
     users: Arc<BTreeMap<(Side, Location), Vec<Reference>>>,
     /// Files of which a part is described elsewhere, where it may write and read anything.
-    open: Arc<BTreeSet<Arc<str>>>,
+    open: Arc<BTreeMap<Arc<str>, Elsewhere>>,
 }
 
 impl Locations {
@@ -52,19 +62,18 @@ impl Locations {
     }
 
     /// Files that call what is described elsewhere, and may build images with a cache of its own.
-    pub fn open(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub fn open(&self) -> impl Iterator<Item = (&Arc<str>, &Elsewhere)> {
         self.open.iter()
     }
 
     pub(super) fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) {
         let shared: Arc<str> = path.into();
-        let is_open = new.is_some_and(is_open);
-        if is_open != self.open.contains(&shared) {
+        let elsewhere = new.and_then(|it| elsewhere(path, it));
+        if elsewhere.as_ref() != self.open.get(&shared) {
             let open = Arc::make_mut(&mut self.open);
-            if is_open {
-                open.insert(shared.clone())
-            } else {
-                open.remove(&shared)
+            match elsewhere {
+                Some(elsewhere) => open.insert(shared.clone(), elsewhere),
+                None => open.remove(&shared),
             };
         }
         let (old, new) = (old.map_or_else(Uses::new, |it| uses(&shared, it)), new.map_or_else(Uses::new, |it| uses(&shared, it)));
@@ -166,7 +175,8 @@ impl Described<'_> {
 
     /// What an expression is that names the workflow or the job.
     fn named(&self, source: &str, path: &str) -> Option<String> {
-        let (workflow, job, _) = self.step?;
+        // An action runs in the workflow and the job that call it.
+        let (workflow, job, _) = self.step.filter(|(workflow, ..)| !workflow.is_action)?;
         match source {
             "github.workflow" => match &workflow.name {
                 Some(name) => name.known(),
@@ -202,20 +212,19 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether a job of the file does what is described in another repository or in an action of this
-/// one, and its name does not say that no image is built.
-fn is_open(file: &File) -> bool {
-    let Model::Workflow(workflow) = &file.model else { return false };
-    let workflow: &Workflow = &workflow.model;
-    workflow.broken || workflow.jobs.iter().any(is_open_job)
-}
-
-fn is_open_job(job: &Job) -> bool {
+/// Where what a job of the file does is described, if it is in another repository or in an action of
+/// this one, and its name does not say that no image is built.
+fn elsewhere(path: &str, file: &File) -> Option<Elsewhere> {
     const WORDS: &[&str] = &["docker", "build", "image", "container", "cache", "publish", "release", "push", "deploy"];
-    let may_build = |it: &Action| WORDS.iter().any(|word| it.name.to_ascii_lowercase().contains(word));
-    let calls = job.call.as_ref().is_some_and(|it| !it.action.is_local());
-    let acts = |it: &Step| it.action.as_ref().is_some_and(|it| it.is_local() && may_build(it));
-    calls || job.steps.iter().any(acts)
+    let Model::Workflow(workflow) = &file.model else { return None };
+    let workflow: &Workflow = &workflow.model;
+    if workflow.broken || workflow.jobs.iter().any(|job| job.call.as_ref().is_some_and(|it| !it.action.is_local())) {
+        return Some(Elsewhere::Unknown);
+    }
+    let may_build = |it: &&Action| it.is_local() && WORDS.iter().any(|word| it.name.to_ascii_lowercase().contains(word));
+    let actions = workflow.jobs.iter().flat_map(|it| &it.steps).filter_map(|it| it.action.as_ref()).filter(may_build);
+    let folders: BTreeSet<String> = actions.map(|it| facts::join(base(path), &it.name)).collect();
+    (!folders.is_empty()).then_some(Elsewhere::Actions(folders))
 }
 
 #[cfg(test)]
@@ -291,7 +300,7 @@ mod tests {
 
     #[test]
     fn calls_of_what_is_described_elsewhere_are_open() {
-        let opens = |text: &str| is_open(&File::new(Kind::Workflow, text, None));
+        let opens = |text: &str| elsewhere(PATH, &File::new(Kind::Workflow, text, None)).is_some();
         assert!(opens("on: push\njobs:\n  a:\n    uses: org/repository/.github/workflows/build.yml@v1\n"));
         assert!(opens("on: push\njobs:\n  a:\n    steps:\n      - uses: ./.github/actions/docker-build\n"));
         assert!(!opens("on: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n"));

@@ -214,4 +214,22 @@ mod tests {
         check(&RULE, &compose.replace("compose.yaml", "compose.ci.yaml"));
         check(&RULE, &format!("{compose}      cache_from: ['type=gha,scope=a']\n"));
     }
+
+    #[test]
+    fn what_a_composite_action_exports_is_imported_elsewhere_or_not() {
+        let action = crate::rules::testing::build_action("cache-to: type=gha,scope=${{ inputs.target }}", &["a", "b"]);
+        let message = "warning: nothing imports the scope `${{ inputs.target }}`, so that it is exported in vain";
+        let reader = |scope: &str| build_step(&format!("cache-from: type=gha,scope={scope}\ncache-to: type=gha,scope={scope}")).replace("ci.yml", "other.yml");
+        check(&RULE, &(marked(&action, "type=gha,scope=${{ inputs.target }}", message) + &reader("c")));
+        check(&RULE, &(action.clone() + &reader("a")));
+    }
+
+    #[test]
+    fn an_action_that_can_be_read_hides_nothing() {
+        let export = build_step("cache-to: type=gha,scope=x").replace("ci.yml", "other.yml");
+        let message = "warning: nothing imports the scope `x`, so that it is exported in vain";
+        let action = crate::rules::testing::build_action("context: .", &["a"]);
+        check(&RULE, &(action.clone() + &marked(&export, "type=gha,scope=x", message)));
+        check(&RULE, &(action.replace("using: composite", "using: node24") + &export));
+    }
 }

@@ -152,4 +152,9 @@ mod tests {
         check(&RULE, &text.replace("ubuntu-latest", "${{ inputs.runner }}"));
         check(&RULE, &text.replace("    steps:", "    container: org/image:1\n    steps:"));
     }
+
+    #[test]
+    fn an_action_is_called_where_somebody_may_have_checked_out() {
+        check(&RULE, &crate::rules::testing::build_action("context: .", &["a"]));
+    }
 }

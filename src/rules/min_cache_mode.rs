@@ -195,7 +195,7 @@ fn fills_a_mount(step: &Step<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::MIN_CACHE_MODE as RULE;
-    use crate::rules::testing::{build_step, check, check_fix, check_without_fix, marked, steps};
+    use crate::rules::testing::{build_action, build_step, check, check_fix, check_without_fix, marked, steps};
 
     const STAGES: &str = "#- Dockerfile\nFROM golang:1.25.3 AS builder\nRUN go build\nFROM scratch\nCOPY --from=builder /app /app\n";
     const MESSAGE: &str = "warning: without `mode=max` the layers of stage `builder` are not cached";
@@ -408,5 +408,21 @@ mod tests {
             &RULE,
             &format!("{STAGES}#- compose.yaml\nservices:\n  app:\n    build:\n      # layerwise: ignore[min-cache-mode] small\n      cache_to: [type=gha]\n"),
         );
+    }
+
+    #[test]
+    fn a_composite_action_builds_what_its_calls_ask_for() {
+        let action = |entry: &str, targets: &[&str]| build_action(&format!("context: .\ntarget: ${{{{ inputs.target }}}}\ncache-to: {entry}"), targets);
+        for targets in [&["''"][..], &["builder", "''"]] {
+            check_fix(
+                &RULE,
+                &found(&action("type=gha", targets), "type=gha"),
+                action("type=gha,mode=max", targets).split("#- .github/workflows").next().unwrap(),
+            );
+        }
+        check(&RULE, &format!("{STAGES}{}", action("type=gha", &["builder"])));
+        check(&RULE, &format!("{STAGES}{}", action("type=gha", &["'${{ github.ref_name }}'"])));
+        let given = build_action("cache-to: ${{ inputs.target }}", &["type=gha"]);
+        check_without_fix(&RULE, &found(&given, "${{ inputs.target }}"));
     }
 }

@@ -186,7 +186,9 @@ fn is_scheduled(view: &WorkflowView<'_>) -> bool {
 
 /// How much it matters, by who builds; nothing where the layers may be kept.
 fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
-    if build.job.runner.as_ref().is_none_or(|it| it.kind != RunnerKind::Hosted) {
+    // An action runs where those that call it do.
+    let is_action = build.described.step.is_some_and(|(workflow, ..)| workflow.is_action);
+    if !is_action && build.job.runner.as_ref().is_none_or(|it| it.kind != RunnerKind::Hosted) {
         return None;
     }
     match (build.build.tool, build.builder) {
@@ -243,7 +245,10 @@ fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     let step = build.job.steps.get(build.step.step)?;
-    // In a script the cache of GitHub is out of reach.
+    // All that call an action would share what is written there. In a script the cache of GitHub is out of reach.
+    if view.workflow.is_action {
+        return None;
+    }
     if build.build.tool != Tool::BuildPushAction || view.may_be_started_by_strangers() {
         return None;
     }
@@ -355,6 +360,14 @@ mod tests {
         quiet(&format!("{BAKE}{}", step("    targets: ${{ inputs.targets }}\n")));
         quiet(&format!("{}{}", BAKE.replace("{}", "{\n  cache-from = [\"type=gha\"]\n}"), step("")));
         check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\nCOPY . .\n{BAKE}{}", step("")));
+    }
+
+    #[test]
+    fn builds_of_a_composite_action_are_an_information() {
+        let action = crate::rules::testing::build_action("context: .\npush: true", &["a"]);
+        check_without_fix(&RULE, &found(&action, ACTION, "info"));
+        quiet(&action.replace("docker/setup-buildx-action@v4", "./.github/actions/setup"));
+        quiet(&action.replace("push: true", "cache-to: ${{ inputs.cache }}"));
     }
 
     #[test]

@@ -236,6 +236,15 @@ pub(crate) fn build_step(with: &str) -> String {
     steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with:\n{indented}"))
 }
 
+/// A composite action `build` that takes a `target`, and builds with these inputs; with a workflow that
+/// calls it once for each of `targets`.
+pub(crate) fn build_action(with: &str, targets: &[&str]) -> String {
+    let indented: String = with.lines().map(|it| format!("        {it}\n")).collect();
+    let calls: String = targets.iter().map(|it| format!("\n- uses: ./.github/actions/build\n  with: {{target: {it}}}")).collect();
+    let head = "name: Build\ninputs:\n  target: {default: ''}\nruns:\n  using: composite\n  steps:\n    - uses: docker/setup-buildx-action@v4\n    - uses: docker/build-push-action@v7\n      with:\n";
+    format!("#- .github/actions/build/action.yml\n{head}{indented}{}", steps(&format!("- uses: actions/checkout@v6{calls}")))
+}
+
 /// The fixture with a mark below the first line that has `part`.
 pub(crate) fn marked(fixture: &str, part: &str, text: &str) -> String {
     let at = fixture.find(part).unwrap_or_else(|| panic!("{part:?} is not in the fixture"));

@@ -153,7 +153,9 @@ impl Maker<'_> {
 /// Puts a comment above the statement, or one more rule into the comment that is there.
 fn suppression(file: &File, diagnostic: &Diagnostic) -> Option<Edit> {
     let text = file.text();
-    if matches!(file.kind, Kind::Configuration | Kind::Other) || diagnostic.rule == config::RULE {
+    // JSON has no comments.
+    let is_json = diagnostic.at.path.ends_with(".json");
+    if matches!(file.kind, Kind::Configuration | Kind::Other) || is_json || diagnostic.rule == config::RULE {
         return None;
     }
     let mut line = file.statement_line(diagnostic.at.span.start);

@@ -7,8 +7,8 @@ use crate::cache::{Backend, CacheEntry};
 use crate::dockerfile::{self, Base, Dockerfile};
 use crate::edit::Edit;
 use crate::facts;
-use crate::file::Kind;
-use crate::links::locations::{Location, Side};
+use crate::file::{File, Kind, Model};
+use crate::links::locations::{Elsewhere, Location, Side};
 use crate::links::{self, Described, Folder, Place, Reference, Target};
 use crate::snapshot::Snapshot;
 use crate::value::{Leg, Value};
@@ -156,7 +156,7 @@ impl<'a> WorkflowView<'a> {
 
     /// Whether GitHub runs it; other services that read the same files have caches of their own.
     pub fn is_on_github(&self) -> bool {
-        facts::name(facts::parent(facts::parent(&self.path))) == ".github"
+        !["/.gitea/", "/.forgejo/"].iter().any(|it| self.path.contains(it))
     }
 
     /// Whether somebody who may not write to the repository can start it on the main branch. There
@@ -307,7 +307,17 @@ fn in_repository<'a>(snapshot: &'a Snapshot, path: &str, references: &'a [Refere
 pub(super) fn may_use(snapshot: &Snapshot, path: &str, side: Side, backend: Backend) -> bool {
     let root = snapshot.root(path);
     let unknown = [backend, Backend::Unknown].iter().any(|it| references(snapshot, path, side, &Location::Somewhere(*it)).next().is_some());
-    unknown || snapshot.links.locations.open().any(|it| snapshot.root(it) == root && snapshot.runs(it))
+    // What an action of the repository does is known where it is a composite one.
+    let is_read = |folder: &String| ["action.yml", "action.yaml"].iter().any(|it| snapshot.file(&facts::join(folder, it)).is_some_and(is_composite));
+    let is_open = |it: &Elsewhere| match it {
+        Elsewhere::Unknown => true,
+        Elsewhere::Actions(folders) => !folders.iter().all(is_read),
+    };
+    unknown || snapshot.links.locations.open().any(|(path, it)| snapshot.root(path) == root && snapshot.runs(path) && is_open(it))
+}
+
+fn is_composite(file: &Arc<File>) -> bool {
+    matches!(&file.model, Model::Workflow(it) if it.model.is_action)
 }
 
 pub(super) fn of_reference<'a>(snapshot: &'a Snapshot, reference: &Reference) -> Option<Use<'a>> {

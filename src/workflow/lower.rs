@@ -2,8 +2,8 @@
 
 use super::read::{Known, Names, Reader};
 use super::{
-    Action, Call, Concurrency, DeclaredInput, Defaults, Event, Filter, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable, Workflow,
-    build, matrix, metadata, scope, script,
+    Action, Call, Concurrency, DeclaredInput, Defaults, Event, Filter, Given, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable,
+    Workflow, action, build, expression, matrix, metadata, scope, script,
 };
 use crate::edit::Span;
 use crate::shell;
@@ -31,6 +31,7 @@ pub fn lower(text: &str, source: &Source) -> Workflow {
         triggers: root.get("on").map(triggers).unwrap_or_default(),
         jobs: Vec::new(),
         broken,
+        is_action: false,
         names: scope::Names::default(),
     };
     names.add_env(&res.env);
@@ -45,6 +46,50 @@ pub fn lower(text: &str, source: &Source) -> Workflow {
         res.jobs.push(job);
     }
     res
+}
+
+/// Lowers a composite action, whose calls are given `calls`; `None` for an action of another kind.
+///
+/// What a job has done before it calls the action is not known here: a step of the repository's own
+/// that may have done anything stands for it.
+pub fn lower_action(text: &str, source: &Source, calls: &[Given]) -> Option<Workflow> {
+    let root = source.root.as_ref()?;
+    let runs = root.entry("runs").filter(|it| it.value.get("using").and_then(Node::text).is_some_and(|it| it.eq_ignore_ascii_case("composite")))?;
+    let inputs = root.get("inputs").map(declared_inputs).unwrap_or_default();
+    let legs = action::legs(&inputs, calls);
+    let mut names = Names::default();
+    for input in &inputs {
+        let key = expression::input_key(&input.name);
+        if let Some(value) = legs.first().and_then(|it| it.get(&key)).filter(|value| legs.iter().all(|it| it.get(&key) == Some(value))) {
+            names.set_input(&input.name, value);
+        }
+    }
+    let name = value(&Reader::new(&names), root.get("name"));
+    let trigger = Trigger { inputs, ..trigger("workflow_call", runs.key_span) };
+    let mut job = Job {
+        span: runs.span,
+        id: name.as_ref().and_then(Value::known).unwrap_or_else(|| "action".to_owned()),
+        id_span: runs.key_span,
+        name: None,
+        needs: Vec::new(),
+        condition: None,
+        runner: None,
+        env: Vec::new(),
+        defaults: Defaults::default(),
+        permissions: None,
+        concurrency: None,
+        cache_mode: None,
+        matrix: None,
+        calls: legs,
+        container: None,
+        call: None,
+        outputs: Vec::new(),
+        steps: vec![Step::of_caller(runs.key_span)],
+        builds: Vec::new(),
+    };
+    File { text, source }.steps(&runs.value, &Defaults::default(), &mut names, &mut job);
+    let broken = !source.errors.is_empty();
+    Some(Workflow { name, triggers: vec![trigger], jobs: vec![job], broken, is_action: true, ..Workflow::default() })
 }
 
 /// The file that is lowered: some of what is wanted stands in comments.
@@ -80,6 +125,7 @@ impl File<'_> {
             concurrency: concurrency(&reader, node),
             cache_mode: value(&reader, node.get("cache-mode")),
             matrix,
+            calls: Vec::new(),
             container: value(&reader, node.get("container").map(|it| it.get("image").unwrap_or(it))),
             call: node.get("uses").and_then(|it| self.action(it)).map(|action| Call { action, inputs: inputs(&reader, node.get("with")) }),
             steps: Vec::new(),
@@ -180,6 +226,22 @@ fn triggers(node: &Node) -> Vec<Trigger> {
         Kind::Sequence(sequence) => sequence.items.iter().filter_map(|it| Some(named(it.text()?, it.span, None))).collect(),
         Kind::Scalar(scalar) => vec![named(&scalar.value.text, node.span, None)],
         Kind::Alias(..) | Kind::Null => Vec::new(),
+    }
+}
+
+/// A trigger of which no more is said.
+fn trigger(event: &str, span: Span) -> Trigger {
+    Trigger {
+        span,
+        event: Event::of(event),
+        branches: None,
+        branches_ignore: None,
+        tags: None,
+        tags_ignore: None,
+        paths: None,
+        paths_ignore: None,
+        types: None,
+        inputs: Vec::new(),
     }
 }
 

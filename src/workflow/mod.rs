@@ -6,6 +6,7 @@
 //! steps as far as those can be followed.
 
 pub mod build;
+mod action;
 mod builder;
 pub mod expression;
 mod lower;
@@ -17,16 +18,17 @@ mod run;
 mod scope;
 mod script;
 
+pub use action::{Given, MAX_CALLS, calls};
 pub use build::{BuildStep, Override};
 pub use builder::Builder;
-pub use lower::lower;
+pub use lower::{lower, lower_action};
 pub use matrix::Matrix;
 pub use scope::first_name;
 
 use crate::edit::Span;
 use crate::shell::{Command, Redirect, Script};
 use crate::syntax::yaml::Style;
-use crate::value::{Passage, Value};
+use crate::value::{Leg, Passage, Value};
 
 /// A workflow file.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,9 @@ pub struct Workflow {
     /// A part of the file could not be read, so that something that seems to be missing may be
     /// there.
     pub broken: bool,
+    /// It is a composite action: its one job has its steps, behind one that stands for all that the
+    /// job has done which calls it.
+    pub is_action: bool,
     /// What names for scopes are chosen by.
     names: scope::Names,
 }
@@ -204,6 +209,8 @@ pub struct Job {
     pub cache_mode: Option<Value>,
     /// `strategy.matrix`.
     pub matrix: Option<Matrix>,
+    /// For a composite action: the inputs of each call of it, as [`expression::input_key`] names them.
+    pub calls: Vec<Leg>,
     /// The image of `container:`.
     pub container: Option<Value>,
     /// The reusable workflow that it calls, instead of steps.

@@ -44,6 +44,8 @@ pub(super) struct Names<'a> {
     outputs: BTreeMap<String, Known>,
     /// Keys of the matrix that have one value in all legs.
     matrix: BTreeMap<String, String>,
+    /// Inputs that have one value in all calls, in lower case.
+    inputs: BTreeMap<String, String>,
 }
 
 impl<'a> Names<'a> {
@@ -67,6 +69,10 @@ impl<'a> Names<'a> {
                 self.matrix.insert(key.clone(), value.clone());
             }
         }
+    }
+
+    pub(super) fn set_input(&mut self, name: &str, value: &str) {
+        self.inputs.insert(name.to_owned(), value.to_owned());
     }
 
     pub(super) fn set_variable(&mut self, name: &str, known: Known) {
@@ -120,6 +126,11 @@ impl Scope for Names<'_> {
 
     fn job_output(&self, job: &str, output: &str) -> Outcome {
         self.output(&format!("needs.{job}.{output}"))
+    }
+
+    fn input(&self, name: &str) -> Outcome {
+        let known = self.find(|it| it.inputs.get(name).cloned());
+        known.map_or_else(|| Outcome::varying(Variance::over(Axis::Input(name.to_owned()))), Outcome::text)
     }
 
     fn matrix(&self, path: &[&str]) -> Outcome {

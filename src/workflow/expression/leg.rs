@@ -1,4 +1,4 @@
-//! What an expression comes out as in one leg of a matrix.
+//! What an expression comes out as in one leg of a matrix, or in one call of an action.
 
 use super::{Constant, Outcome, Scope, evaluate, parse};
 use crate::value::{Leg, Part, Value};
@@ -25,10 +25,18 @@ pub fn in_leg(source: &str, leg: &Leg) -> Option<String> {
     if let Some(value) = source.strip_prefix("matrix.").and_then(|it| leg.get(it)) {
         return Some(value.clone());
     }
-    if leg.is_empty() || !source.contains("matrix.") {
+    if let Some(value) = source.strip_prefix("inputs.").and_then(|it| leg.get(&input_key(it))) {
+        return Some(value.clone());
+    }
+    if leg.is_empty() || !(source.contains("matrix.") || source.contains("inputs.")) {
         return None;
     }
     evaluate(&parse(source)?, &InLeg(leg)).known?.text()
+}
+
+/// The key that an input has in a leg, which no key of a matrix can be.
+pub fn input_key(name: &str) -> String {
+    format!("@{name}")
 }
 
 /// Knows the keys of a leg, and nothing else.
@@ -41,6 +49,11 @@ impl Scope for InLeg<'_> {
             Some(text) if !has_lost_its_kind(text) => Outcome::text(text.clone()),
             _ => Outcome::varying(Variance::over(Axis::Matrix(key))),
         }
+    }
+
+    fn input(&self, name: &str) -> Outcome {
+        // Inputs of actions are texts, whatever they look like.
+        self.0.get(&input_key(name)).map_or_else(|| Outcome::varying(Variance::over(Axis::Input(name.to_owned()))), |it| Outcome::text(it.clone()))
     }
 }
 
@@ -89,6 +102,15 @@ mod tests {
         ] {
             assert_eq!(found(source).as_deref(), Some(expected).filter(|it| *it != "?"), "{source}");
         }
+    }
+
+    #[test]
+    fn an_input_has_the_value_of_the_call() {
+        let call: Leg = [(input_key("os"), "alpine".to_owned()), (input_key("push"), "true".to_owned())].into();
+        let found = |source: &str| in_leg(&parse(source).unwrap().to_string(), &call);
+        assert_eq!(found("inputs.os").as_deref(), Some("alpine"));
+        assert_eq!(found("inputs.push == 'true' && 'a' || 'b'").as_deref(), Some("a"));
+        assert_eq!(found("inputs.other || 'x'"), None);
     }
 
     #[test]
