@@ -297,7 +297,7 @@ fn shims(programs: &BTreeSet<String>, folder: &Path) {
          for it in {}; do ln -s shim /usr/local/bin/$it; done\n\
          while read -r it; do command -v \"$it\" >/dev/null || ln -s shim \"/usr/local/bin/$it\"; done </programs\n\
          printf '#!/bin/sh\\nexec /bin/sh \"$@\"\\n' >/bin/bash && chmod 755 /bin/bash\n\
-         mkdir -p /mnt /opt /srv /usr/bin /usr/lib /usr/share /usr/src && ln -s /bin/busybox /usr/bin/env\n\
+         mkdir -p /mnt /opt /srv /usr/bin /usr/lib /usr/local/share /usr/share /usr/src && ln -s /bin/busybox /usr/bin/env\n\
          for it in {}; do useradd $it; done\nEOF\n",
         REPLACED.join(" "),
         USERS.join(" "),
@@ -318,6 +318,11 @@ fn build_shims(stage: &str, folder: &Path) {
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    // Builds that are the first on an image, several at once, do not find again what they made of it.
+    let first = folder.join(format!("first-{stage}"));
+    fs::create_dir(&first).unwrap();
+    fs::write(first.join("Dockerfile"), format!("FROM {tag}\nRUN true\n")).unwrap();
+    docker::Build { dockerfile: first.join("Dockerfile"), context: first, ..docker::Build::default() }.run().unwrap();
 }
 
 fn in_folder<R>(work: impl FnOnce(&Path) -> R) -> R {
