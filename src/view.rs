@@ -476,6 +476,8 @@ fn passed(callers: &[Caller<'_>]) -> Option<Vec<Passed>> {
     for caller in callers {
         for argument in &caller.build.build.arguments {
             let (variance, text) = match &argument.value {
+                // A build that uses no cache loses nothing by what it passes.
+                Some(value) if caller.build.build.no_cache => (crate::volatility::Variance::default(), value.pattern()),
                 Some(value) => (value.variance(), value.pattern()),
                 None => (crate::volatility::Variance::over(crate::volatility::Axis::Unknown), String::new()),
             };

@@ -56,7 +56,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             }
             Some(_) => continue,
         };
-        drop(if effect == NO_LAYERS { finding.level(Level::Info) } else { finding });
+        let is_told = tag.is_none_or(|it| it == "latest") && names_release(&image.text);
+        drop(if effect == NO_LAYERS || is_told { finding.level(Level::Info) } else { finding });
     }
 }
 
@@ -91,6 +92,16 @@ fn effects(dockerfile: &Dockerfile) -> Vec<&'static str> {
 /// Whether `text` can name an image; a template names none before it is filled in.
 fn is_reference(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"./-_:@".contains(&it))
+}
+
+/// Whether the name of an image says of what release it is, as in `static-debian12` and `ubi9`, or that
+/// there are none: then there may be no better tag.
+fn names_release(image: &str) -> bool {
+    const ROLLING: &[&str] = &["archlinux", "kali-rolling", "wolfi-base", "tumbleweed"];
+    let name = split_reference(image).0;
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let is_release = |it: &str| it.starts_with(|it: char| it.is_ascii_alphabetic()) && it.ends_with(|it: char| it.is_ascii_digit());
+    ROLLING.contains(&name) || name.split('-').any(is_release)
 }
 
 /// Whether an image can only be one that was built here: names without a namespace belong to Docker
@@ -193,6 +204,17 @@ COPY --from=tool /tool /usr/bin/
     #[test]
     fn a_major_version_is_an_information() {
         check(&RULE, "FROM node:22-alpine\n     ^^^^^^^^^^^^^^ info: `node:22-alpine` moves with every release, which rebuilds all layers\nRUN make\n");
+    }
+
+    #[test]
+    fn a_name_that_says_the_release_is_an_information() {
+        for image in ["gcr.io/distroless/static-debian12", "registry.access.redhat.com/ubi9:latest", "kalilinux/kali-rolling", "archlinux:latest"] {
+            let message = match image.split_once(':') {
+                Some(_) => format!("every new `{image}` rebuilds all layers"),
+                None => format!("`{image}` has no tag, so that every new `latest` rebuilds all layers"),
+            };
+            check(&RULE, &format!("FROM {image}\n     {} info: {message}\nRUN make\n", "^".repeat(image.len())));
+        }
     }
 
     #[test]

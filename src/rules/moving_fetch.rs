@@ -2,7 +2,7 @@ use super::copy_before_install::list;
 use super::frozen_command_output::is_renewed;
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
-use crate::dockerfile::plan::Plan;
+use crate::dockerfile::plan::{Plan, Step, is_remote_copy};
 use crate::dockerfile::{Frontend, Kind, Run};
 use crate::ecosystem::{self, Action, Manager};
 use crate::edit::Span;
@@ -62,10 +62,17 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let mut found = fetches(plan, index, run);
             // One is enough for a command: the worst, and the first of those.
             found.sort_by_key(|it| (std::cmp::Reverse(it.level), it.span));
-            let Some(fetch) = found.into_iter().next().filter(|_| !is_renewed(plan, index, run)) else { continue };
+            let Some(fetch) = found.into_iter().next().filter(|_| !is_renewed(plan, index, run) && !follows_remote(plan, index)) else { continue };
             findings.report(run.command.span(fetch.span), fetch.message).level(fetch.level);
         }
     }
+}
+
+/// Whether an ADD above takes what is behind an address, and nothing that a checksum pins: it is asked
+/// for on every build, and gives all below it a new key when it changed.
+fn follows_remote(plan: &Plan<'_>, index: usize) -> bool {
+    let has_checksum = |it: &Step<'_>| it.instruction.flags.iter().any(|it| it.name == "checksum");
+    plan.steps[..index].iter().any(|it| matches!(&it.instruction.kind, Kind::Copy(copy) if copy.add && is_remote_copy(copy) && !has_checksum(it)))
 }
 
 fn fetches(plan: &Plan<'_>, index: usize, run: &Run) -> Vec<Fetch> {
@@ -385,6 +392,7 @@ mod tests {
     #[test]
     fn a_key_that_is_renewed_on_purpose_is_silent() {
         silent("ARG CACHEBUST=1\nRUN git clone https://example.org/a.git");
+        silent("ADD https://example.org/api/refs/heads/main /tmp/head\nRUN git clone https://example.org/a.git");
         silent("ARG REF\nRUN git clone https://example.org/a.git && ./use $REF");
     }
 

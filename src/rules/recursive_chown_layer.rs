@@ -114,12 +114,16 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
     None
 }
 
-/// Whether a mode adds what files of a repository have, or only makes files executable: the few that
-/// it changes make a small layer.
+/// Whether a mode asks for what files of a repository have, or only makes files executable: the few
+/// that it changes make a small layer.
 fn only_lets_read(mode: &str) -> bool {
-    mode.split(',').all(|it| {
-        let (who, what) = it.split_once('+').unwrap_or((it, "?"));
-        who.bytes().all(|it| b"ugoa".contains(&it)) && what.bytes().all(|it| b"rxX".contains(&it))
+    mode.split(',').all(|it| match (it.split_once('+'), it.split_once('-')) {
+        (Some((who, what)), _) => {
+            let of_owner = who == "u";
+            who.bytes().all(|it| b"ugoa".contains(&it)) && what.bytes().all(|it| b"rxX".contains(&it) || of_owner && it == b'w')
+        }
+        (None, Some((who, what))) => !who.is_empty() && who.bytes().all(|it| b"go".contains(&it)) && what == "w",
+        (None, None) => false,
     })
 }
 
@@ -394,6 +398,7 @@ RUN chmod -R 777 /app
             "FROM php:8.3\nCOPY . /app\nRUN chown -R root:root /app\n",
             "FROM php:8.3\nCOPY . /app\nRUN chown --from root:root -R app:app /app\n",
             "FROM php:8.3\nCOPY . /app\nRUN chmod -R a+rX,u+x /app\n",
+            "FROM php:8.3\nCOPY . /app\nRUN chmod -R u+rwX,go+rX,go-w /app\n",
             "FROM php:8.3\nCOPY --chown=www-data:www-data . /app\nRUN make\nRUN chown -R www-data:www-data /app\n",
             "FROM php:8.3\nCOPY --chmod=755 . /app\nRUN chmod -R 755 /app\n",
             "FROM php:8.3\nCOPY app.conf /etc/app/default.conf\nRUN chown -R www-data /etc/app\n",

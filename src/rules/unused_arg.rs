@@ -154,12 +154,15 @@ fn is_named(view: &DockerfileView<'_>, stage: usize, step: &Step<'_>, name: &str
     elsewhere || step.instruction.expansions.iter().any(|it| it.name == name)
 }
 
-/// Whether an argument can only be there to fetch something anew: it names a moment, no instruction
-/// names it, and a command below it fetches. Moved down, it would leave an old file in the image.
+/// Whether an argument can only be there to do something anew: no instruction names it, and it is
+/// called after the cache that it breaks, or after a moment where a command below it fetches. Moved
+/// down, it would leave an old file in the image.
 pub(super) fn is_to_fetch_again(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, name: &str) -> bool {
-    let of_moment = name.split('_').any(|it| ["DATE", "TIME", "TIMESTAMP", "NOW", "TODAY"].iter().any(|moment| it.eq_ignore_ascii_case(moment)));
+    let upper = name.to_ascii_uppercase();
+    let of_moment = upper.split('_').any(|it| ["DATE", "TIME", "TIMESTAMP", "NOW", "TODAY"].contains(&it));
+    let is_buster = upper.contains("BUST");
     let fetches_below = || plan.own().any(|(at, it)| at > index && matches!(&it.instruction.kind, Kind::Run(run) if fetches(run)));
-    of_moment && !is_named(view, plan.stage, &plan.steps[index], name) && fetches_below()
+    (is_buster || of_moment && fetches_below()) && !is_named(view, plan.stage, &plan.steps[index], name)
 }
 
 /// Whether the argument has a value that may change. The platform splits nothing in a stage that runs

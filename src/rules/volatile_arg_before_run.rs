@@ -105,7 +105,7 @@ fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut reported: Vec<Span> = Vec::new();
     for step in &view.builds {
         let volatile: Vec<_> = step.build.arguments.iter().filter(|it| it.value.as_ref().is_some_and(|it| it.variance().is_per_commit())).collect();
-        if volatile.is_empty() || step.build.dry {
+        if volatile.is_empty() || step.build.dry || step.build.no_cache {
             continue;
         }
         let Some(path) = step.dockerfile() else { continue };
@@ -337,6 +337,18 @@ CMD ["git"]
     #[test]
     fn a_script_of_the_project_may_read_it() {
         check(&RULE, "FROM alpine:3.20\nARG GIT_SHA\nCOPY build.sh /\nRUN /build.sh\n");
+    }
+
+    #[test]
+    fn a_build_without_cache_loses_nothing() {
+        let workflow = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - uses: docker/build-push-action@v6\n        with:\n          context: .\n          no-cache: true\n          build-args: REF=${{ github.sha }}\n";
+        check(&RULE, &format!("{workflow}#- Dockerfile\nFROM alpine:3.20\nARG REF\nRUN apk add --no-cache git\nRUN echo $REF\n"));
+    }
+
+    #[test]
+    fn an_argument_that_only_breaks_the_cache_is_left_alone() {
+        let workflow = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - uses: docker/build-push-action@v6\n        with:\n          context: .\n          build-args: CACHE_BUSTER=${{ github.run_id }}\n";
+        check(&RULE, &format!("{workflow}#- Dockerfile\nFROM debian:12.9\nARG CACHE_BUSTER\nRUN apt-get update && apt-get upgrade -y\n"));
     }
 
     #[test]
