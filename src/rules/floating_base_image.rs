@@ -19,8 +19,9 @@ declare_rule! {
     /// ```
     ///
     /// A tag that only names a major version, a channel such as `stable` or a variant such as
-    /// `alpine`, and an image that no layer stands on, are an information only. Names that can only
-    /// be those of the project's own images, and templates, are left alone.
+    /// `alpine`, an image whose name says its release (`static-debian12`) or that has none, and an
+    /// image that no layer stands on, are an information only. Names that can only be those of the
+    /// project's own images, and templates, are left alone.
     ///
     /// ## Fix safety
     ///
