@@ -144,7 +144,7 @@ impl<'a> Side<'a> {
     fn new(case: &'a Case, files: &'a Files, folder: PathBuf, replace: Option<fn(&str) -> String>) -> Side<'a> {
         let name = facts::name(&case.dockerfile);
         let text = without_frontend(&files[&case.dockerfile]);
-        let dockerfile = parse(&case.dockerfile, &text);
+        let dockerfile = parse(&text);
         let images = replace.map(|it| images(&dockerfile).into_iter().map(|name| (name.clone(), it(&name))).collect()).unwrap_or_default();
         Side { files, folder, targets: case.targets.clone(), images, text, name }
     }
@@ -244,7 +244,7 @@ fn compare(case: &Case, old: &Image, new: &Image) -> Vec<(String, String)> {
 /// Caches that only the fixed Dockerfile mounts, as far as they are on the list; without leading `/`.
 fn new_mounts(case: &Case) -> Vec<String> {
     let targets = |files: &Files| -> BTreeSet<String> {
-        let dockerfile = parse(&case.dockerfile, &files[&case.dockerfile]);
+        let dockerfile = parse(&files[&case.dockerfile]);
         let runs = dockerfile.instructions().filter_map(|(_, it)| match &it.kind {
             Kind::Run(run) => {
                 Some(run.mounts.iter().filter(|it| it.kind() == "cache").filter_map(|it| it.target()).map(|it| it.trim_matches('/').to_owned()).collect())
@@ -255,7 +255,7 @@ fn new_mounts(case: &Case) -> Vec<String> {
     };
     let before = targets(&case.before);
     let home = |it: &str| it.strip_prefix("home/").and_then(|it| it.split_once('/')).map(|it| format!("root/{}", it.1));
-    let named = named_caches(&parse(&case.dockerfile, &case.before[&case.dockerfile]));
+    let named = named_caches(&parse(&case.before[&case.dockerfile]));
     let is_named = |it: &str| named.iter().any(|cache| below(it, cache));
     let listed = |it: &String| is_named(it) || CACHES.iter().any(|cache| below(it, cache) || home(it).is_some_and(|it| below(&it, cache)));
     targets(&case.after).into_iter().filter(|it| !before.contains(it) && listed(it)).collect()

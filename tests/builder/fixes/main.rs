@@ -38,7 +38,13 @@ const SHIMS: &str = "layerwise-shims";
 /// What the Dockerfiles of public images say, as far as it is of use to their package managers.
 const CONFIGURED: &[(&str, &[&str])] = &[
     ("golang", &["WORKDIR /go", "ENV GOPATH=/go GOTOOLCHAIN=local PATH=/go/bin:$PATH"]),
-    ("rust", &["ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:$PATH"]),
+    (
+        "rust",
+        &[
+            "ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:$PATH",
+            "RUN mkdir -p /usr/local/cargo && chmod a+w /usr/local/cargo",
+        ],
+    ),
     ("ruby", &["ENV GEM_HOME=/usr/local/bundle BUNDLE_APP_CONFIG=/usr/local/bundle PATH=/usr/local/bundle/bin:$PATH"]),
     ("composer", &["WORKDIR /app", "ENV COMPOSER_ALLOW_SUPERUSER=1 COMPOSER_HOME=/tmp"]),
     ("php", &["WORKDIR /var/www/html"]),

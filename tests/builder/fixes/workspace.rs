@@ -45,7 +45,7 @@ pub enum Change {
 }
 
 /// Parses a Dockerfile.
-pub fn parse(path: &str, text: &str) -> Dockerfile {
+pub fn parse(text: &str) -> Dockerfile {
     match File::new(FileKind::Dockerfile, text, None).model {
         Model::Dockerfile(it) => (*it).clone(),
         _ => Dockerfile::default(),
@@ -203,7 +203,7 @@ impl Case {
 
     /// Edits of files that come from the given sources, and that the fix does not copy by themselves.
     fn edits<'a>(&self, sources: impl Iterator<Item = &'a str>, made: &[String]) -> Vec<Change> {
-        let after = parse(&self.dockerfile, &self.after[&self.dockerfile]);
+        let after = parse(&self.after[&self.dockerfile]);
         let mut named: Vec<String> = Vec::new();
         for (_, instruction) in after.instructions() {
             if let Kind::Copy(copy) = &instruction.kind {
