@@ -282,6 +282,14 @@ impl File {
         self.text.get_or_init(|| self.document.source().into())
     }
 
+    /// Whether a part of it is no syntax of its kind.
+    pub fn is_broken(&self) -> bool {
+        match self.model.yaml() {
+            Some(yaml) => !yaml.errors.is_empty(),
+            None => self.document.tree().is_some_and(|it| it.root_node().has_error()),
+        }
+    }
+
     /// Where the line begins above which a comment about `offset` can stand: a comment inside a
     /// statement of a Dockerfile, or inside a scalar of YAML, would be a part of it.
     pub fn statement_line(&self, offset: usize) -> usize {

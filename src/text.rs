@@ -70,11 +70,6 @@ impl Document {
         Document { language: Language::Yaml, text: Rope::from_str(text), tree: None }
     }
 
-    /// Its language.
-    pub fn language(&self) -> Language {
-        self.language
-    }
-
     /// The text, with its index of lines.
     pub fn rope(&self) -> &Rope {
         &self.text

@@ -9,7 +9,6 @@ use layerwise::facts::{self, Entry, Text, Tree, Want};
 use layerwise::file::{File, Kind};
 use layerwise::rules;
 use layerwise::snapshot::{Host, Snapshot};
-use layerwise::text::Document;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -127,11 +126,10 @@ fn demand_same_tree(host: &Host, path: &str) {
     let snapshot = host.snapshot();
     let Some(file) = snapshot.file(path) else { return };
     assert_eq!(file.fault, None);
-    let fresh = Document::new(file.document.language(), file.text());
-    let nodes = |it: &Document| it.tree().map(|it| it.root_node().to_sexp());
-    if file.document.tree().is_some() {
-        assert_eq!(nodes(&file.document), nodes(&fresh), "incremental and fresh parse differ:\n{:?}", file.text());
-    }
+    let fresh = File::new(file.kind, file.text(), file.version);
+    let nodes = |it: &File| it.document.tree().map(|it| it.root_node().to_sexp());
+    assert_eq!(nodes(file), nodes(&fresh), "incremental and fresh parse differ:\n{:?}", file.text());
+    assert_eq!(file.model.yaml(), fresh.model.yaml(), "incremental and fresh parse differ:\n{:?}", file.text());
 }
 
 fn demand_inside(snapshot: &Snapshot, diagnostic: &Diagnostic) {
@@ -157,7 +155,7 @@ fn demand_sound(snapshot: &Snapshot, fix: &Fix) {
         assert!(edits.windows(2).all(|it| it[0].delete.end <= it[1].delete.start), "{:?}: edits overlap", fix.title());
         assert!(edits.iter().all(|it| before.get(it.delete.start..it.delete.end).is_some()), "{:?}: an edit outside the text", fix.title());
         let kind = snapshot.file(&file.path).map_or(Kind::of(&file.path), |it| it.kind);
-        let broken = |text: &str| File::new(kind, text, Some(1)).document.tree().is_some_and(|it| it.root_node().has_error());
+        let broken = |text: &str| File::new(kind, text, Some(1)).is_broken();
         if fix.safety() == Safety::Safe && !broken(&before) {
             let after = file.edits.apply(&before);
             assert!(!broken(&after), "{:?} breaks the syntax:\n{after}", fix.title());
