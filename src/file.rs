@@ -108,8 +108,12 @@ impl Kind {
 }
 
 fn is_workflow_folder(folder: &str) -> bool {
-    let owner = facts::name(facts::parent(folder));
-    facts::name(folder) == "workflows" && matches!(owner, ".github" | ".gitea" | ".forgejo")
+    facts::name(folder) == "workflows" && is_service_folder(facts::name(facts::parent(folder)))
+}
+
+/// Whether a service that runs workflows looks for them in folders of this name.
+pub fn is_service_folder(name: &str) -> bool {
+    matches!(name, ".github" | ".gitea" | ".forgejo")
 }
 
 /// Whether `stem` is `prefix`, or `prefix` and more behind a dot: `compose.override`.

@@ -7,7 +7,7 @@ pub mod locations;
 
 use crate::build::{Build, Context, Leg, Tool, Value};
 use crate::facts;
-use crate::file::{File, Kind, Model};
+use crate::file::{self, File, Kind, Model};
 use crate::workflow::{self, Given};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -291,17 +291,30 @@ impl File {
 /// The folder that the paths of a description start from: the root of the repository for a
 /// workflow and for an action beside it, the file's own folder for anything else.
 pub fn base(path: &str) -> &str {
-    if Kind::of(path) == Kind::Action {
-        let beside = WORKFLOW_FOLDERS.iter().find_map(|it| path.rfind(it));
-        return beside.map_or(facts::parent(path), |it| if it == 0 { "/" } else { &path[..it] });
+    if is_action(path) {
+        return beside_workflows(path).unwrap_or(facts::parent(path));
     }
     let folder = facts::parent(path);
     let owner = facts::parent(folder);
     if facts::name(folder) == "workflows" && facts::name(owner).starts_with('.') { facts::parent(owner) } else { folder }
 }
 
-/// Folders in which services look for workflows.
-const WORKFLOW_FOLDERS: &[&str] = &["/.github/", "/.gitea/", "/.forgejo/"];
+/// Whether a path is that of an action. Each build asks, and so most paths are told by their names.
+pub fn is_action(path: &str) -> bool {
+    facts::name(path).get(..7).is_some_and(|it| it.eq_ignore_ascii_case("action.")) && Kind::of(path) == Kind::Action
+}
+
+/// The root of the repository, for a file in the folder in which a service looks for workflows.
+fn beside_workflows(path: &str) -> Option<&str> {
+    let mut folder = facts::parent(path);
+    while folder != "/" {
+        if file::is_service_folder(facts::name(folder)) {
+            return Some(facts::parent(folder));
+        }
+        folder = facts::parent(folder);
+    }
+    None
+}
 
 /// Where the build of the file at `path` finds its files, in one leg of its job's matrix.
 pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
@@ -309,7 +322,7 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     let known = |value: &Value| value.in_leg(leg.unwrap_or(&none));
     // An action runs where those that call it do, and one that does not stand beside the workflows may
     // be called from anywhere.
-    let is_elsewhere = Kind::of(path) == Kind::Action && !WORKFLOW_FOLDERS.iter().any(|it| path.contains(it));
+    let is_elsewhere = is_action(path) && beside_workflows(path).is_none();
     let target = match &build.target {
         None => Target::Last,
         Some(value) if value.is_blank() => Target::Last,

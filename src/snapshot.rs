@@ -75,7 +75,7 @@ impl Snapshot {
     /// that one below it, of a vendored project for example, never is. An action is run as well where
     /// somebody calls it.
     pub fn runs(&self, path: &str) -> bool {
-        if Kind::of(path) == Kind::Action && self.links.is_called(facts::parent(path)) {
+        if links::is_action(path) && self.links.is_called(facts::parent(path)) {
             return true;
         }
         let base = links::base(path);

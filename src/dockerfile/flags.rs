@@ -127,7 +127,7 @@ impl Plan<'_> {
                     _ => return Err(self.refused(index, format!("this makes a folder below `{folder}`"))),
                 },
                 Kind::Copy(_) if touches => match self.plain_copy(index) {
-                    Some(destination) if facts::is_below(&destination, folder) && step.stage == self.steps[run].stage => copies.push(index),
+                    Some(destination) if facts::is_below(destination, folder) && step.stage == self.steps[run].stage => copies.push(index),
                     _ => return Err(self.refused(index, "this brings files whose owner is not known")),
                 },
                 Kind::Run(it) if touches && !self.spares(index, it, folder) => return Err(self.refused(index, format!("this may write to `{folder}`"))),
@@ -140,11 +140,10 @@ impl Plan<'_> {
     }
 
     /// The destination of a copy that takes files of the context and does nothing else to them.
-    fn plain_copy(&self, index: usize) -> Option<String> {
-        let step = &self.steps[index];
-        let Kind::Copy(copy) = &step.instruction.kind else { return None };
+    fn plain_copy(&self, index: usize) -> Option<&str> {
+        let Kind::Copy(copy) = &self.steps[index].instruction.kind else { return None };
         let Copy { add: false, from: None, link: false, chown: None, parents: false, heredoc: false, special: false, .. } = copy else { return None };
-        step.state.path(&copy.destination.text, self.dockerfile.escape)
+        self.destination(index)
     }
 
     /// Whether all commands of a RUN are known to leave `folder` alone.
@@ -222,18 +221,17 @@ impl Plan<'_> {
         if copy.chown.as_deref().is_some_and(|it| it != "root" && !it.bytes().all(|it| it.is_ascii_digit() || it == b':')) {
             return refused("a linked copy cannot look up a name");
         }
-        let destination = step.state.path(&copy.destination.text, self.dockerfile.escape);
-        let Some(destination) = destination.filter(|it| ecosystem::application_root(it).is_some()) else {
+        let Some(destination) = self.destination(index).filter(|it| ecosystem::application_root(it).is_some()) else {
             return refused("the folder belongs to the system, and may be a link");
         };
-        let root = ecosystem::application_root(&destination).unwrap_or(&destination);
+        let root = ecosystem::application_root(destination).unwrap_or(destination);
         self.check_base(index, root)?;
         if !PARENTS.contains(&facts::parent(root)) {
             return refused("the folder above may not be one of root's");
         }
         // `COPY f /d` makes a file of that name where nothing is, and one in the folder where it is.
         let into_folder = matches!(copy.destination.text.as_str(), "" | ".") || copy.destination.text.ends_with('/') || copy.sources.len() > 1;
-        let is_made = |it: &Step<'_>| it.state.directory.as_deref().is_some_and(|it| facts::is_below(it, &destination));
+        let is_made = |it: &Step<'_>| it.state.directory.as_deref().is_some_and(|it| facts::is_below(it, destination));
         if !into_folder && self.steps[..=index].iter().any(is_made) {
             return refused("the destination is a folder already, which a linked copy does not see");
         }

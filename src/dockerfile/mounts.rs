@@ -304,11 +304,8 @@ impl Plan<'_> {
         for earlier in 0..index {
             let step = &self.steps[earlier];
             match &step.instruction.kind {
-                Kind::Copy(copy) => {
-                    let place = step.state.path(&copy.destination.text, self.dockerfile.escape);
-                    if place.is_none_or(|it| meet(&it, &folder.path) && it != "/") {
-                        return Err(self.refuse(earlier, format!("this may copy files to `{}`, which a mount hides", folder.path)));
-                    }
+                Kind::Copy(_) if self.destination(earlier).is_none_or(|it| meet(it, &folder.path) && it != "/") => {
+                    return Err(self.refuse(earlier, format!("this may copy files to `{}`, which a mount hides", folder.path)));
                 }
                 Kind::Run(run) if folder.keeps == Keeps::Packages && self.shares_manager(index, run) => {
                     return Err(self.refuse(earlier, format!("this leaves packages in `{}`, which a mount hides", folder.path)));

@@ -316,14 +316,12 @@ impl<'a> Plan<'a> {
     fn makes_the_same_folder(&self, state: &State, path: &str) -> bool {
         let root = state.user.as_deref() == Some("root");
         let is_other = |it: &Step<'_>, copy: &Copy| copy.chown.is_some() || copy.link || it.instruction.flags.iter().any(|it| it.name == "chmod");
-        let of_root = |it: &Step<'_>| match &it.instruction.kind {
-            Kind::Copy(copy) if !is_other(it, copy) => {
-                it.state.path(&copy.destination.text, self.dockerfile.escape).is_some_and(|it| facts::is_below(&it, path))
-            }
+        let of_root = |index: usize| match &self.steps[index].instruction.kind {
+            Kind::Copy(copy) if !is_other(&self.steps[index], copy) => self.destination(index).is_some_and(|it| facts::is_below(it, path)),
             _ => false,
         };
         let others = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Copy(copy) if is_other(it, copy));
-        root && self.steps.iter().any(of_root) && !self.steps.iter().any(others)
+        root && (0..self.steps.len()).any(of_root) && !self.steps.iter().any(others)
     }
 
     fn copy_effects(&self, index: usize, copy: &Copy, outputs: &[String], res: &mut Effects) {

@@ -88,7 +88,7 @@ fn fills_home(plan: &Plan<'_>) -> bool {
 fn compiles(plan: &Plan<'_>, folder: &str) -> bool {
     let is_source = |(index, step): (usize, &Step<'_>)| match &step.instruction.kind {
         Kind::Copy(copy) => {
-            copy.whole_context() && step.state.path(&copy.destination.text, plan.dockerfile.escape).as_deref() == Some(folder) && {
+            copy.whole_context() && plan.destination(index) == Some(folder) && {
                 let later = plan.steps.iter().skip(index + 1);
                 later.filter_map(run).any(|it| it.script.commands.iter().any(is_compiler))
             }

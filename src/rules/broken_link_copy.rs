@@ -1,6 +1,6 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
-use crate::dockerfile::plan::{Plan, Step};
+use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Copy, Frontend, Image, Instruction, Kind, line_end};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts;
@@ -70,7 +70,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             } else if let Some(owner) = named_owner(copy) {
                 let at = flag_span(step.instruction, "chown").unwrap_or(at);
                 findings.report(at, format!("a linked copy cannot look up the name `{owner}`: the build fails"))
-            } else if let Some(damage) = damage(plan, index, step, copy) {
+            } else if let Some(damage) = damage(plan, index, copy) {
                 let finding = findings.report(copy.destination.span, damage.message);
                 let finding = if damage.is_partial { finding.level(Level::Warning) } else { finding };
                 match damage.cause {
@@ -105,11 +105,11 @@ struct Damage {
     is_partial: bool,
 }
 
-fn damage(plan: &Plan<'_>, index: usize, step: &Step<'_>, copy: &Copy) -> Option<Damage> {
-    let destination = step.state.path(&copy.destination.text, plan.dockerfile.escape)?;
+fn damage(plan: &Plan<'_>, index: usize, copy: &Copy) -> Option<Damage> {
+    let destination = plan.destination(index)?;
     let replaced = |link: &str| format!("`{link}` is a symbolic link in the image, and a linked copy puts a folder in its place");
     let of_base = MERGED.iter().filter(|_| is_merged(plan)).chain(VOLATILE.iter().filter(|_| plan.image().is_some_and(is_distribution)));
-    let mut touched = folders_made(plan, index, copy, &destination);
+    let mut touched = folders_made(plan, index, copy, destination);
     // Whatever lands on the link itself takes its place, be it a file.
     if let Some(link) = of_base.copied().find(|link| *link == destination || touched.iter().any(|it| it == link)) {
         return Some(Damage { message: replaced(link), cause: None, is_partial: false });

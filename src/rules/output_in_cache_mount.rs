@@ -188,8 +188,7 @@ fn may_be_there(plan: &Plan<'_>, end: usize, path: &str) -> bool {
         Kind::Run(run) if covers(index, run) => false,
         Kind::Run(_) => step.effects.writes.iter().any(|it| it.touches(&Place::File(path.to_owned()))),
         Kind::Copy(copy) => {
-            let place = step.state.path(&copy.destination.text, plan.dockerfile.escape);
-            let Some(relative) = place.as_deref().map(|it| facts::relative(path, it)) else { return true };
+            let Some(relative) = plan.destination(index).map(|it| facts::relative(path, it)) else { return true };
             let Some(relative) = relative else { return false };
             // Results of a build are seldom a part of the context.
             let in_context = |source: &String| {

@@ -168,11 +168,6 @@ pub fn uri(path: &str) -> Option<Uri> {
     Uri::from_str(&format!("file://{encoded}")).ok()
 }
 
-/// The range of one span of a text.
-pub fn range(encoding: Encoding, text: &Arc<str>, span: Span) -> Range {
-    Lines::new(text.clone()).range(encoding, span)
-}
-
 /// What a conversion has to know: the texts, how the client counts, and how it spells its URIs.
 pub struct Converter<'a> {
     pub snapshot: &'a Snapshot,

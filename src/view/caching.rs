@@ -13,7 +13,7 @@ use crate::links::{self, Described, Folder, Place, Reference, Target};
 use crate::snapshot::Snapshot;
 use crate::value::{Leg, Value};
 use crate::workflow::repair::{self, CacheEdit};
-use crate::workflow::{Builder, Event, Job, first_name};
+use crate::workflow::{Action, Builder, Event, Job, first_name};
 use std::sync::Arc;
 
 /// Files with more builds have no fix that has to look at all of them for each.
@@ -128,9 +128,8 @@ impl<'a> WorkflowView<'a> {
     /// `None` where the steps are not written one below the other, and in a file that names actions by
     /// their commits: which one would be right only the network knows.
     pub fn insert_step(&self, build: &StepView<'_>, uses: &str) -> Option<Edit> {
-        let is_commit = |it: &str| it.len() == 40 && it.bytes().all(|it| it.is_ascii_hexdigit());
         let mut actions = self.workflow.jobs.iter().flat_map(|it| &it.steps).filter_map(|it| it.action.as_ref());
-        if actions.any(|it| it.reference.as_deref().is_some_and(is_commit)) {
+        if actions.any(Action::is_pinned) {
             return None;
         }
         let step = build.job.steps.get(build.step.step).filter(|it| !it.shared)?;

@@ -10,17 +10,14 @@ impl<'a> WorkflowView<'a> {
     /// The last stage that a build runs, that downloads or compiles something and that no layer of
     /// the image comes from, with the path of its Dockerfile.
     pub fn stage_beside_image(&self, build: &StepView<'_>) -> Option<(String, &'a Stage)> {
-        build.places.iter().find_map(|place| {
-            let (path, stages) = self.stages_beside_image(place)?;
-            Some((path.to_owned(), stages.into_iter().max_by_key(|it| it.index)?))
-        })
+        build.places.iter().find_map(|it| last_beside(self.snapshot, it))
     }
+}
 
-    /// All such stages of a build that finds its files at `place`, with the path of their Dockerfile;
-    /// `None` where the Dockerfile or the target is not known.
-    pub fn stages_beside_image<'p>(&self, place: &'p Place) -> Option<(&'p str, Vec<&'a Stage>)> {
-        beside(self.snapshot, place)
-    }
+/// The last of the stages that [`beside`] gives.
+pub(super) fn last_beside<'a>(snapshot: &'a Snapshot, place: &Place) -> Option<(String, &'a Stage)> {
+    let (path, stages) = beside(snapshot, place)?;
+    Some((path.to_owned(), stages.into_iter().max_by_key(|it| it.index)?))
 }
 
 /// All stages of a build that finds its files at `place`, that download or compile something and that

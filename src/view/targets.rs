@@ -3,7 +3,8 @@
 
 use super::baking::{Call, is_same};
 use super::caching::{may_use, references};
-use super::{beside, model};
+use super::model;
+use super::stages::last_beside;
 use crate::bake::Bake;
 use crate::build::Build;
 use crate::cache::CacheEntry;
@@ -149,8 +150,7 @@ impl<'a> TargetsView<'a> {
     /// The last stage that a build runs, that downloads or compiles something and that no layer of
     /// the image comes from, with the path of its Dockerfile.
     pub fn stage_beside_image(&self, build: &TargetBuild<'_>) -> Option<(String, &'a Stage)> {
-        let (path, stages) = beside(self.snapshot, &build.place)?;
-        Some((path.to_owned(), stages.into_iter().max_by_key(|it| it.index)?))
+        last_beside(self.snapshot, &build.place)
     }
 
     /// Gives attributes of an entry their values; adds those that are not there. `None` where that

@@ -106,18 +106,8 @@ impl File<'_> {
             let added: String = pairs.iter().map(|(name, value)| format!(",{name}={value}")).collect();
             return CacheEdit::of(vec![place.replace(entry.span, &format!("type=registry,ref={reference}{added}"))?]);
         }
-        let mut edits = Vec::new();
-        let mut added = String::new();
-        for (name, value) in pairs {
-            match only(entry, name).ok()? {
-                Some(attribute) => edits.push(place.replace(place.value_of(attribute)?, value)?),
-                None => added.push_str(&format!(",{name}={value}")),
-            }
-        }
-        if !added.is_empty() {
-            edits.push(place.replace(Span::at(entry.span.end), &added)?);
-        }
-        CacheEdit::of(edits)
+        let replace = |attribute: &Attribute, value: &str| place.replace(place.value_of(attribute)?, value);
+        assign(entry, pairs, replace, |name, value| format!(",{name}={value}"), |added| place.replace(Span::at(entry.span.end), added))
     }
 
     /// Leaves an entry out of runs of pull requests: it becomes one of the two texts of an
@@ -229,6 +219,29 @@ impl Place<'_> {
 
 /// An attribute stands there more than once.
 struct Several;
+
+/// Gives attributes of an entry their values: `replace` changes one that is there, those that `write`
+/// makes of the others are added together, by `append`.
+fn assign(
+    entry: &CacheEntry,
+    pairs: &[(&str, &str)],
+    replace: impl Fn(&Attribute, &str) -> Option<Edit>,
+    write: impl Fn(&str, &str) -> String,
+    append: impl FnOnce(&str) -> Option<Edit>,
+) -> Option<CacheEdit> {
+    let mut edits = Vec::new();
+    let mut added = String::new();
+    for (name, value) in pairs {
+        match only(entry, name).ok()? {
+            Some(attribute) => edits.push(replace(attribute, value)?),
+            None => added.push_str(&write(name, value)),
+        }
+    }
+    if !added.is_empty() {
+        edits.push(append(&added)?);
+    }
+    CacheEdit::of(edits)
+}
 
 fn only<'a>(entry: &'a CacheEntry, name: &str) -> Result<Option<&'a Attribute>, Several> {
     let mut found = entry.attributes.iter().filter(|it| it.name == name);
@@ -367,21 +380,11 @@ fn set_in_text(text: &str, entry: &CacheEntry, pairs: &[(&str, &str)]) -> Option
     if !as_read {
         return None;
     }
-    let mut edits = Vec::new();
-    let mut added = String::new();
-    for (name, value) in pairs {
-        match only(entry, name).ok()? {
-            None => added.push_str(&format!(",{name}={value}")),
-            Some(attribute) => {
-                let (key, _) = attribute.span.of(text).split_once('=')?;
-                edits.push(Edit::replace(Span::new(attribute.span.start + key.len() + 1, attribute.span.end), *value));
-            }
-        }
-    }
-    if !added.is_empty() {
-        edits.push(Edit::insert(entry.span.end, added));
-    }
-    CacheEdit::of(edits)
+    let replace = |attribute: &Attribute, value: &str| {
+        let (key, _) = attribute.span.of(text).split_once('=')?;
+        Some(Edit::replace(Span::new(attribute.span.start + key.len() + 1, attribute.span.end), value))
+    };
+    assign(entry, pairs, replace, |name, value| format!(",{name}={value}"), |added| Some(Edit::insert(entry.span.end, added)))
 }
 
 /// An entry of the form `{ type = "gha", mode = "max" }`.
@@ -395,22 +398,12 @@ fn set_in_object(text: &str, entry: &CacheEntry, pairs: &[(&str, &str)]) -> Opti
         return None;
     }
     let by = separator(last)?;
-    let mut edits = Vec::new();
-    let mut added = String::new();
-    for (name, value) in pairs {
-        match only(entry, name).ok()? {
-            None => added.push_str(&format!(", {name} {by} \"{value}\"")),
-            Some(attribute) => {
-                let (key, old) = attribute.span.of(text).split_once(separator(attribute)?)?;
-                let space = old.len() - old.trim_start().len();
-                edits.push(Edit::replace(Span::new(attribute.span.start + key.len() + 1 + space, attribute.span.end), format!("\"{value}\"")));
-            }
-        }
-    }
-    if !added.is_empty() {
-        edits.push(Edit::insert(entry.span.end, added));
-    }
-    CacheEdit::of(edits)
+    let replace = |attribute: &Attribute, value: &str| {
+        let (key, old) = attribute.span.of(text).split_once(separator(attribute)?)?;
+        let space = old.len() - old.trim_start().len();
+        Some(Edit::replace(Span::new(attribute.span.start + key.len() + 1 + space, attribute.span.end), format!("\"{value}\"")))
+    };
+    assign(entry, pairs, replace, |name, value| format!(", {name} {by} \"{value}\""), |added| Some(Edit::insert(entry.span.end, added)))
 }
 
 /// Gives a target of a bake file in HCL exports of its own, in the place of those it inherits.
