@@ -242,8 +242,11 @@ pub fn hint(word: &str, candidates: &[&str]) -> String {
     }
 }
 
-/// The candidate that a word was most likely meant to be.
+/// The candidate that a word was most likely meant to be. One with other letters than names have, as
+/// it may stand in a broken file, is never meant: fixes write what this gives.
 pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let is_name = |it: &&&str| it.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b'.'));
+    let candidates: Vec<&'a str> = candidates.iter().filter(is_name).copied().collect();
     // Longer words are no names, and the distance takes time in the square of the length.
     let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
     let start: String = word.iter().collect();

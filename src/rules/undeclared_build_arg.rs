@@ -191,6 +191,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_name_is_not_meant() {
+        let text = format!("#- Dockerfile\nFROM node:22.11\nARG VERSIO\0N\nRUN npm ci\n{}", workflow("VERSON=1"));
+        check_without_fix(&RULE, &marked(&text, "VERSON=1", "info: `Dockerfile` does not declare `VERSON`, so that the value reaches nothing"));
+    }
+
+    #[test]
     fn a_misspelt_name_reaches_nothing() {
         let workflow = workflow("VERSON=1");
         let dockerfile = "#- Dockerfile\nFROM alpine:3.20\nARG VERSION\nRUN echo $VERSION\n";
