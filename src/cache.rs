@@ -174,6 +174,14 @@ impl CacheEntry {
         self.attributes.iter().rev().find(|it| it.name == name)
     }
 
+    /// The entry as it would be if it led to another place: with another value for its key.
+    pub fn with_key(&self, value: &Value) -> CacheEntry {
+        let mut res = self.clone();
+        let keys = res.attributes.iter_mut().filter(|it| Some(it.name.as_str()) == self.key_name());
+        keys.for_each(|it| it.value = value.clone());
+        res
+    }
+
     /// The folder of a `local` entry, as it is written.
     pub fn folder(&self) -> Option<String> {
         self.attribute("dest").or_else(|| self.attribute("src")).map(Value::pattern)

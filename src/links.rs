@@ -260,12 +260,9 @@ impl<'a> Described<'a> {
     /// The legs in which it runs, with their numbers: one without values where there is no matrix,
     /// or where its legs are not known. For a build of an action: its calls.
     pub fn legs(&self) -> Vec<(Option<usize>, Option<&'a Leg>)> {
-        match self.step.and_then(|(_, job, _)| job.matrix.as_ref()).and_then(|it| it.legs.as_ref()) {
-            Some(legs) if !legs.is_empty() => legs.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
-            _ => match self.step.map_or(&[][..], |(_, job, _)| &job.calls) {
-                [] => vec![(None, None)],
-                calls => calls.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
-            },
+        match self.step.map_or(&[][..], |(_, job, _)| job.legs()) {
+            [] => vec![(None, None)],
+            legs => legs.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
         }
     }
 }

@@ -352,6 +352,21 @@ impl Dockerfile {
         stages.iter().rev().flat_map(|&index| self.stages[index].instructions.iter().map(move |it| (index, it))).collect()
     }
 
+    /// The build arguments that are declared, for `FROM` and in all stages.
+    pub fn declared(&self) -> impl Iterator<Item = &str> {
+        let all = self.globals.iter().chain(self.instructions().map(|(_, it)| it));
+        let variables = all.flat_map(|it| match &it.kind {
+            Kind::Arg(variables) => variables.as_slice(),
+            _ => &[],
+        });
+        variables.map(|it| it.name.as_str())
+    }
+
+    /// Whether its image has instructions for those that start from it.
+    pub fn has_triggers(&self) -> bool {
+        self.instructions().any(|(_, it)| matches!(it.kind, Kind::Onbuild))
+    }
+
     /// All instructions of the file with the number of their stage.
     pub fn instructions(&self) -> impl Iterator<Item = (usize, &Instruction)> {
         self.stages.iter().flat_map(|stage| stage.instructions.iter().map(move |it| (stage.index, it)))

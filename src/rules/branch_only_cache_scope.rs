@@ -120,8 +120,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, key: &
     let to = if kept.is_empty() { view.scope_name(build)? } else { kept };
     let old = build.locations(entry, &view.path);
     let in_use = |it: &Location| [Side::Export, Side::Import].iter().any(|side| view.is_used(*side, it, &[build]));
-    let mut moved = entry.clone();
-    moved.attributes.iter_mut().filter(|it| it.name == key.name).for_each(|it| it.value = Value::literal(to.clone(), it.value.span));
+    let moved = entry.with_key(&Value::literal(to.clone(), key.value.span));
     if to.ends_with('/') || old.iter().chain(&build.locations(&moved, &view.path)).any(in_use) {
         return None;
     }

@@ -112,11 +112,7 @@ fn is_empty(view: &WorkflowView<'_>, build: &StepView<'_>, import: &CacheEntry) 
 /// Whether the import is the image that the build pushes. Older builders took the layers of any
 /// image that was pulled, so that only Buildx is asked.
 fn is_own_image(build: &StepView<'_>, import: &CacheEntry) -> bool {
-    let own = |tag: &crate::value::Value| {
-        let mut image = import.clone();
-        image.attributes.iter_mut().filter(|it| it.name == "ref").for_each(|it| it.value = tag.clone());
-        image.location() == import.location()
-    };
+    let own = |tag: &crate::value::Value| import.with_key(tag).location() == import.location();
     let uses_buildx = build.build.tool == Tool::BuildPushAction || build.build.name.contains("buildx");
     uses_buildx && import.location().is_some() && build.build.push != Some(false) && build.build.tags.iter().any(own)
 }

@@ -77,7 +77,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     let mut seen = BTreeSet::new();
     for (_, build) in view.judged().filter(|(_, it)| it.push != Some(false)) {
         for entry in build.build.exports.iter().filter(|it| it.backend == Backend::Registry && !it.opaque && !it.is_joined() && view.has(it)) {
-            let is_name = |it: &&Value| entry.location().is_some_and(|location| as_image(entry, it).location() == Some(location));
+            let is_name = |it: &&Value| entry.location().is_some_and(|location| entry.with_key(it).location() == Some(location));
             let (Some(reference), Some(tag)) = (entry.key(), build.build.tags.iter().find(is_name)) else { continue };
             let message = format!("the cache takes the place of the image `{}`", reference.value.pattern());
             if view.stands_here(tag.span, |it| it.tags.iter().map(|it| it.span).collect()) && seen.insert(reference.span) {
@@ -87,17 +87,10 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The entry as it would be if it led to an image.
-fn as_image(entry: &CacheEntry, tag: &Value) -> CacheEntry {
-    let mut res = entry.clone();
-    res.attributes.iter_mut().filter(|it| it.name == "ref").for_each(|it| it.value = tag.clone());
-    res
-}
-
 /// The tag that the cache is exported to, in any leg.
 fn same_name<'b>(build: &StepView<'b>, entry: &CacheEntry) -> Option<&'b Value> {
     build.build.tags.iter().find(|tag| {
-        let image = as_image(entry, tag);
+        let image = entry.with_key(tag);
         build.described.legs().into_iter().any(|(_, leg)| {
             let at = |it: &CacheEntry| {
                 let mut settled = it.clone();
@@ -122,8 +115,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Opt
         _ => return None,
     };
     let to = format!("{repository}:buildcache");
-    let mut moved = entry.clone();
-    moved.attributes.iter_mut().filter(|it| it.name == "ref").for_each(|it| it.value = Value::literal(to.clone(), it.value.span));
+    let moved = entry.with_key(&Value::literal(to.clone(), value.span));
     let (old, new) = (build.locations(entry, &view.path), build.locations(&moved, &view.path));
     let in_use = |side: Side| new.iter().any(|it| view.is_used(side, it, &[])) || old.iter().any(|it| view.is_used(side, it, &[build]));
     // In a matrix each leg needs a name of its own.

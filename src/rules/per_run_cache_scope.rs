@@ -139,11 +139,8 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, key: &
 
 /// Whether somebody writes to the new place already.
 fn taken(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, to: &str) -> bool {
-    let mut moved = entry.clone();
-    let Some(name) = entry.key_name() else { return true };
-    for attribute in moved.attributes.iter_mut().filter(|it| it.name == name) {
-        attribute.value = crate::value::Value::literal(to, attribute.value.span);
-    }
+    let Some(key) = entry.key() else { return true };
+    let moved = entry.with_key(&crate::value::Value::literal(to, key.value.span));
     build.locations(&moved, &view.path).iter().any(|it| view.is_used(Side::Export, it, &[]))
 }
 

@@ -2,12 +2,13 @@ use super::{Check, Findings, declare_rule};
 use crate::build::{BuildArgument, Tool};
 use crate::config;
 use crate::diagnostic::{FileEdits, Fix, Level};
-use crate::dockerfile::{Dockerfile, Frontend, Kind};
+use crate::dockerfile::{Dockerfile, Frontend};
 use crate::edit::{Edit, EditSet, Span};
 use crate::file::Model;
 use crate::links::Place;
 use crate::snapshot::Snapshot;
 use crate::view::{TargetsView, WorkflowView, display};
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 declare_rule! {
@@ -71,11 +72,13 @@ const PREDEFINED: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROX
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut reported: Vec<Span> = Vec::new();
+    // Looks at the whole repository, and is seldom asked for.
+    let has_triggers = LazyCell::new(|| has_triggers(view.snapshot, &view.path));
     for step in view.builds.iter().filter(|it| !it.build.dry && !it.build.inline && it.build.tool != Tool::Bake) {
         let Some(dockerfiles) = dockerfiles(&step.places, |it| view.dockerfile(it)) else { continue };
         for argument in &step.build.arguments {
-            let declared = dockerfiles.iter().any(|(_, it)| declares(it, &argument.name));
-            if declared || is_predefined(&argument.name) || reported.contains(&argument.span) || has_triggers(view.snapshot, &view.path) {
+            let declared = dockerfiles.iter().any(|(_, it)| it.declared().any(|it| it == argument.name));
+            if declared || is_predefined(&argument.name) || reported.contains(&argument.span) || *has_triggers {
                 continue;
             }
             reported.push(argument.span);
@@ -98,9 +101,10 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
             }
         }
     }
+    let has_triggers = LazyCell::new(|| has_triggers(view.snapshot, &view.path));
     for (span, (name, places)) in places.into_iter().filter(|(_, (name, _))| !is_predefined(name)) {
         let Some(dockerfiles) = places.and_then(|it| dockerfiles(&it, |it| view.dockerfile(it))) else { continue };
-        if !dockerfiles.iter().any(|(_, it)| declares(it, name)) && !has_triggers(view.snapshot, &view.path) {
+        if !dockerfiles.iter().any(|(_, it)| it.declared().any(|it| it == name)) && !*has_triggers {
             findings.report(span, message(view.snapshot, name, &dockerfiles));
         }
     }
@@ -112,7 +116,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
 fn has_triggers(snapshot: &Snapshot, path: &str) -> bool {
     let root = snapshot.root(path);
     snapshot.files().any(|(path, file)| match &file.model {
-        Model::Dockerfile(dockerfile) => snapshot.root(path) == root && dockerfile.instructions().any(|(_, it)| matches!(it.kind, Kind::Onbuild)),
+        Model::Dockerfile(dockerfile) => snapshot.root(path) == root && dockerfile.has_triggers(),
         _ => false,
     })
 }
@@ -133,7 +137,7 @@ fn dockerfiles<'a>(places: &[Place], model: impl Fn(&str) -> Option<&'a Dockerfi
         let path = place.dockerfile.as_ref()?;
         let dockerfile = model(path)?;
         let followed = dockerfile.frontend != Frontend::Foreign && !dockerfile.stages.is_empty();
-        if !followed || dockerfile.instructions().any(|(_, it)| matches!(it.kind, Kind::Onbuild)) {
+        if !followed || dockerfile.has_triggers() {
             return None;
         }
         if !res.iter().any(|(it, _)| it == path) {
@@ -141,20 +145,6 @@ fn dockerfiles<'a>(places: &[Place], model: impl Fn(&str) -> Option<&'a Dockerfi
         }
     }
     (!res.is_empty()).then_some(res)
-}
-
-/// Whether an argument of that name is declared, for `FROM` or in any stage.
-fn declares(dockerfile: &Dockerfile, name: &str) -> bool {
-    declared(dockerfile).any(|it| it == name)
-}
-
-fn declared(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
-    let all = dockerfile.globals.iter().chain(dockerfile.instructions().map(|(_, it)| it));
-    let variables = all.flat_map(|it| match &it.kind {
-        Kind::Arg(variables) => variables.as_slice(),
-        _ => &[],
-    });
-    variables.map(|it| it.name.as_str())
 }
 
 fn is_predefined(name: &str) -> bool {
@@ -168,7 +158,7 @@ fn is_predefined(name: &str) -> bool {
 fn fix(view: &WorkflowView<'_>, argument: &BuildArgument, dockerfiles: &[(String, &Dockerfile)]) -> Option<Fix> {
     // Only names of about its length: `NODE` need not mean `NODE_VERSION`.
     let near = |it: &&str| it.len().abs_diff(argument.name.len()) <= 2;
-    let names: Vec<&str> = dockerfiles.iter().flat_map(|(_, it)| declared(it)).filter(near).collect();
+    let names: Vec<&str> = dockerfiles.iter().flat_map(|(_, it)| it.declared()).filter(near).collect();
     let folded: Vec<String> = names.iter().map(|it| it.to_lowercase()).collect();
     let candidates: Vec<&str> = folded.iter().map(String::as_str).collect();
     let nearest = config::nearest(&argument.name, &candidates)?;

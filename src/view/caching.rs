@@ -210,7 +210,7 @@ impl<'a> WorkflowView<'a> {
     pub fn product(&self, build: &Use<'_>) -> String {
         let place = build.place();
         let dockerfile = place.dockerfile.as_deref().and_then(|it| model(self.snapshot, it));
-        let declared = |name: &str| dockerfile.is_none_or(|it| declares(it, name));
+        let declared = |name: &str| dockerfile.is_none_or(|it| it.declared().any(|it| it == name));
         let text = |value: &Value| in_leg(value, build.leg).unwrap_or_else(|| value.pattern());
         let options = build.described.build;
         let arguments: Vec<String> = options
@@ -403,12 +403,6 @@ pub(super) fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
 
 fn in_leg(value: &Value, leg: Option<&Leg>) -> Option<String> {
     leg.map_or_else(|| value.known(), |it| value.in_leg(it))
-}
-
-/// Whether a build argument is declared anywhere in a Dockerfile.
-fn declares(dockerfile: &Dockerfile, name: &str) -> bool {
-    let stages = dockerfile.stages.iter().flat_map(|it| &it.instructions);
-    dockerfile.globals.iter().chain(stages).any(|it| matches!(&it.kind, dockerfile::Kind::Arg(variables) if variables.iter().any(|it| it.name == name)))
 }
 
 /// Build arguments that choose a base image.

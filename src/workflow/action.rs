@@ -54,11 +54,7 @@ pub fn calls(workflow: &Workflow) -> BTreeSet<(String, Given)> {
 /// What a step gives, in each leg of its job.
 fn given(job: &Job, step: &Step) -> Vec<Given> {
     let none = [Leg::new()];
-    let legs = match job.matrix.as_ref().and_then(|it| it.legs.as_deref()) {
-        Some(legs) if !legs.is_empty() => legs,
-        _ if !job.calls.is_empty() => &job.calls,
-        _ => &none,
-    };
+    let legs = if job.legs().is_empty() { &none } else { job.legs() };
     let value = |leg: &Leg| step.inputs.iter().map(|it| (it.name.clone(), it.value.in_leg(leg))).collect();
     legs.iter().map(value).collect()
 }

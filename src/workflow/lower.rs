@@ -65,7 +65,7 @@ pub fn lower_action(text: &str, source: &Source, calls: &[Given]) -> Option<Work
         }
     }
     let name = value(&Reader::new(&names), root.get("name"));
-    let trigger = Trigger { inputs, ..trigger("workflow_call", runs.key_span) };
+    let trigger = Trigger { inputs, ..trigger("workflow_call", runs.key_span, None) };
     let mut job = Job {
         span: runs.span,
         id: name.as_ref().and_then(Value::known).unwrap_or_else(|| "action".to_owned()),
@@ -206,42 +206,28 @@ impl File<'_> {
 }
 
 fn triggers(node: &Node) -> Vec<Trigger> {
-    let named = |name: &str, span: Span, value: Option<&Node>| {
-        let filter = |key: &str| value.and_then(|it| it.get(key)).map(filter);
-        Trigger {
-            span,
-            event: Event::of(name),
-            branches: filter("branches"),
-            branches_ignore: filter("branches-ignore"),
-            tags: filter("tags"),
-            tags_ignore: filter("tags-ignore"),
-            paths: filter("paths"),
-            paths_ignore: filter("paths-ignore"),
-            types: filter("types"),
-            inputs: value.and_then(|it| it.get("inputs")).map(declared_inputs).unwrap_or_default(),
-        }
-    };
     match &node.resolved().kind {
-        Kind::Mapping(mapping) => mapping.entries.iter().map(|it| named(&it.key, it.key_span, Some(&it.value))).collect(),
-        Kind::Sequence(sequence) => sequence.items.iter().filter_map(|it| Some(named(it.text()?, it.span, None))).collect(),
-        Kind::Scalar(scalar) => vec![named(&scalar.value.text, node.span, None)],
+        Kind::Mapping(mapping) => mapping.entries.iter().map(|it| trigger(&it.key, it.key_span, Some(&it.value))).collect(),
+        Kind::Sequence(sequence) => sequence.items.iter().filter_map(|it| Some(trigger(it.text()?, it.span, None))).collect(),
+        Kind::Scalar(scalar) => vec![trigger(&scalar.value.text, node.span, None)],
         Kind::Alias(..) | Kind::Null => Vec::new(),
     }
 }
 
-/// A trigger of which no more is said.
-fn trigger(event: &str, span: Span) -> Trigger {
+/// A trigger, and what is said of it.
+fn trigger(event: &str, span: Span, value: Option<&Node>) -> Trigger {
+    let filter = |key: &str| value.and_then(|it| it.get(key)).map(filter);
     Trigger {
         span,
         event: Event::of(event),
-        branches: None,
-        branches_ignore: None,
-        tags: None,
-        tags_ignore: None,
-        paths: None,
-        paths_ignore: None,
-        types: None,
-        inputs: Vec::new(),
+        branches: filter("branches"),
+        branches_ignore: filter("branches-ignore"),
+        tags: filter("tags"),
+        tags_ignore: filter("tags-ignore"),
+        paths: filter("paths"),
+        paths_ignore: filter("paths-ignore"),
+        types: filter("types"),
+        inputs: value.and_then(|it| it.get("inputs")).map(declared_inputs).unwrap_or_default(),
     }
 }
 

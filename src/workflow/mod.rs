@@ -557,6 +557,15 @@ impl Run {
 }
 
 impl Job {
+    /// The legs in which it runs, of its matrix or, for an action, one for each call; none where there are
+    /// none, or where they are not known.
+    pub fn legs(&self) -> &[Leg] {
+        match self.matrix.as_ref().and_then(|it| it.legs.as_deref()) {
+            Some(legs) if !legs.is_empty() => legs,
+            _ => &self.calls,
+        }
+    }
+
     /// The steps before `step`.
     pub fn before(&self, step: usize) -> &[Step] {
         self.steps.get(..step).unwrap_or_default()
