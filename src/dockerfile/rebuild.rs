@@ -462,8 +462,13 @@ impl Walk<'_, '_> {
 
     /// Whether the copy takes from what it stands on.
     fn is_base_of(&self, state: &State, from: Option<&str>) -> bool {
-        let source = from.and_then(|it| self.build.dockerfile.stage(it)).and_then(|it| self.ends.get(it.index)?.as_ref());
-        source.and_then(|it| it.layers.last()).is_some_and(|it| state.layers.last().is_some_and(|last| last.key == it.key))
+        from.and_then(|it| self.end_of(it)).is_some_and(|it| state.layers.last().is_some_and(|last| last.key == it))
+    }
+
+    /// The key of the last step of another stage.
+    fn end_of(&self, from: &str) -> Option<KeyId> {
+        let stage = self.build.dockerfile.stage(from)?;
+        Some(self.ends.get(stage.index)?.as_ref()?.layers.last()?.key)
     }
 
     /// What another stage, or an image, holds.
@@ -507,6 +512,7 @@ impl Walk<'_, '_> {
         let others: Vec<String> = instruction.flags.iter().filter(|it| it.name != "mount").map(|it| self.flag_text(state, it)).collect();
         let mut mounts: Vec<MountKey> = run.mounts.iter().map(|it| self.mount(state, it)).collect();
         mounts.sort_by(|a, b| (a.is_secret, &a.target).cmp(&(b.is_secret, &b.target)));
+        number_inputs(state, &mut mounts);
         let texts: Vec<&str> = mounts.iter().map(|it| it.text.as_str()).collect();
         // The environment as a number: many commands below many variables would need much room.
         let environment = fingerprint(&state.environment);
@@ -532,6 +538,7 @@ impl Walk<'_, '_> {
         let is_whole = clean_source(&source).is_empty();
         let mut text = format!("{kind} {place:?}");
         let mut content = None;
+        let end = from.as_deref().and_then(|it| self.end_of(it));
         match kind.as_str() {
             "bind" => {
                 text += if mount.has("rw") || mount.has("readwrite") { " rw" } else { "" };
@@ -559,7 +566,7 @@ impl Walk<'_, '_> {
                 text = format!("{kind} {fields:?}");
             }
         }
-        MountKey { is_secret: matches!(kind.as_str(), "secret" | "ssh"), target: place, text, content }
+        MountKey { is_secret: matches!(kind.as_str(), "secret" | "ssh"), target: place, text, content, end }
     }
 }
 
@@ -569,6 +576,27 @@ struct MountKey {
     target: String,
     text: String,
     content: Option<Content>,
+    /// The last step of the stage that it comes from.
+    end: Option<KeyId>,
+}
+
+/// Says which mounts come from one step. A command names its inputs by number, and each step is one
+/// input, however many mounts it has; the content of the one that the command stands on is not looked
+/// at (`getMountDeps` in BuildKit's `solver/llbsolver/ops/exec.go`).
+fn number_inputs(state: &State, mounts: &mut [MountKey]) {
+    let mut inputs: Vec<KeyId> = state.layers.last().map(|it| it.key).into_iter().collect();
+    let root = inputs.first().copied();
+    for mount in mounts {
+        let Some(end) = mount.end else { continue };
+        if !inputs.contains(&end) {
+            inputs.push(end);
+        }
+        let number = inputs.iter().position(|it| *it == end).unwrap_or_default();
+        mount.text += &format!(" #{number}");
+        if root == Some(end) {
+            mount.content = None;
+        }
+    }
 }
 
 /// A path, unless a part of it is not known.

@@ -22,9 +22,14 @@ const KEPT: &[(&str, &str, Change)] = &[
         it.files.get_mut("a.txt").unwrap().content = Some("other".into())
     }),
     (
-        "a mount of what the stage stands on is compared by content",
+        "a mount of what the stage stands on changes with it",
         "FROM busybox:1.36 AS one\nWORKDIR /NONCE\nCOPY a.txt /x/\nFROM one AS two\nRUN --mount=type=bind,from=one,source=/x,target=/m cat /m/a.txt\n",
         |it| it.files.get_mut("a.txt").unwrap().content = Some("other".into()),
+    ),
+    (
+        "a mount of what only now is the step below is another input",
+        "FROM busybox:1.36 AS one\nWORKDIR /NONCE\nCOPY a.txt /x/\nCOPY none* /y/\nFROM busybox:1.36 AS two\nWORKDIR /NONCE\nCOPY a.txt /x/\nRUN --mount=type=bind,from=one,source=/x,target=/m true\n",
+        |it| it.dockerfile = it.dockerfile.replace("COPY none* /y/\n", ""),
     ),
     (
         "a copy out of what the stage stands on is not compared by content",
