@@ -55,7 +55,7 @@ impl Outcome {
 
 /// By path, then place, then rule; each once.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
-    diagnostics.sort_by(|a, b| (&a.at, a.rule, &a.message).cmp(&(&b.at, b.rule, &b.message)));
+    diagnostics.sort_unstable_by(|a, b| (&a.at, a.rule, &a.message).cmp(&(&b.at, b.rule, &b.message)));
     diagnostics.dedup();
 }
 

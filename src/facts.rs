@@ -190,8 +190,20 @@ fn below<'a, T>(map: &'a BTreeMap<String, T>, path: &'a str) -> impl Iterator<It
 pub fn join(folder: &str, path: &str) -> String {
     let mut res = String::with_capacity(folder.len() + path.len() + 1);
     let folder = if path.starts_with('/') { "" } else { folder };
-    for part in folder.split('/').chain(path.split('/')) {
-        match part {
+    add_parts(&mut res, folder);
+    add_parts(&mut res, path);
+    if res.is_empty() {
+        res.push('/');
+    }
+    res
+}
+
+fn add_parts(res: &mut String, path: &str) {
+    let mut rest = path;
+    while !rest.is_empty() {
+        // Parts are so short that a look at each byte takes less than a search.
+        let end = rest.bytes().position(|it| it == b'/').unwrap_or(rest.len());
+        match &rest[..end] {
             "" | "." => {}
             ".." => res.truncate(res.rfind('/').unwrap_or(0)),
             part => {
@@ -199,11 +211,8 @@ pub fn join(folder: &str, path: &str) -> String {
                 res.push_str(part);
             }
         }
+        rest = rest.get(end + 1..).unwrap_or("");
     }
-    if res.is_empty() {
-        res.push('/');
-    }
-    res
 }
 
 /// The folder that holds `path`; the root holds itself.

@@ -94,8 +94,9 @@ fn is_secret_name(name: &str) -> bool {
     // A key alone may be that of a signature, which everybody knows.
     const PAIRS: &[&str] = &["API_KEY", "PRIVATE_KEY", "ACCESS_KEY", "SECRET_KEY", "SSH_KEY", "LICENSE_KEY", "DEPLOY_KEY", "ENCRYPTION_KEY", "NPM_AUTH"];
     let name = name.to_ascii_uppercase();
-    let is_word = |word: &&str| name == **word || name.ends_with(&format!("_{word}"));
-    let is_public = PUBLIC.iter().any(|it| name.starts_with(&format!("{it}_"))) || name.split('_').any(|it| matches!(it, "PUBLIC" | "PUBLISHABLE" | "ANON"));
+    let is_word = |word: &&str| name.strip_suffix(word).is_some_and(|it| it.is_empty() || it.ends_with('_'));
+    let is_public = PUBLIC.iter().any(|it| name.strip_prefix(it).is_some_and(|it| it.starts_with('_')))
+        || name.split('_').any(|it| matches!(it, "PUBLIC" | "PUBLISHABLE" | "ANON"));
     !is_public && (WORDS.iter().chain(PAIRS).any(is_word))
 }
 

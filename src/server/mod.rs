@@ -49,14 +49,14 @@ pub fn run() -> io::Result<bool> {
 
 /// Serves one client until it leaves. Says whether it ended as the protocol wants.
 pub async fn serve(input: impl AsyncRead + Unpin + Send + 'static, output: impl AsyncWrite + Unpin + Send + 'static) -> bool {
-    let (library_input, library_output, connection) = transport::connect(input, output);
+    let (library_input, library_output, outbox, connection) = transport::connect(input, output);
     let mut shared = None;
     let (service, socket) = LspService::new(|client| {
         let it = Arc::new(Shared::new(client));
         shared = Some(it.clone());
         Backend { shared: it }
     });
-    let loops = shared.as_ref().map(|it| tokio::spawn(publish(it.clone())));
+    let loops = shared.as_ref().map(|it| tokio::spawn(publish(it.clone(), outbox)));
     Server::new(library_input, library_output, socket).serve(service).await;
     if let Some(loops) = loops {
         loops.abort();

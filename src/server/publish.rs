@@ -2,10 +2,12 @@
 //! arrive meanwhile are taken together in the next round.
 
 use super::state::{Shared, View};
+use super::transport::Outbox;
 use crate::check::{Fault, Repairs};
 use crate::facts::Want;
 use crate::file::panic_message;
 use crate::workspace;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tower_lsp::ls_types::notification::PublishDiagnostics;
 use tower_lsp::ls_types::{Diagnostic, MessageType, ProgressToken, Uri};
 
 /// How long a request to the client may take.
@@ -48,7 +51,7 @@ impl Report {
 type Reports = BTreeMap<Arc<str>, Report>;
 
 /// Checks and publishes whenever something changed, as long as the runtime lives.
-pub async fn publish(shared: Arc<Shared>) {
+pub async fn publish(shared: Arc<Shared>, outbox: Outbox) {
     let mut published = Reports::new();
     let mut faults = Vec::new();
     loop {
@@ -61,7 +64,7 @@ pub async fn publish(shared: Arc<Shared>) {
         if view.client.pulls {
             refresh(&shared, &reports);
         } else {
-            send(&shared, &published, &reports).await;
+            send(&outbox, &published, &reports).await;
         }
         published = reports;
         read_folders(&shared, folders);
@@ -120,17 +123,27 @@ fn round(shared: &Shared) -> Round {
 }
 
 /// Sends what is not what was sent before, and clears what is reported no more.
-async fn send(shared: &Shared, published: &Reports, reports: &Reports) {
+async fn send(outbox: &Outbox, published: &Reports, reports: &Reports) {
     for (path, old) in published {
         if !reports.contains_key(path) {
-            shared.client.publish_diagnostics(old.uri.clone(), Vec::new(), None).await;
+            outbox.notify::<PublishDiagnostics>(&Published { uri: &old.uri, diagnostics: &[], version: None }).await;
         }
     }
     for (path, report) in reports {
         if published.get(path) != Some(report) {
-            shared.client.publish_diagnostics(report.uri.clone(), report.diagnostics.clone(), report.version).await;
+            let Report { uri, version, diagnostics, .. } = report;
+            outbox.notify::<PublishDiagnostics>(&Published { uri, diagnostics, version: *version }).await;
         }
     }
+}
+
+/// What the protocol calls `PublishDiagnosticsParams`, borrowed.
+#[derive(Serialize)]
+struct Published<'a> {
+    uri: &'a Uri,
+    diagnostics: &'a [Diagnostic],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i32>,
 }
 
 /// Tells a client that asks by itself to ask again, if there is something else to say of a text that

@@ -5,6 +5,7 @@
 //! It also mends URIs of clients that leave characters unencoded which have to be (`[`, a space), and
 //! whose documents the library would drop without a word.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower_lsp::jsonrpc::{Id, Request, Response};
+use tower_lsp::ls_types::notification::Notification;
 
 /// The longest message that is read, in bytes.
 const LONGEST: usize = 64 << 20;
@@ -28,6 +30,29 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How many bytes lie between us and the library.
 const BETWEEN: usize = 64 << 10;
+
+/// Where messages go that the library has no part in.
+pub struct Outbox(mpsc::Sender<Vec<u8>>);
+
+impl Outbox {
+    /// Tells the client something, as soon as it has read enough of what came before. The library's
+    /// way is longer: it makes a tree of all values, and writes that. For reports of hundreds of
+    /// findings, this costs more than to find them.
+    pub async fn notify<N: Notification>(&self, params: &impl Serialize) {
+        let message = Message { jsonrpc: "2.0", method: N::METHOD, params };
+        if let Ok(body) = serde_json::to_vec(&message) {
+            // A client that is gone needs no report.
+            let _ = self.0.send(body).await;
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Message<'a, P> {
+    jsonrpc: &'static str,
+    method: &'static str,
+    params: &'a P,
+}
 
 /// The tasks that hold the client's ends of the connection.
 pub struct Connection {
@@ -45,18 +70,18 @@ impl Connection {
 }
 
 /// Stands between the client and the library, whose ends are returned: where it reads, and where it
-/// writes.
+/// writes. The connection ends when the outbox is gone as well.
 pub fn connect(
     input: impl AsyncRead + Unpin + Send + 'static,
     output: impl AsyncWrite + Unpin + Send + 'static,
-) -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin, Connection) {
+) -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin, Outbox, Connection) {
     let (library_input, to_library) = tokio::io::simplex(BETWEEN);
     let (from_library, library_output) = tokio::io::simplex(BETWEEN);
     let (messages, waiting) = mpsc::channel(WAITING);
     let reader = tokio::spawn(sift(input, to_library, messages.clone()));
-    tokio::spawn(collect(from_library, messages));
+    tokio::spawn(collect(from_library, messages.clone()));
     let writer = tokio::spawn(write(waiting, output));
-    (library_input, library_output, Connection { reader, writer })
+    (library_input, library_output, Outbox(messages), Connection { reader, writer })
 }
 
 /// Hands on what can be read, answers what cannot.

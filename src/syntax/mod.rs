@@ -22,9 +22,14 @@ pub struct Mapped {
 impl Mapped {
     /// A text that stands in the source as it is.
     pub fn verbatim(text: &str, start: usize) -> Mapped {
-        let mut res = Mapped::default();
+        let mut res = Mapped::with_capacity(text.len());
         res.push(text, Span::new(start, start + text.len()));
         res
+    }
+
+    /// Has room for a text of this many bytes, in one piece as most are.
+    pub fn with_capacity(length: usize) -> Mapped {
+        Mapped { text: String::with_capacity(length), pieces: Vec::with_capacity(1) }
     }
 
     /// Adds `text`, which stands for `source`.
@@ -90,7 +95,7 @@ impl Mapped {
 
     /// A part of the text, with its way back.
     pub fn slice(&self, span: Span) -> Mapped {
-        let mut res = Mapped::default();
+        let mut res = Mapped::with_capacity(span.len());
         self.copy_to(&mut res, span);
         res
     }

@@ -19,7 +19,7 @@ pub(super) fn is_blank(c: char) -> bool {
 /// Puts the lines of `span` together: continuations are taken out, and so are the comments and blank
 /// lines that follow one.
 pub(super) fn join(text: &str, span: Span, escape: char) -> Mapped {
-    let mut res = Mapped::default();
+    let mut res = Mapped::with_capacity(span.len());
     let mut start = span.start;
     for line in span.of(text).split_inclusive('\n') {
         let content = line.trim_end_matches(['\r', '\n']);
