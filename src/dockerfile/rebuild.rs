@@ -512,13 +512,20 @@ impl Walk<'_, '_> {
         let others: Vec<String> = instruction.flags.iter().filter(|it| it.name != "mount").map(|it| self.flag_text(state, it)).collect();
         let mut mounts: Vec<MountKey> = run.mounts.iter().map(|it| self.mount(state, it)).collect();
         mounts.sort_by(|a, b| (a.is_secret, &a.target).cmp(&(b.is_secret, &b.target)));
-        number_inputs(state, &mut mounts);
+        let mounts_root = number_inputs(state, &mut mounts);
         let texts: Vec<&str> = mounts.iter().map(|it| it.text.as_str()).collect();
         // The environment as a number: many commands below many variables would need much room.
         let environment = fingerprint(&state.environment);
         let operation = format!("RUN {words:?} {environment} {:?} {:?} {others:?} {texts:?}", state.directory, state.user);
-        let inputs = mounts.into_iter().filter_map(|it| it.content).map(Input::Content).collect();
-        self.push(state, operation, inputs, None);
+        let mut inputs: Vec<Input> = mounts.into_iter().filter_map(|it| it.content).map(Input::Content).collect();
+        match state.layers.last() {
+            // The last mount of an input decides that it is compared by content, all of it here
+            // (`getMountDeps` in solver/llbsolver/ops/exec.go of BuildKit).
+            Some(root) if mounts_root && self.keys == Keys::Graph => inputs.insert(0, Input::Content(Content::Output(root.key, "/".to_owned()))),
+            _ => inputs.splice(..0, state.chain()).for_each(drop),
+        }
+        let key = self.arena.add(operation, inputs);
+        state.layers.push(Layer { key, path: None });
     }
 
     fn flag_text(&self, state: &State, flag: &syntax::Flag) -> String {
@@ -580,23 +587,20 @@ struct MountKey {
     end: Option<KeyId>,
 }
 
-/// Says which mounts come from one step. A command names its inputs by number, and each step is one
-/// input, however many mounts it has; the content of the one that the command stands on is not looked
-/// at (`getMountDeps` in BuildKit's `solver/llbsolver/ops/exec.go`).
-fn number_inputs(state: &State, mounts: &mut [MountKey]) {
-    let mut inputs: Vec<KeyId> = state.layers.last().map(|it| it.key).into_iter().collect();
-    let root = inputs.first().copied();
-    for mount in mounts {
+/// Says which mounts come from one step: a command names its inputs by number, and each step is one
+/// input, however many mounts it has. Tells whether one of them is what the command stands on.
+fn number_inputs(state: &State, mounts: &mut [MountKey]) -> bool {
+    let root = state.layers.last().map(|it| it.key);
+    let mut inputs: Vec<KeyId> = root.into_iter().collect();
+    for mount in &mut *mounts {
         let Some(end) = mount.end else { continue };
         if !inputs.contains(&end) {
             inputs.push(end);
         }
         let number = inputs.iter().position(|it| *it == end).unwrap_or_default();
         mount.text += &format!(" #{number}");
-        if root == Some(end) {
-            mount.content = None;
-        }
     }
+    root.is_some() && mounts.iter().any(|it| it.end == root)
 }
 
 /// A path, unless a part of it is not known.
@@ -697,6 +701,18 @@ mod tests {
     fn a_copy_by_another_name_is_another_copy_but_a_mount_is_not() {
         assert_eq!(edited("FROM a\nCOPY a /x\n", "FROM a\nCOPY b /x\n"), "r");
         assert_eq!(edited("FROM a\nRUN --mount=source=a,target=/x make\n", "FROM a\nRUN --mount=source=b,target=/x make\n"), "c");
+    }
+
+    #[test]
+    fn a_mount_of_the_step_below_is_no_input_of_its_own() {
+        let mounts = "RUN --mount=from=one,source=/x,target=/m make\n";
+        // All of what it stands on is compared by content.
+        let upon = |copies: &str| format!("FROM a AS one\n{copies}FROM one\n{mounts}");
+        assert_eq!(edited(&upon("COPY a /x/\nCOPY b /y/\n"), &upon("COPY a /x/\n")), "c?");
+        assert_eq!(edited(&upon("COPY a /x/\n"), &upon("COPY a /x/\n")), "cc");
+        // It only now comes to be the step below.
+        let beside = |copies: &str| format!("FROM a AS one\n{copies}FROM a\nCOPY a /x/\n{mounts}");
+        assert_eq!(edited(&beside("COPY a /x/\nCOPY b /y/\n"), &beside("COPY a /x/\n")), "ccr");
     }
 
     #[test]

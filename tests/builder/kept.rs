@@ -22,7 +22,7 @@ const KEPT: &[(&str, &str, Change)] = &[
         it.files.get_mut("a.txt").unwrap().content = Some("other".into())
     }),
     (
-        "a mount of what the stage stands on changes with it",
+        "a mount of what the stage stands on is compared by content",
         "FROM busybox:1.36 AS one\nWORKDIR /NONCE\nCOPY a.txt /x/\nFROM one AS two\nRUN --mount=type=bind,from=one,source=/x,target=/m cat /m/a.txt\n",
         |it| it.files.get_mut("a.txt").unwrap().content = Some("other".into()),
     ),
