@@ -180,7 +180,7 @@ impl<T> Yaml<T> {
 }
 
 impl Model {
-    /// Reads what a document means; an action as it is called with `calls`. `before` is what an
+    /// Reads what a document means; an action or a workflow as it is called with `calls`. `before` is what an
     /// earlier text of it meant: parts that did not change are not parsed again.
     pub fn lower(kind: Kind, document: &Document, calls: &[Given], before: &Model) -> Model {
         let text = document.source();
@@ -192,7 +192,7 @@ impl Model {
                 };
                 Model::Dockerfile(Arc::new(dockerfile::lower_after(&text, &syntax::dockerfile::read(&text, tree), before)))
             }
-            (Kind::Workflow, _) => Yaml::read(&text, before, |it| Some(workflow::lower(&text, it))).map_or(Model::Other, Model::Workflow),
+            (Kind::Workflow, _) => Yaml::read(&text, before, |it| Some(workflow::lower(&text, it, calls))).map_or(Model::Other, Model::Workflow),
             (Kind::Action, _) => Yaml::read(&text, before, |it| workflow::lower_action(&text, it, calls)).map_or(Model::Other, Model::Workflow),
             (Kind::Compose, _) => Yaml::read(&text, before, |it| Some(compose::lower(it))).map_or(Model::Other, Model::Compose),
             (Kind::Bake, _) => Model::Bake(Arc::new(bake::lower(&text))),
@@ -244,7 +244,7 @@ pub struct File {
     pub version: Option<i32>,
     /// What it means.
     pub model: Model,
-    /// What the calls of an action give it; none for other files.
+    /// What the calls of an action or a workflow give it; none for other files.
     pub calls: Vec<Given>,
     /// What went wrong when it was lowered: a fault of ours. Its text is right all the same.
     pub fault: Option<String>,
@@ -265,7 +265,7 @@ impl File {
         File::with(self.kind, document, Some(version), self.calls.clone(), &self.model)
     }
 
-    /// The same file, an action that is called with `calls`.
+    /// The same file, an action or a workflow that is called with `calls`.
     pub(crate) fn with_calls(&self, calls: Vec<Given>) -> File {
         File::with(self.kind, self.document.clone(), self.version, calls, &self.model)
     }

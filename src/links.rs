@@ -8,7 +8,7 @@ pub mod locations;
 use crate::build::{Build, Context, Leg, Tool, Value};
 use crate::facts;
 use crate::file::{self, File, Kind, Model};
-use crate::workflow::{self, Given};
+use crate::workflow::{self, Builder, Given};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub struct Reference {
     pub leg: Option<usize>,
 }
 
-/// What files give an action, by the path of each.
+/// What files give an action or a workflow, by the path of each.
 type Callers = BTreeMap<Arc<str>, Vec<Given>>;
 
 /// All builds of the loaded files, by the Dockerfile that they mean. Kept current file by file, so
@@ -68,15 +68,16 @@ pub struct Index {
     by_name: Arc<BTreeMap<String, Vec<Reference>>>,
     /// The builds of workflows, by the bake and compose files that they name, or take if they are there.
     by_description: Arc<BTreeMap<String, Vec<Reference>>>,
-    /// What is given to the actions of the repository, by the folder of each and the file that calls it.
-    by_action: Arc<BTreeMap<String, Callers>>,
+    /// What is given to the actions and the workflows of the repository, by the folder of each action or
+    /// the path of each workflow, and the file that calls it.
+    by_called: Arc<BTreeMap<String, Callers>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
 }
 
 impl Index {
     /// Takes note that the file at `path` is another one, new, or gone. Gives the folders of the actions
-    /// that it gives something else now.
+    /// and the paths of the workflows that it gives something else now.
     pub fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) -> Vec<String> {
         self.locations.replace(path, old, new);
         let of = |file: Option<&File>, keys: fn(&str, &File) -> Vec<(String, Reference)>| file.map_or_else(Vec::new, |it| keys(path, it));
@@ -93,25 +94,25 @@ impl Index {
         }
         let shared: Arc<str> = path.into();
         let changed: BTreeSet<String> = old.keys().chain(new.keys()).filter(|it| old.get(*it) != new.get(*it)).cloned().collect();
-        let by_action = Arc::make_mut(&mut self.by_action);
+        let by_called = Arc::make_mut(&mut self.by_called);
         for folder in &changed {
-            let callers = by_action.entry(folder.clone()).or_default();
+            let callers = by_called.entry(folder.clone()).or_default();
             match new.get(folder) {
                 Some(given) => drop(callers.insert(shared.clone(), given.clone())),
                 None => drop(callers.remove(&shared)),
             }
             if callers.is_empty() {
-                by_action.remove(folder);
+                by_called.remove(folder);
             }
         }
         changed.into_iter().collect()
     }
 
-    /// What all calls give the action in a folder, each once; nothing where there are so many that they
+    /// What all calls give the action in a folder or the workflow of a path, each once; nothing where there are so many that they
     /// are not told apart, which is as if nobody were known to call it.
     pub fn given(&self, folder: &str) -> Vec<Given> {
         let mut res: BTreeSet<&Given> = BTreeSet::new();
-        for given in self.by_action.get(folder).into_iter().flat_map(BTreeMap::values).flatten() {
+        for given in self.by_called.get(folder).into_iter().flat_map(BTreeMap::values).flatten() {
             res.insert(given);
             if res.len() > workflow::MAX_CALLS {
                 return Vec::new();
@@ -120,9 +121,15 @@ impl Index {
         res.into_iter().cloned().collect()
     }
 
-    /// Whether a workflow or an action of the repository calls the action in a folder.
+    /// Whether a workflow or an action of the repository calls the action in a folder, or the workflow of
+    /// a path.
     pub fn is_called(&self, folder: &str) -> bool {
-        self.by_action.contains_key(folder)
+        self.by_called.contains_key(folder)
+    }
+
+    /// The files of the repository that call the action in a folder, or the workflow of a path.
+    pub fn callers(&self, folder: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.by_called.get(folder).into_iter().flat_map(BTreeMap::keys)
     }
 
     /// The builds of workflows whose scopes would be named after the same, in order of path and
@@ -214,7 +221,7 @@ fn descriptions(path: &str, file: &File) -> Vec<(String, Reference)> {
     res
 }
 
-/// What a file gives the actions of its repository, by their folders.
+/// What a file gives the actions and the workflows of its repository, by their folders and paths.
 fn calls(path: &str, file: Option<&File>) -> BTreeMap<String, Vec<Given>> {
     let mut res: BTreeMap<String, Vec<Given>> = BTreeMap::new();
     let Some(Model::Workflow(workflow)) = file.map(|it| &it.model) else { return res };
@@ -265,6 +272,31 @@ impl<'a> Described<'a> {
             legs => legs.iter().enumerate().map(|(index, it)| (Some(index), Some(it))).collect(),
         }
     }
+}
+
+impl Described<'_> {
+    /// Whether it never finds a layer of an earlier build: its builder is thrown away with the job, and it
+    /// has no cache from elsewhere.
+    pub fn starts_empty(&self) -> bool {
+        let Some((_, job, step)) = self.step else { return false };
+        let is_hosted = job.runner.as_ref().is_some_and(|it| it.kind == workflow::RunnerKind::Hosted);
+        let is_thrown_away = match job.builder(step) {
+            Builder::Container(_) => self.build.tool != Tool::Command || is_hosted,
+            Builder::Docker | Builder::Containerd => is_hosted,
+            Builder::Persistent(_) | Builder::Unknown => false,
+        };
+        let has_inline = self.build.arguments.iter().any(|it| it.name == locations::INLINE);
+        is_thrown_away && self.build.imports.is_empty() && self.build.exports.is_empty() && !self.build.opaque && !has_inline && !keeps_folder(job, step)
+    }
+}
+
+/// Whether a step before the build may bring layers of an earlier run: the folder of Docker or of a
+/// builder in the cache, an image that is pulled or loaded.
+fn keeps_folder(job: &workflow::Job, step: &workflow::BuildStep) -> bool {
+    let own = job.steps.get(step.step);
+    let loads = |it: &workflow::Step| [&["docker", "pull"][..], &["docker", "load"], &["docker", "image"]].iter().any(|words| it.has_command(words));
+    let caches = |it: &workflow::Step| it.is_folder_cache() || it.action.as_ref().is_some_and(|it| it.name.contains("cache"));
+    job.before(step.step).iter().chain(own).any(|it| loads(it) || caches(it))
 }
 
 impl File {

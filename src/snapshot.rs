@@ -200,15 +200,17 @@ impl Host {
         let new = self.current.file(path).cloned();
         if old.is_some() || new.is_some() {
             let mut called = Arc::make_mut(&mut self.current.links).replace(path, old.as_deref(), new.as_deref());
-            if new.is_some_and(|it| it.kind == Kind::Action) {
-                called.push(facts::parent(path).to_owned());
+            match new.map(|it| it.kind) {
+                Some(Kind::Action) => called.push(facts::parent(path).to_owned()),
+                Some(Kind::Workflow) => called.push(path.to_owned()),
+                _ => {}
             }
             self.give(called);
         }
     }
 
-    /// Gives the actions in some folders what their calls say now, and so those that they call
-    /// themselves. An action that is in a circle with itself is given only so much.
+    /// Gives the actions in some folders, and the workflows of some paths, what their calls say now, and so
+    /// those that they call themselves. One that is in a circle with itself is given only so much.
     fn give(&mut self, mut folders: Vec<String>) {
         let mut given: BTreeMap<String, usize> = BTreeMap::new();
         while let Some(folder) = folders.pop() {
@@ -217,8 +219,9 @@ impl Host {
             if *times > MOST_NESTED || given.len() > MOST_CHANGES {
                 continue;
             }
-            for path in ["action.yml", "action.yaml"].map(|it| facts::join(&folder, it)) {
-                let Some(old) = self.current.file(&path).filter(|it| it.kind == Kind::Action).cloned() else { continue };
+            let actions = ["action.yml", "action.yaml"].map(|it| (Kind::Action, facts::join(&folder, it)));
+            for (kind, path) in [(Kind::Workflow, folder.clone())].into_iter().chain(actions) {
+                let Some(old) = self.current.file(&path).filter(|it| it.kind == kind).cloned() else { continue };
                 let calls = self.current.links.given(&folder);
                 if old.calls == calls {
                     continue;
@@ -384,6 +387,26 @@ mod tests {
         assert_eq!(target(&host).as_deref(), Some("y"));
         host.remove(ci);
         assert_eq!(target(&host), None);
+    }
+
+    #[test]
+    fn workflows_are_given_what_their_calls_say_now() {
+        let mut host = Host::default();
+        let called = "on: {workflow_call: {inputs: {app: {type: string}}}}\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {context: '${{ inputs.app }}'}\n";
+        let caller = |app: &str| format!("on: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n    with: {{app: {app}}}\n");
+        let (build, ci) = ("/r/.github/workflows/build.yml", "/r/.github/workflows/ci.yml");
+        host.learn_text(ci, Text::Known(caller("x").into()));
+        host.learn_text(build, Text::Known(called.into()));
+        let builds = |host: &Host, app: &str| host.snapshot().links.builds_of(&format!("/r/{app}/Dockerfile")).len();
+        assert_eq!(builds(&host, "x"), 1);
+        host.set(ci, File::new(Kind::Workflow, &caller("y"), Some(1)));
+        assert_eq!((builds(&host, "x"), builds(&host, "y")), (0, 1));
+        let before = host.snapshot().file(build).cloned().unwrap();
+        assert!(host.edit(ci, 2, |it| it.edit(&Edit::insert(0, "# A comment.\n"))));
+        assert!(Arc::ptr_eq(&before, host.snapshot().file(build).unwrap()));
+        host.close(ci);
+        host.remove(ci);
+        assert_eq!(builds(&host, "y"), 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod baking;
 mod caching;
+mod called;
 mod runs;
 mod scopes;
 mod stages;
@@ -11,6 +12,7 @@ mod targets;
 
 pub use baking::Call;
 pub use caching::{Likeness, Use, display};
+pub use called::CalledWorkflow;
 pub use runs::Run;
 pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
 pub use stages::{beside, is_costly};

@@ -178,6 +178,8 @@ impl Described<'_> {
         // An action runs in the workflow and the job that call it.
         let (workflow, job, _) = self.step.filter(|(workflow, ..)| !workflow.is_action)?;
         match source {
+            // In what is called it is the name of the caller.
+            "github.workflow" if workflow.is_reusable() => None,
             "github.workflow" => match &workflow.name {
                 Some(name) => name.known(),
                 None => Some(path.to_owned()),
@@ -189,7 +191,7 @@ impl Described<'_> {
 }
 
 /// The build argument that was the first spelling of `type=inline`.
-const INLINE: &str = "BUILDKIT_INLINE_CACHE";
+pub(super) const INLINE: &str = "BUILDKIT_INLINE_CACHE";
 
 /// Whether an expression has one value in all workflows that run on one commit of one branch.
 fn is_common(source: &str) -> bool {

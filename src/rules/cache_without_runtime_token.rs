@@ -1,6 +1,8 @@
 use super::{Check, Findings, declare_rule};
+use crate::build::Tool;
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::Level;
+use crate::links::baked::Baked;
 use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Step, Variable};
 
@@ -57,8 +59,12 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let mut seen: Vec<usize> = Vec::new();
-    for build in view.judged().filter(|it| it.own_step().is_some_and(|it| it.run.is_some())) {
-        let Some(entry) = build.build.exports.iter().chain(&build.build.imports).find(|it| needs_token(it)) else { continue };
+    // What an action runs has the token of the action.
+    for build in view.judged().filter(|it| it.own_step().is_some_and(|it| it.run.is_some() && it.action.is_none())) {
+        let Some(entry) = build.build.exports.iter().chain(&build.build.imports).find(|it| needs_token(it)) else {
+            check_files(view, build, &mut seen, findings);
+            continue;
+        };
         // Legs of a loop are several builds of one command.
         if seen.contains(&entry.span.start) || may_have_token(view, build) {
             continue;
@@ -66,6 +72,21 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         seen.push(entry.span.start);
         findings.report(entry.span, "scripts have no token for GitHub's cache, so that Buildx leaves this option out");
     }
+}
+
+/// The options of a bake or compose file that a script builds.
+fn check_files(view: &WorkflowView<'_>, build: &StepView<'_>, seen: &mut Vec<usize>, findings: &mut Findings<'_>) {
+    let is_call = matches!(build.build.tool, Tool::Bake | Tool::Compose);
+    let Some(call) = view.call(build).filter(|_| is_call && !build.build.opaque) else { return };
+    let entries = |it: &Baked| it.build.exports.iter().chain(&it.build.imports).find(|it| needs_token(it)).cloned();
+    let Some((name, entry)) = call.targets.iter().find_map(|it| Some((&it.name, entries(it)?))) else { return };
+    let Some((path, span)) = call.file_of(build, &entry) else { return };
+    if seen.contains(&build.build.span.start) || may_have_token(view, build) {
+        return;
+    }
+    seen.push(build.build.span.start);
+    let message = format!("scripts have no token for GitHub's cache, so that Buildx leaves out what `{name}` says of it");
+    findings.report(build.build.span, message).note_in(path.into(), span, "this option is left out");
 }
 
 fn needs_token(entry: &CacheEntry) -> bool {
@@ -118,6 +139,36 @@ mod tests {
         check(&RULE, &steps(&BUILD.replace("mode=max", "mode=max,token=$TOKEN,url=$URL")));
         check(&RULE, &steps(&format!("{BUILD}\n  env: {{ACTIONS_RUNTIME_TOKEN: '${{{{ secrets.TOKEN }}}}'}}")));
         check(&RULE, &steps(BUILD).replace("jobs:", "env: {ACTIONS_RESULTS_URL: 'http://cache'}\njobs:"));
+    }
+
+    const COMPOSE: &str = "#- ci.compose.yaml\nservices:\n  tests:\n    build:\n      context: .\n      cache_to: [\"type=gha,mode=max\"]\n";
+
+    #[test]
+    fn files_that_a_script_builds_have_options_too() {
+        let noted = |text: &str| marked(text, "type=gha,mode=max", "note: this option is left out");
+        let message = "warning: scripts have no token for GitHub's cache, so that Buildx leaves out what `tests` says of it";
+        for command in [
+            "docker compose -f ci.compose.yaml up",
+            "docker-compose -f ci.compose.yaml up",
+            "docker compose -f ci.compose.yaml run",
+            "docker compose -f ci.compose.yaml build",
+        ] {
+            let text = format!("{}{}", noted(COMPOSE), steps(&format!("- run: {command} --build --exit-code-from tests tests")));
+            check_without_fix(&RULE, &marked(&text, command, message));
+        }
+        let bake = "#- docker-bake.hcl\ntarget \"tests\" {\n  cache-from = [\"type=gha,mode=max\"]\n}\n";
+        check_without_fix(&RULE, &marked(&format!("{}{}", noted(bake), steps("- run: docker buildx bake tests")), "docker buildx bake", message));
+    }
+
+    #[test]
+    fn files_that_are_not_built_or_have_no_such_option_are_silent() {
+        let up = |command: &str| format!("{COMPOSE}{}", steps(&format!("- run: docker compose -f ci.compose.yaml {command}")));
+        for command in ["up tests", "down", "build other", "up --build $SERVICES"] {
+            check(&RULE, &up(command));
+        }
+        check(&RULE, &up("up --build").replace("type=gha", "type=registry,ref=o/app"));
+        check(&RULE, &up("up --build").replace("- run", "- uses: crazy-max/ghaction-github-runtime@v3\n      - run"));
+        check(&RULE, &up("up --build").replace("- run: docker", "- uses: nick-fields/retry@v3\n        with:\n          command: docker"));
     }
 
     #[test]

@@ -466,13 +466,10 @@ mod tests {
 
     #[test]
     fn an_expression_may_be_something_else_in_another_workflow() {
-        let (before, after) = (build_step("context: ${{ github.workflow }}"), "context: ${{ github.workflow }}\n          cache-from: type=gha,scope=build");
+        let (before, after) = (build_step("context: ${{ env.FOLDER }}"), "context: ${{ env.FOLDER }}\n          cache-from: type=gha,scope=build");
         let other = before.replace("ci.yml", "more.yml").replace("on: push", "name: more\non: workflow_dispatch");
         let cached = |text: &str, file: &str| {
-            text.replace(
-                "context: ${{ github.workflow }}",
-                &format!("{after}-{file}\n          cache-to: type=gha,mode=max,scope=build-{file},ignore-error=true"),
-            )
+            text.replace("context: ${{ env.FOLDER }}", &format!("{after}-{file}\n          cache-to: type=gha,mode=max,scope=build-{file},ignore-error=true"))
         };
         let fixture = format!("{}{}", found(&before, ACTION, "info"), found(&other, ACTION, "info").replace(DOCKERFILE, ""));
         check_fix(&RULE, &fixture, &format!("{}{}", cached(&before, "ci"), cached(&other, "more")));

@@ -7,8 +7,8 @@ use crate::file::Kind;
 use crate::links::{self, Folder};
 use crate::snapshot::Snapshot;
 use crate::value::Value;
-use crate::view::{StepView, TargetBuild, TargetsView, WorkflowView, display, is_fixed};
-use crate::workflow::{BuildStep, Event, Job, Step};
+use crate::view::{CalledWorkflow, StepView, TargetBuild, TargetsView, WorkflowView, display, is_fixed};
+use crate::workflow::{BuildStep, Event, Input, Job, Step};
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -50,8 +50,36 @@ declare_rule! {
     ///           file: api/Dockerfile
     /// ```
     ///
-    /// Not reported are builds whose Dockerfile may be made or fetched by a step before, workflows
-    /// that other repositories can call, other repositories and branches, and submodules. Targets of
+    /// A workflow that others call is looked at as those of the repository call it; where one of them
+    /// names the path, it is reported there:
+    ///
+    /// ```yaml,bad
+    /// #- api/Dockerfile
+    /// FROM scratch
+    /// #- .github/workflows/build.yml
+    /// on:
+    ///   workflow_call:
+    ///     inputs:
+    ///       folder: {type: string, required: true}
+    /// jobs:
+    ///   build:
+    ///     runs-on: ubuntu-latest
+    ///     steps:
+    ///       - uses: actions/checkout@v6
+    ///       - uses: docker/build-push-action@v7
+    ///         with:
+    ///           context: ${{ inputs.folder }}
+    /// #- .github/workflows/ci.yml
+    /// on: push
+    /// jobs:
+    ///   api:
+    ///     uses: ./.github/workflows/build.yml
+    ///     with:
+    ///       folder: apis
+    /// ```
+    ///
+    /// Not reported are builds whose Dockerfile may be made or fetched by a step before, calls from
+    /// other repositories, other repositories and branches, and submodules. Targets of
     /// bake and services of compose are looked at in their own files; an information only where no
     /// workflow builds them, at the root of the repository.
     ///
@@ -68,9 +96,14 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    // GitHub only runs what lies at the root; called from elsewhere, it runs in another repository.
-    let runs_here = links::base(&view.path) == view.snapshot.root(&view.path) && view.workflow.trigger(&Event::WorkflowCall).is_none();
-    if view.workflow.broken || !runs_here {
+    // GitHub only runs what lies at the root.
+    if view.workflow.broken || links::base(&view.path) != view.snapshot.root(&view.path) {
+        return;
+    }
+    check_calls(view, findings);
+    // Called from elsewhere, it runs in another repository.
+    if view.workflow.trigger(&Event::WorkflowCall).is_some() {
+        check_as_called(view, findings);
         return;
     }
     for build in view.builds.iter().filter(|it| is_docker(it)) {
@@ -86,6 +119,43 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         }
         finding.maybe_fix(|| fix(view, build, &candidate?));
     }
+}
+
+/// What is missing because of what a job gives the workflow of the repository that it calls.
+fn check_calls(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for called in view.called().iter().filter(|it| !it.view.workflow.broken) {
+        for build in called.view.builds.iter().filter(|it| is_docker(it)) {
+            let Some(input) = given(called, build.build) else { continue };
+            let Some(path) = missing(&called.view, build).filter(|it| seen.insert((input.span, it.clone()))) else { continue };
+            let message = format!("`{}` does not exist", display(view.snapshot, &path));
+            findings.report(input.value.span, message).note_in(called.view.path.clone(), place_of(build.build), "this build asks for it");
+        }
+    }
+}
+
+/// What is missing in a call by a workflow of the repository, which does not say where it is.
+fn check_as_called(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for called in view.as_called() {
+        for build in called.view.builds.iter().filter(|it| is_docker(it) && given(&called, it.build).is_none()) {
+            let span = place_of(build.build);
+            let Some(path) = missing(&called.view, build).filter(|_| seen.insert(span)) else { continue };
+            let message = format!("`{}` does not exist", display(view.snapshot, &path));
+            findings.report(span, message).note_in(called.caller.clone(), called.call.action.span, "in this call");
+        }
+    }
+}
+
+/// The input of a call that says where the Dockerfile of a build is.
+fn given<'a>(called: &CalledWorkflow<'a>, build: &Build) -> Option<&'a Input> {
+    let named = build.dockerfile.as_ref().filter(|it| !it.is_blank());
+    let context = match &build.context {
+        Context::Folder(value) if named.is_none() => Some(value),
+        Context::Git(Some(value)) => Some(value),
+        _ => None,
+    };
+    named.into_iter().chain(context).find_map(|it| called.given(it))
 }
 
 fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
@@ -319,6 +389,37 @@ mod tests {
         check(&RULE, &format!("{API}{}", text.replace("actions/checkout@v6", "actions/checkout@v6\n        with: {repository: other/repository}")));
         check(&RULE, &format!("{API}{}", text.replace("actions/checkout@v6", "actions/checkout@v6\n        with: {ref: other}")));
         check(&RULE, &format!("{API}{}", text.replace("actions/checkout@v6", "docker/login-action@v4")));
+    }
+
+    /// A workflow that is called, and one that calls it.
+    fn called(with: &str, caller: &str) -> String {
+        let inputs = "on: {workflow_call: {inputs: {folder: {type: string}, file: {type: string, default: Dockerfile}}}}";
+        let reusable = job(with).replace("ci.yml", "build.yml").replace("on: push", inputs);
+        format!("{API}{reusable}#- .github/workflows/ci.yml\non: push\njobs:\n  api:\n    uses: ./.github/workflows/build.yml\n{caller}")
+    }
+
+    #[test]
+    fn a_call_may_name_the_path() {
+        let missing = "error: `nope/Dockerfile` does not exist";
+        let text = called("context: ${{ inputs.folder }}", "    with:\n      folder: nope\n");
+        check_without_fix(&RULE, &marked(&marked(&text, "nope", missing), "${{ inputs.folder }}", "note: this build asks for it"));
+        check(&RULE, &called("context: ${{ inputs.folder }}", "    with: {folder: api}\n"));
+        let legs = "    strategy: {matrix: {app: [api, nope]}}\n    with:\n      folder: ./${{ matrix.app }}\n";
+        let text = called("context: ${{ inputs.folder }}", legs);
+        check(&RULE, &marked(&marked(&text, "./${{ matrix.app }}", missing), "${{ inputs.folder }}", "note: this build asks for it"));
+        check(&RULE, &called("context: ${{ inputs.folder }}", &legs.replace("nope", "./api")));
+        check(&RULE, &called("context: ${{ inputs.folder }}", "    with: {folder: '${{ vars.FOLDER }}'}\n"));
+    }
+
+    #[test]
+    fn what_no_call_names_is_reported_in_the_called_workflow() {
+        let text = called("context: api\nfile: ${{ inputs.file }}", "");
+        let text = marked(&text, "${{ inputs.file }}", "error: `Dockerfile` does not exist");
+        check(&RULE, &marked(&text, "./.github/workflows/build.yml", "note: in this call"));
+        let text = marked(&called("context: web", ""), "web", "error: `web/Dockerfile` does not exist");
+        check(&RULE, &marked(&text, "./.github/workflows/build.yml", "note: in this call"));
+        check(&RULE, &called("context: api\nfile: ${{ inputs.file }}", "    with: {file: api/Dockerfile}\n"));
+        check(&RULE, &called("context: web", "").replace("uses: ./", "uses: other/repository/"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::config;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Frontend};
 use crate::edit::{Edit, EditSet, Span};
-use crate::links::{Place, Target};
+use crate::links::{self, Place, Target};
 use crate::snapshot::Snapshot;
 use crate::view::{StepView, TargetsView, WorkflowView, display, is_fixed};
 use crate::workflow::{BuildStep, Job, Step};
@@ -65,7 +65,11 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    if view.workflow.broken || !view.runs_here_only() {
+    if view.workflow.broken || links::base(&view.path) != view.snapshot.root(&view.path) {
+        return;
+    }
+    check_calls(view, findings);
+    if !view.runs_here_only() {
         return;
     }
     for build in view.builds.iter().filter(|it| is_judged(it)) {
@@ -73,6 +77,20 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let missing = build.places.iter().find_map(|place| Missing::at(place, |it| view.dockerfile(it)));
         let Some(missing) = missing else { continue };
         missing.report(view.snapshot, value.span, findings).maybe_fix(|| fix(view, build, missing.near?));
+    }
+}
+
+/// Targets that a job gives the workflow of the repository that it calls.
+fn check_calls(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for called in view.called().iter().filter(|it| !it.view.workflow.broken) {
+        for build in called.view.builds.iter().filter(|it| is_judged(it) && !is_rewritten(it.job, it.step)) {
+            let Some(input) = build.build.target.as_ref().and_then(|it| called.given(it)) else { continue };
+            let missing = build.places.iter().find_map(|place| Missing::at(place, |it| view.dockerfile(it)));
+            if let Some(missing) = missing.filter(|_| seen.insert(input.span)) {
+                drop(missing.report(view.snapshot, input.value.span, findings));
+            }
+        }
     }
 }
 

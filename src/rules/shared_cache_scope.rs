@@ -4,9 +4,10 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::facts;
 use crate::links::locations::{Location, Side};
-use crate::view::{Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
+use crate::value::Value;
+use crate::view::{CalledWorkflow, Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
-use crate::workflow::{Event, Filter, Trigger, Workflow};
+use crate::workflow::{Event, Filter, Job, Trigger, Workflow};
 use std::collections::{BTreeMap, BTreeSet};
 
 declare_rule! {
@@ -70,7 +71,8 @@ declare_rule! {
     /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
     /// event or the branch, are not reported. Targets of one call of bake, and services of compose, are builds too, reported in
     /// their file, other than those that another one of them uses, whose cache holds all of theirs; an information only
-    /// where nobody is known to build them together.
+    /// where nobody is known to build them together. A workflow that others call is looked at as one of the
+    /// repository calls it for several images.
     ///
     /// ## Fix safety
     ///
@@ -103,7 +105,11 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             if entry.backend == Backend::Gha && view.runs_on_tags_only() {
                 continue;
             }
-            let Some((location, others)) = fresh.into_iter().find_map(|it| rivals(view, build, entry, &it).map(|others| (it, others))) else { continue };
+            let rival = fresh.iter().find_map(|it| rivals(view, build, entry, it).map(|others| (it.clone(), others)));
+            let Some((location, others)) = rival else {
+                check_as_called(view, build, entry, findings);
+                continue;
+            };
             let span = entry.key().map_or(entry.span, |it| it.span);
             let message = format!("another build exports to {} too, and each replaces the cache of the other", entry.describe());
             let mut finding = findings.report(span, message);
@@ -114,6 +120,47 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             seen.push(location);
         }
     }
+}
+
+/// The calls of one workflow of the repository, with which the build makes images of which each replaces
+/// the cache of the others.
+fn check_as_called(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
+    if !view.workflow.is_reusable() {
+        return;
+    }
+    let calls = view.as_called();
+    let told = |it: &CalledWorkflow<'_>| entry.backend != Backend::Gha || !is_on_tags_only(it.workflow);
+    for (index, call) in calls.iter().enumerate().filter(|(_, it)| told(it)) {
+        let near = calls[index..].iter().filter(|it| it.caller == call.caller && !may_exclude(&conditions(it.job), &conditions(call.job)));
+        let Some(other) = near.take(MAX_OTHERS).find(|it| replace_each_other(view, build.index, entry, call, it)) else { continue };
+        let message = format!("other calls of this workflow export to {} too, and each replaces the cache of the other", entry.describe());
+        let mut spans = vec![call.call.action.span, other.call.action.span];
+        spans.dedup();
+        let finding = findings.report(entry.key().map_or(entry.span, |it| it.span), message);
+        drop(spans.into_iter().fold(finding, |finding, span| finding.note_in(call.caller.clone(), span, "for the image of this call")));
+        return;
+    }
+}
+
+fn conditions(job: &Job) -> Vec<String> {
+    job.condition.iter().map(Value::pattern).collect()
+}
+
+fn is_on_tags_only(workflow: &Workflow) -> bool {
+    workflow.triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
+}
+
+/// Whether the build makes different images in two calls, or in two legs of one, that go to one location.
+fn replace_each_other(view: &WorkflowView<'_>, build: usize, entry: &CacheEntry, a: &CalledWorkflow<'_>, b: &CalledWorkflow<'_>) -> bool {
+    let (first, second) = (a.uses(build), b.uses(build));
+    let location = |it: &Use<'_>| it.described.location(entry, it.path, it.leg);
+    let is_rival = |own: &Use<'_>, other: &Use<'_>| {
+        let here = location(own);
+        matches!(here, Location::At(_)) && here == location(other) && view.likeness(own, other) == Likeness::Different
+    };
+    let seconds = || second.iter().take(MAX_OTHERS);
+    // What differs by a matrix of its own is another rule's matter.
+    first.iter().take(MAX_OTHERS).any(|(inputs, own)| seconds().any(|(others, other)| inputs != others && is_rival(own, other)))
 }
 
 /// Whether it replaces what another job wrote. A folder is another one on each runner.
@@ -323,6 +370,42 @@ mod tests {
         let at = text.rfind(entry).unwrap();
         let line = text[..at].rfind('\n').unwrap() + 1;
         format!("{}{}", &text[..line], marked(&text[line..], entry, "note: this build does"))
+    }
+
+    /// A workflow that builds the folder that it is given, and one that calls it with these jobs.
+    fn called(cache: &str, jobs: &str) -> String {
+        let reusable = build_step(&format!("context: ${{{{ inputs.folder }}}}\n{cache}"));
+        let reusable =
+            reusable.replace("ci.yml", "build.yml").replace("on: push", "on: {workflow_call: {inputs: {folder: {type: string}, scope: {type: string}}}}");
+        let files = "#- api/Dockerfile\nFROM a:1.0\n#- web/Dockerfile\nFROM a:1.0\n";
+        let jobs: String = jobs.lines().map(|it| format!("  {it}\n")).collect();
+        format!("{files}{reusable}#- .github/workflows/ci.yml\non: push\njobs:\n{jobs}")
+    }
+
+    const CALL: &str = "./.github/workflows/build.yml";
+
+    #[test]
+    fn calls_of_one_workflow_may_share_a_scope() {
+        let message = "warning: other calls of this workflow export to the scope `buildkit` too, and each replaces the cache of the other";
+        let note = "note: for the image of this call";
+        let matrix = format!("all:\n  strategy: {{matrix: {{app: [api, web]}}}}\n  uses: {CALL}\n  with: {{folder: '${{{{ matrix.app }}}}'}}");
+        check_without_fix(&RULE, &marked(&marked(&called("cache-to: type=gha,mode=max", &matrix), "type=gha,mode=max", message), CALL, note));
+        let two = format!("api:\n  uses: {CALL}\n  with: {{folder: api}}\nweb:\n  uses: {CALL}\n  with: {{folder: web}}");
+        let text = marked(&marked(&called("cache-to: type=gha,mode=max", &two), "type=gha,mode=max", message), CALL, note);
+        let at = text.rfind(CALL).unwrap();
+        let line = text[..at].rfind('\n').unwrap() + 1;
+        check_without_fix(&RULE, &format!("{}{}", &text[..line], marked(&text[line..], CALL, note)));
+    }
+
+    #[test]
+    fn calls_that_tell_their_scopes_apart_or_build_the_same_are_silent() {
+        let call = |with: &str| format!("all:\n  strategy: {{matrix: {{app: [api, web]}}}}\n  uses: {CALL}\n  with: {{{with}}}");
+        let app = "folder: '${{ matrix.app }}'";
+        check(&RULE, &called("cache-to: type=gha,scope=${{ inputs.folder }}", &call(app)));
+        check(&RULE, &called("cache-to: type=gha,scope=${{ inputs.scope }}", &call(&format!("{app}, scope: '${{{{ matrix.app }}}}'"))));
+        check(&RULE, &called("cache-to: type=gha", &call("folder: api")));
+        check(&RULE, &called("cache-to: type=gha", &call("folder: '${{ vars.FOLDER }}'")));
+        check(&RULE, &called("cache-to: type=gha", &call(app)).replace("on: push\n", "on: {release: {types: [published]}}\n"));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl<'a> Call<'a> {
         if step.build.tool == Tool::Compose && step.files.is_empty() && may_name_files(snapshot, &files)? {
             return None;
         }
-        match baked::targets(&files, step, path, job.matrix.as_ref().and_then(|it| it.legs.as_deref()).unwrap_or_default()) {
+        match baked::targets(&files, step, path, job.legs()) {
             Some(targets) => Some(Call { files, targets, is_open: false }),
             None => Some(Call { targets: baked::all_targets(&files, step, path)?, files, is_open: true }),
         }

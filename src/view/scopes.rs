@@ -1,12 +1,14 @@
 //! All cache locations of a state in one table: who writes each, who reads it, and whether that goes
 //! well.
 
+use super::baking::Call;
 use super::caching::{likeness, of_reference, platforms};
 use super::{Likeness, Run, Use};
+use crate::build::Tool;
 use crate::cache::Backend;
 use crate::edit::Span;
 use crate::links::locations::{Location, Side};
-use crate::links::{Folder, Target};
+use crate::links::{Folder, Place, Target};
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -111,8 +113,8 @@ pub fn scopes(snapshot: &Snapshot) -> Vec<Scope> {
             root: root.to_owned(),
             location: location.clone(),
             verdict: verdict(snapshot, location, &writers, &readers),
-            writers: builds(&writers),
-            readers: builds(&readers),
+            writers: builds(snapshot, &writers),
+            readers: builds(snapshot, &readers),
         }));
     }
     res.sort_by(|a, b| (&a.root, &a.location).cmp(&(&b.root, &b.location)));
@@ -142,7 +144,7 @@ fn verdict(snapshot: &Snapshot, location: &Location, writers: &[Use<'_>], reader
 }
 
 /// The builds of uses, with what each is in all its legs.
-fn builds(uses: &[Use<'_>]) -> Vec<Build> {
+fn builds(snapshot: &Snapshot, uses: &[Use<'_>]) -> Vec<Build> {
     let mut res: BTreeMap<(Arc<str>, usize), Build> = BTreeMap::new();
     for it in uses {
         let described = it.described;
@@ -157,16 +159,27 @@ fn builds(uses: &[Use<'_>]) -> Vec<Build> {
             platforms: BTreeSet::new(),
             runs: it.runs(),
         });
-        let place = it.place();
-        known.dockerfiles.extend(place.dockerfile);
-        match place.context {
-            Folder::Disk(folder) | Folder::Git(folder) => drop(known.contexts.insert(folder)),
-            Folder::Unknown => {}
-        }
-        if let Target::Named(name) = place.target {
-            known.targets.insert(name);
+        for place in places(snapshot, it) {
+            known.dockerfiles.extend(place.dockerfile);
+            match place.context {
+                Folder::Disk(folder) | Folder::Git(folder) => drop(known.contexts.insert(folder)),
+                Folder::Unknown => {}
+            }
+            if let Target::Named(name) = place.target {
+                known.targets.insert(name);
+            }
         }
         known.platforms.extend(platforms(it).unwrap_or_default());
     }
     res.into_values().collect()
+}
+
+/// Where a build finds its files: one of bake or compose where its targets do.
+fn places(snapshot: &Snapshot, it: &Use<'_>) -> Vec<Place> {
+    let is_call = matches!(it.described.build.tool, Tool::Bake | Tool::Compose);
+    let call = it.described.step.filter(|_| is_call).and_then(|(_, job, step)| Call::of(snapshot, it.path, job, step));
+    match call {
+        Some(call) => call.targets.iter().map(|target| call.place(target, it.path)).collect(),
+        None => vec![it.place()],
+    }
 }

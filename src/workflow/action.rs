@@ -1,16 +1,15 @@
-//! Composite actions of the repository: what a step gives one that it calls, and what that makes of
-//! its inputs.
+//! Composite actions and reusable workflows of the repository: what a step or a job gives one that it
+//! calls, and what that makes of its inputs.
 
-use super::{DeclaredInput, Job, Step, Workflow, expression};
+use super::{DeclaredInput, Event, Input, InputKind, Job, Step, Workflow, expression};
 use crate::edit::Span;
 use crate::value::Leg;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a call gives an action: its inputs by name, in lower case, without a value where that is
-/// not known.
+/// What a call gives: the inputs by name, in lower case, without a value where that is not known.
 pub type Given = BTreeMap<String, Option<String>>;
 
-/// More calls of one file or of one action than that are not told apart: with each the action is
+/// More calls of one file or of one action or workflow than that are not told apart: with each that is
 /// lowered again.
 pub const MAX_CALLS: usize = 64;
 
@@ -36,42 +35,64 @@ impl Step {
     }
 }
 
-/// The actions of the repository that a workflow or an action calls, as folders relative to its root,
-/// with what each call gives.
+/// The actions and the workflows of the repository that a workflow or an action calls, as folders and
+/// as files relative to its root, with what each call gives.
 pub fn calls(workflow: &Workflow) -> BTreeSet<(String, Given)> {
     let mut res = BTreeSet::new();
     for job in &workflow.jobs {
-        for step in job.steps.iter().skip(usize::from(workflow.is_action)) {
-            let Some(folder) = step.action.as_ref().filter(|it| it.is_local()).and_then(|it| super::build::clean(&it.name)) else { continue };
+        let of_job = job.call.iter().map(|it| (&it.action, &it.inputs));
+        let of_steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter_map(|it| Some((it.action.as_ref()?, &it.inputs)));
+        for (action, inputs) in of_job.chain(of_steps) {
+            let Some(place) = Some(action).filter(|it| it.is_local()).and_then(|it| super::build::clean(&it.name)) else { continue };
             // Of very many it is not told what they give.
-            let given = if res.len() < MAX_CALLS { given(job, step) } else { vec![step.inputs.iter().map(|it| (it.name.clone(), None)).collect()] };
-            res.extend(given.into_iter().map(|it| (folder.clone(), it)));
+            let given = if res.len() < MAX_CALLS { given(job, inputs) } else { vec![inputs.iter().map(|it| (it.name.clone(), None)).collect()] };
+            res.extend(given.into_iter().map(|it| (place.clone(), it)));
         }
     }
     res
 }
 
-/// What a step gives, in each leg of its job.
-fn given(job: &Job, step: &Step) -> Vec<Given> {
+/// What is given with `inputs`, in each leg of the job.
+fn given(job: &Job, inputs: &[Input]) -> Vec<Given> {
     let none = [Leg::new()];
     let legs = if job.legs().is_empty() { &none } else { job.legs() };
-    let value = |leg: &Leg| step.inputs.iter().map(|it| (it.name.clone(), it.value.in_leg(leg))).collect();
+    let value = |leg: &Leg| inputs.iter().map(|it| (it.name.clone(), it.value.in_leg(leg))).collect();
     legs.iter().map(value).collect()
 }
 
-/// The inputs of an action in each call, defaults in the place of what is not given.
+/// The inputs of an action or a workflow in each call, defaults in the place of what is not given.
 pub(super) fn legs(inputs: &[DeclaredInput], calls: &[Given]) -> Vec<Leg> {
     let value = |input: &DeclaredInput, call: &Given| match call.get(&input.name) {
         Some(given) => given.clone(),
-        None => match &input.default {
+        None => match (&input.default, input.kind) {
             // What is computed in a default is not followed.
-            Some(default) => default.known().filter(|it| !it.contains("${{")),
-            None => Some(String::new()),
+            (Some(default), _) => default.known().filter(|it| !it.contains("${{")),
+            (None, InputKind::Text) => Some(String::new()),
+            (None, InputKind::Truth) => Some("false".to_owned()),
+            (None, InputKind::Number) => Some("0".to_owned()),
         },
     };
-    let leg = |call: &Given| inputs.iter().filter_map(|it| Some((expression::input_key(&it.name), value(it, call)?))).collect();
+    let leg = |call: &Given| inputs.iter().filter_map(|it| Some((expression::input_key(&it.name, it.kind), value(it, call)?))).collect();
     let res: BTreeSet<Leg> = calls.iter().map(leg).collect();
     if res.len() > MAX_CALLS { Vec::new() } else { res.into_iter().collect() }
+}
+
+/// The inputs of a workflow in each way in which it is started, as far as the repository says: one leg
+/// for each call, and one without inputs where something else starts it too. None where it is not called.
+pub(super) fn legs_of_workflow(workflow: &Workflow, calls: &[Given]) -> Vec<Leg> {
+    let Some(trigger) = workflow.trigger(&Event::WorkflowCall).filter(|_| !calls.is_empty()) else { return Vec::new() };
+    let mut res = legs(&trigger.inputs, calls);
+    if !res.is_empty() && workflow.triggers.len() > 1 {
+        res.push(Leg::new());
+    }
+    res
+}
+
+/// The inputs that a workflow has in the calls of `job`, which is one of those that call it: one leg for
+/// each leg of the job.
+pub fn inputs_in_call(called: &Workflow, job: &Job) -> Vec<Leg> {
+    let (Some(call), Some(trigger)) = (&job.call, called.trigger(&Event::WorkflowCall)) else { return Vec::new() };
+    legs(&trigger.inputs, &given(job, &call.inputs))
 }
 
 #[cfg(test)]
@@ -80,7 +101,7 @@ mod tests {
     use crate::cache::CacheEntry;
     use crate::syntax::yaml;
     use crate::text::{Document, Language};
-    use crate::workflow::{Builder, lower_action, lowered};
+    use crate::workflow::{Builder, lower, lower_action, lowered};
 
     fn action(text: &str, calls: &[Given]) -> Option<Workflow> {
         let document = Document::new(Language::Yaml, text);
@@ -131,6 +152,51 @@ mod tests {
         let found: Vec<_> = calls(&lowered(text)).into_iter().collect();
         let call = |app: &str| (".github/actions/build".to_owned(), given(&[("target", Some(app)), ("sha", None)]));
         assert_eq!(found, [call("x"), call("y")]);
+    }
+
+    fn called(text: &str, calls: &[Given]) -> Workflow {
+        let document = Document::new(Language::Yaml, text);
+        lower(text, &yaml::read(text, document.tree().unwrap()), calls)
+    }
+
+    const REUSABLE: &str = "on:\n  workflow_call:\n    inputs:\n      file: {type: string, default: Dockerfile}\n      scope: {type: string, required: true}\n      push: {type: boolean}\n      apps: {type: string, default: '[]'}\njobs:\n  a:\n    strategy:\n      matrix:\n        app: ${{ fromJSON(inputs.apps) }}\n    steps:\n      - uses: docker/build-push-action@v7\n        with:\n          file: ${{ inputs.push && 'x' || inputs.file }}\n          target: ${{ matrix.app }}\n          cache-to: type=gha,scope=${{ inputs.scope }}\n";
+
+    /// File, target and scope of the build in each leg.
+    fn in_legs(workflow: &Workflow) -> Vec<[Option<String>; 3]> {
+        let job = &workflow.jobs[0];
+        let build = &job.builds[0].build;
+        let values = [build.dockerfile.as_ref(), build.target.as_ref(), build.exports[0].attribute("scope")];
+        job.legs().iter().map(|leg| values.map(|it| it.unwrap().in_leg(leg))).collect()
+    }
+
+    #[test]
+    fn a_workflow_builds_what_each_call_says() {
+        let text = |it: &str| Some(it.to_owned());
+        let calls = [given(&[("scope", Some("a")), ("apps", Some("[\"x\", \"y\"]"))]), given(&[("scope", Some("b")), ("file", None), ("push", Some("true"))])];
+        let found = in_legs(&called(REUSABLE, &calls));
+        let expected = [[text("Dockerfile"), text("x"), text("a")], [text("Dockerfile"), text("y"), text("a")], [text("x"), None, text("b")]];
+        assert_eq!(found.len(), 3);
+        assert!(expected.iter().all(|it| found.contains(it)), "{found:?}");
+        // The next caller may give something else.
+        let build = &called(REUSABLE, &calls[..1]).jobs[0].builds[0].build;
+        assert_eq!(build.exports[0].attribute("scope").unwrap().known(), None);
+    }
+
+    #[test]
+    fn a_workflow_that_starts_in_other_ways_has_a_leg_for_those() {
+        let both = REUSABLE.replace("on:\n", "on:\n  workflow_dispatch:\n");
+        let found = in_legs(&called(&both, &[given(&[("scope", Some("a"))])]));
+        assert_eq!(found.iter().map(|it| it[2].as_deref()).collect::<Vec<_>>(), [Some("a"), None]);
+        assert!(called(REUSABLE, &[]).jobs[0].legs().is_empty());
+        assert!(called(&REUSABLE.replace("workflow_call", "workflow_dispatch"), &[given(&[])]).jobs[0].legs().is_empty());
+    }
+
+    #[test]
+    fn jobs_call_workflows_with_what_each_leg_gives() {
+        let text = "jobs:\n  a:\n    strategy: {matrix: {app: [x, y]}}\n    uses: ./.github/workflows/build.yml\n    with: {file: '${{ matrix.app }}/Dockerfile'}\n    secrets: inherit\n  b:\n    uses: other/repository/.github/workflows/build.yml@v1\n";
+        let found: Vec<_> = calls(&lowered(text)).into_iter().collect();
+        let call = |file: &str| (".github/workflows/build.yml".to_owned(), given(&[("file", Some(file))]));
+        assert_eq!(found, [call("x/Dockerfile"), call("y/Dockerfile")]);
     }
 
     #[test]

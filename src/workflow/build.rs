@@ -99,17 +99,44 @@ impl Action {
     }
 }
 
+impl Step {
+    /// Whether it only makes the builder that it would build with, as Blacksmith's action can.
+    pub fn is_setup_only(&self) -> bool {
+        self.action.as_ref().is_some_and(Action::is_build) && is_on(self, "setup-only")
+    }
+}
+
+impl Build {
+    /// Says what the names of job and workflow are where paths and the target are made of them.
+    /// In cache options they stay what they are: there it matters that they are names of these.
+    pub(super) fn set_names(&mut self, job: &str, workflow: Option<&str>) {
+        let context = match &mut self.context {
+            Context::Folder(value) | Context::Git(Some(value)) => Some(value),
+            Context::Git(None) | Context::Foreign(_) => None,
+        };
+        let values = context.into_iter().chain(&mut self.dockerfile).chain(&mut self.target);
+        for part in values.flat_map(|it| &mut it.parts) {
+            let Part::Expression { source, known, .. } = part else { continue };
+            match source.as_str() {
+                "github.job" | "$GITHUB_JOB" => *known = Some(job.to_owned()),
+                "github.workflow" | "$GITHUB_WORKFLOW" => *known = workflow.map(str::to_owned),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// The builds of a step of `job`.
 pub(super) fn of_step(job: &Job, index: usize, names: &Names<'_>) -> Vec<BuildStep> {
     let Some(step) = job.steps.get(index) else { return Vec::new() };
     match &step.action {
+        Some(_) if step.is_setup_only() => Vec::new(),
         Some(action) if action.is_build() => vec![build_action(step, action, index, job.before(index))],
         Some(action) if action.is_bake() => {
             let environment = names.below(&step.env).environment();
             vec![BuildStep { environment, ..bake_action(step, action, index, job.before(index)) }]
         }
-        Some(_) => Vec::new(),
-        None => run::builds(step, index, job.before(index), names),
+        _ => run::builds(step, index, job.before(index), names),
     }
 }
 

@@ -90,7 +90,7 @@ impl Job {
 fn setup(index: usize, step: &Step, keeps_state: bool) -> Option<Builder> {
     if let Some(reason) = persistent(step) {
         // The two that build do so with a builder of their own.
-        return (step.is_builder_setup() || step.runs("useblacksmith/setup-docker-builder")).then_some(Builder::Persistent(reason));
+        return (step.is_builder_setup() || step.is_setup_only() || step.runs("useblacksmith/setup-docker-builder")).then_some(Builder::Persistent(reason));
     }
     let Some(action) = &step.action else { return script_setup(index, step) };
     let name = action.name.to_ascii_lowercase();

@@ -2,21 +2,28 @@
 
 use super::read::{Known, Names, Reader};
 use super::{
-    Action, Call, Concurrency, DeclaredInput, Defaults, Event, Filter, Given, Input, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger, Variable,
-    Workflow, action, build, expression, matrix, metadata, scope, script,
+    Action, Call, Concurrency, DeclaredInput, Defaults, Event, Filter, Given, Input, InputKind, Job, Permissions, Run, Runner, RunnerKind, Step, Trigger,
+    Variable, Workflow, action, build, expression, matrix, metadata, scope, script,
 };
 use crate::edit::Span;
+use crate::facts;
 use crate::shell;
-use crate::syntax::yaml::{Entry, Kind, Node, Source};
-use crate::value::{Passage, Value};
+use crate::syntax::yaml::{Entry, Kind, Node, Scalar, Source};
+use crate::value::{Leg, Passage, Value};
 
 /// No workflow that GitHub accepts has more; keeps aliases from growing without bound.
 const MAX_JOBS: usize = 1000;
+/// More legs of a matrix and a call together are not told apart.
+const MAX_LEGS: usize = 512;
 /// As many steps as GitHub runs of one job.
 const MAX_STEPS: usize = 1000;
 
-/// Lowers a workflow. `text` is the text that `source` was read from.
-pub fn lower(text: &str, source: &Source) -> Workflow {
+/// Lowers a workflow that other workflows of its repository call with `calls`. `text` is the text that
+/// `source` was read from.
+///
+/// What all calls give is not taken for what an input always is: the next caller may be of another
+/// repository. It is what the input is in the legs of those calls.
+pub fn lower(text: &str, source: &Source, calls: &[Given]) -> Workflow {
     let broken = !source.errors.is_empty();
     let Some(root) = &source.root else { return Workflow { broken, ..Workflow::default() } };
     let mut names = Names::default();
@@ -35,10 +42,11 @@ pub fn lower(text: &str, source: &Source) -> Workflow {
         names: scope::Names::default(),
     };
     names.add_env(&res.env);
+    let calls = action::legs_of_workflow(&res, calls);
     let file = File { text, source };
     let jobs = root.get("jobs").map(Node::entries).unwrap_or_default();
     for entry in jobs.iter().filter(|it| it.key != "<<").take(MAX_JOBS) {
-        let job = file.job(entry, &res.defaults, &names);
+        let job = file.job(entry, &res, &names, &calls);
         // Only jobs further down can see them: those in front are rarely the ones that wait.
         for output in &job.outputs {
             names.set_job_output(&job.id, &output.name, Known::of(&output.value));
@@ -59,7 +67,7 @@ pub fn lower_action(text: &str, source: &Source, calls: &[Given]) -> Option<Work
     let legs = action::legs(&inputs, calls);
     let mut names = Names::default();
     for input in &inputs {
-        let key = expression::input_key(&input.name);
+        let key = expression::input_key(&input.name, input.kind);
         if let Some(value) = legs.first().and_then(|it| it.get(&key)).filter(|value| legs.iter().all(|it| it.get(&key) == Some(value))) {
             names.set_input(&input.name, value);
         }
@@ -100,12 +108,11 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn job(self, entry: &Entry, outer: &Defaults, names: &Names<'_>) -> Job {
+    fn job(self, entry: &Entry, workflow: &Workflow, names: &Names<'_>, calls: &[Leg]) -> Job {
         let node = &entry.value;
-        let matrix = node.get("strategy").and_then(|it| it.get("matrix")).map(|it| {
-            let reader = Reader::new(names);
-            matrix::lower(it, &|scalar| reader.scalar(scalar, it.span).known().map(str::to_owned))
-        });
+        let outer = &workflow.defaults;
+        let matrix = matrix(node, names);
+        let calls = legs_in_calls(node, names, calls);
         let mut names = names.below(&[]);
         names.add_matrix(matrix.as_ref());
         let env = variables(&Reader::new(&names), node.get("env"));
@@ -125,7 +132,7 @@ impl File<'_> {
             concurrency: concurrency(&reader, node),
             cache_mode: value(&reader, node.get("cache-mode")),
             matrix,
-            calls: Vec::new(),
+            calls,
             container: value(&reader, node.get("container").map(|it| it.get("image").unwrap_or(it))),
             call: node.get("uses").and_then(|it| self.action(it)).map(|action| Call { action, inputs: inputs(&reader, node.get("with")) }),
             steps: Vec::new(),
@@ -136,6 +143,9 @@ impl File<'_> {
         let shell = res.defaults.shell.as_ref().or(outer.shell.as_ref());
         let inherited = Defaults { shell: shell.cloned(), folder: folder.cloned() };
         self.steps(node, &inherited, &mut names, &mut res);
+        // In what is called it is the caller's.
+        let name = workflow.name.as_ref().filter(|_| !workflow.is_reusable()).and_then(Value::known);
+        res.builds.iter_mut().for_each(|it| it.build.set_names(&entry.key, name.as_deref()));
         res.outputs = variables(&Reader::new(&names), node.get("outputs"));
         res
     }
@@ -159,15 +169,19 @@ impl File<'_> {
         let names = names.below(&env);
         let reader = Reader::new(&names);
         let with = item.get("with");
+        let action = item.get("uses").and_then(|it| self.action(it));
         Step {
             span: item.span,
             id: item.get("id").and_then(Node::text).map(str::to_owned),
             name: value(&reader, item.get("name")),
             condition: condition(&reader, item.get("if")),
-            action: item.get("uses").and_then(|it| self.action(it)),
             inputs: inputs(&reader, with),
             inputs_span: with.map(|it| it.span),
-            run: item.get("run").and_then(|it| run(&reader, inherited, item, it)),
+            run: match item.get("run") {
+                Some(script) => run(&reader, inherited, item, script),
+                None => action.as_ref().and_then(|it| retried(&reader, it, with?)),
+            },
+            action,
             env,
             shared: is_shared(item, 0),
         }
@@ -243,7 +257,38 @@ fn filter(node: &Node) -> Filter {
 fn declared_inputs(node: &Node) -> Vec<DeclaredInput> {
     let default = |it: &Entry| it.value.get("default").and_then(|it| Some(Value::literal(it.text()?, it.span)));
     let required = |it: &Entry| it.value.get("required").and_then(Node::text) == Some("true");
-    node.entries().iter().map(|it| DeclaredInput { name: it.key.to_lowercase(), default: default(it), required: required(it) }).collect()
+    let kind = |it: &Entry| match it.value.get("type").and_then(Node::text) {
+        Some("boolean") => InputKind::Truth,
+        Some("number") => InputKind::Number,
+        _ => InputKind::Text,
+    };
+    let input = |it: &Entry| DeclaredInput { name: it.key.to_lowercase(), default: default(it), required: required(it), kind: kind(it) };
+    node.entries().iter().map(input).collect()
+}
+
+fn matrix(job: &Node, names: &Names<'_>) -> Option<matrix::Matrix> {
+    let node = job.get("strategy")?.get("matrix")?;
+    let reader = Reader::new(names);
+    let scalar = |it: &Scalar| reader.scalar(it, node.span).known().map(str::to_owned);
+    Some(matrix::lower(node, &scalar, &|it| expression::evaluate(it, names).known?.text()))
+}
+
+/// The inputs of each call in each leg of the matrix that they make; none where there are too many.
+fn legs_in_calls(job: &Node, names: &Names<'_>, calls: &[Leg]) -> Vec<Leg> {
+    let mut res = Vec::new();
+    for call in calls {
+        let mut names = names.below(&[]);
+        for (key, value) in call {
+            names.set_input(expression::input_of_key(key).unwrap_or(key), value);
+        }
+        let matrix = matrix(job, &names).and_then(|it| it.legs).filter(|it| !it.is_empty());
+        let legs = matrix.unwrap_or_else(|| vec![Leg::new()]);
+        res.extend(legs.into_iter().map(|leg| leg.into_iter().chain(call.clone()).collect::<Leg>()));
+        if res.len() > MAX_LEGS {
+            return Vec::new();
+        }
+    }
+    res
 }
 
 fn value(reader: &Reader<'_>, node: Option<&Node>) -> Option<Value> {
@@ -372,19 +417,80 @@ fn inputs(reader: &Reader<'_>, node: Option<&Node>) -> Vec<Input> {
     flat(node).into_iter().map(input).collect()
 }
 
+/// Whether a shell is of the POSIX family, which alone has the words that commands are found by: a name,
+/// or a template that has one in front of `{0}` (`nix develop --command bash -e {0}`).
+fn is_posix(shell: &str) -> bool {
+    let is_shell = |it: &str| matches!(facts::name(it), "bash" | "sh");
+    let words = shell.split_whitespace().take_while(|it| *it != "{0}");
+    // A script in quotes is another one than the step's.
+    words.clone().any(is_shell) && !words.clone().any(|it| it == "-c" || it.contains(['"', '\'']))
+}
+
+/// The script that an action runs until it succeeds.
+fn retried(reader: &Reader<'_>, action: &Action, with: &Node) -> Option<Run> {
+    const ACTIONS: &[&str] = &["nick-fields/retry", "nick-invision/retry", "Wandalen/wretry.action"];
+    let is_moved = with.get("current_path").is_some();
+    let command = with.get("command").filter(|_| ACTIONS.iter().any(|it| action.is(it)) && !is_moved)?;
+    // What is said of the scripts of a job is not for actions, and the action has no folder of its own.
+    run(reader, &Defaults::default(), with, command)
+}
+
 fn run(reader: &Reader<'_>, inherited: &Defaults, item: &Node, node: &Node) -> Option<Run> {
     let passage = reader.passage(node)?;
     let folder = value(reader, item.get("working-directory")).or_else(|| inherited.folder.clone());
     let shell_name = value(reader, item.get("shell")).or_else(|| inherited.shell.clone());
     let shell_name = shell_name.map_or(Some("bash".to_owned()), |it| it.known());
-    // Only the POSIX family has the words that the commands are found by.
-    let is_posix = shell_name
-        .as_deref()
-        .is_none_or(|it| matches!(it.split([' ', '/']).next_back(), Some("bash" | "sh")) || it.starts_with("bash") || it.starts_with("sh"));
-    let script = if is_posix { shell::parse(passage.text()) } else { shell::Script::default() };
+    let script = if shell_name.as_deref().is_none_or(is_posix) { shell::parse(passage.text()) } else { shell::Script::default() };
     let folder = match folder {
         None => Some(String::new()),
         Some(folder) => build::workspace_folder(&folder),
     };
     Some(Run { folder, passage, script, shell: shell_name })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workflow::{lowered, with_steps};
+
+    fn builds(steps: &str) -> usize {
+        lowered(&with_steps(steps)).builds().count()
+    }
+
+    #[test]
+    fn scripts_of_shells_behind_other_programs_are_read() {
+        let with_shell = |shell: &str| builds(&format!("- run: docker build .\n  shell: {shell}"));
+        for shell in ["bash", "sh", "/bin/bash -e {0}", "nix develop --fallback --command bash -e {0}", "'bash --noprofile --norc -eo pipefail {0}'"] {
+            assert_eq!(with_shell(shell), 1, "{shell}");
+        }
+        for shell in ["pwsh", "python {0}", "fish {0}", "'bash -c \"tool {0}\"'", "shellcheck {0}", "wsl-bash {0}"] {
+            assert_eq!(with_shell(shell), 0, "{shell}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_are_tried_again_are_read() {
+        let retry = |name: &str, with: &str| builds(&format!("- uses: {name}@v3\n  with:\n    command: |\n      cd app\n      docker build .\n{with}"));
+        assert_eq!(retry("nick-fields/retry", "    timeout_minutes: 5\n"), 1);
+        assert_eq!(retry("nick-fields/retry", "    shell: pwsh\n"), 0);
+        assert_eq!(retry("other/action", ""), 0);
+    }
+
+    #[test]
+    fn an_action_that_only_sets_up_builds_nothing() {
+        let with = |input: &str| builds(&format!("- uses: useblacksmith/build-push-action@v2\n  with: {{{input}}}"));
+        assert_eq!([with("setup-only: true"), with("setup-only: false"), with("push: true")], [0, 1, 1]);
+    }
+
+    #[test]
+    fn paths_may_be_made_of_the_names_of_job_and_workflow() {
+        let found = |on: &str, value: &str| {
+            let text = with_steps(&format!("- uses: docker/build-push-action@v7\n  with:\n    file: {value}/Dockerfile\n    cache-to: type=gha,scope={value}"));
+            let build = lowered(&format!("name: Images\n{}", text.replacen("on: push", on, 1))).jobs[0].builds[0].build.clone();
+            (build.dockerfile.unwrap().known(), build.exports[0].attribute("scope").unwrap().known())
+        };
+        assert_eq!(found("on: push", "${{ github.job }}"), (Some("build/Dockerfile".into()), None));
+        assert_eq!(found("on: push", "${{ github.workflow }}"), (Some("Images/Dockerfile".into()), None));
+        assert_eq!(found("on: workflow_call", "${{ github.job }}"), (Some("build/Dockerfile".into()), None));
+        assert_eq!(found("on: workflow_call", "${{ github.workflow }}"), (None, None));
+    }
 }

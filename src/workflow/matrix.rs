@@ -1,6 +1,6 @@
 //! `strategy.matrix`: its legs, as GitHub expands them.
 
-use super::expression::{self, Constant, Expression};
+use super::expression::{self, Expression};
 use crate::edit::Span;
 use crate::syntax::Mapped;
 use crate::syntax::yaml::{Entry, Kind, Mapping, Node, Scalar, Sequence, Style};
@@ -65,43 +65,48 @@ type Cells = BTreeMap<String, Option<String>>;
 /// Reads a scalar of the matrix; `None` where an expression in it is not known.
 pub(super) type Read<'a> = &'a dyn Fn(&Scalar) -> Option<String>;
 
+/// The text of an expression; `None` where it is not known.
+pub(super) type Evaluate<'a> = &'a dyn Fn(&Expression) -> Option<String>;
+
 /// Lowers `strategy.matrix`.
-pub(super) fn lower(node: &Node, read: Read<'_>) -> Matrix {
-    let node = &written_out(node);
+pub(super) fn lower(node: &Node, read: Read<'_>, evaluate: Evaluate<'_>) -> Matrix {
+    let node = &written_out(node, evaluate);
     let keys = keys(node);
     let legs = legs(node, read).filter(|it| it.len() <= MAX_LEGS);
     Matrix { span: node.span, keys, legs }
 }
 
-/// The matrix with the JSON that it is made of, or that the values of its keys are, where that stands
-/// there as a literal (`${{ fromJSON('["a", "b"]') }}`). All of it stands where the expression does.
-fn written_out(node: &Node) -> Cow<'_, Node> {
-    if let Some(found) = literal_json(node) {
+/// The matrix with the JSON that it is made of, or that the values of its keys are, where that is known
+/// (`${{ fromJSON('["a", "b"]') }}`, `${{ fromJSON(inputs.apps) }}` in a call). All of it stands where the
+/// expression does.
+fn written_out<'n>(node: &'n Node, evaluate: Evaluate<'_>) -> Cow<'n, Node> {
+    let json = |node: &Node| known_json(node, evaluate);
+    if let Some(found) = json(node) {
         return Cow::Owned(found);
     }
     let Kind::Mapping(mapping) = &node.resolved().kind else { return Cow::Borrowed(node) };
-    if !mapping.entries.iter().any(|it| literal_json(&it.value).is_some()) {
+    if !mapping.entries.iter().any(|it| json(&it.value).is_some()) {
         return Cow::Borrowed(node);
     }
-    let entry = |it: &Entry| Entry { value: literal_json(&it.value).unwrap_or_else(|| it.value.clone()), ..it.clone() };
+    let entry = |it: &Entry| Entry { value: json(&it.value).unwrap_or_else(|| it.value.clone()), ..it.clone() };
     let mapping = Mapping { flow: mapping.flow, entries: mapping.entries.iter().map(entry).collect() };
     Cow::Owned(Node { kind: Kind::Mapping(mapping), ..node.clone() })
 }
 
-/// What a scalar is that is `fromJSON` of a literal and no more.
-fn literal_json(node: &Node) -> Option<Node> {
+/// What a scalar is that is `fromJSON` of something known and no more.
+fn known_json(node: &Node, evaluate: Evaluate<'_>) -> Option<Node> {
     let text = node.text()?.trim();
     let [place] = expression::find(text)[..] else { return None };
     if !place.closed || place.span.len() != text.len() {
         return None;
     }
     let Expression::Call(name, arguments) = expression::parse(place.inside.of(text))? else { return None };
-    let [Expression::Literal(Constant::Text(json))] = arguments.as_slice() else { return None };
+    let [json] = arguments.as_slice() else { return None };
     if name != "fromjson" {
         return None;
     }
     // The parser stops at 128 values inside values.
-    let value = serde_json::from_str(json).ok()?;
+    let value = serde_json::from_str(&evaluate(json)?).ok()?;
     matches!(value, Value::Array(_) | Value::Object(_)).then(|| of_json(&value, node.resolved().span))
 }
 

@@ -18,7 +18,7 @@ mod run;
 mod scope;
 mod script;
 
-pub use action::{Given, MAX_CALLS, calls};
+pub use action::{Given, MAX_CALLS, calls, inputs_in_call};
 pub use build::{BuildStep, Override};
 pub use builder::Builder;
 pub use lower::{lower, lower_action};
@@ -120,6 +120,20 @@ pub struct DeclaredInput {
     pub default: Option<Value>,
     /// Whoever starts the workflow has to give it.
     pub required: bool,
+    /// What kind of value it has in expressions.
+    pub kind: InputKind,
+}
+
+/// The kind of value that an input has in expressions: `type:` of an input of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputKind {
+    /// A text, as all inputs of actions are.
+    #[default]
+    Text,
+    /// `boolean`
+    Truth,
+    /// `number`
+    Number,
 }
 
 impl Trigger {
@@ -209,7 +223,9 @@ pub struct Job {
     pub cache_mode: Option<Value>,
     /// `strategy.matrix`.
     pub matrix: Option<Matrix>,
-    /// For a composite action: the inputs of each call of it, as [`expression::input_key`] names them.
+    /// For a composite action and for a workflow that others of the repository call: the inputs of each
+    /// call of it, as [`expression::input_key`] names them, in each leg of the matrix. One of a workflow
+    /// that is started in other ways too has no inputs in it.
     pub calls: Vec<Leg>,
     /// The image of `container:`.
     pub container: Option<Value>,
@@ -343,6 +359,11 @@ impl Workflow {
     /// The trigger of an event.
     pub fn trigger(&self, event: &Event) -> Option<&Trigger> {
         self.triggers.iter().find(|it| it.event == *event)
+    }
+
+    /// Whether other workflows can call it, those of other repositories among them.
+    pub fn is_reusable(&self) -> bool {
+        !self.is_action && self.trigger(&Event::WorkflowCall).is_some()
     }
 
     /// All builds, with the index of the job of each.
@@ -557,12 +578,12 @@ impl Run {
 }
 
 impl Job {
-    /// The legs in which it runs, of its matrix or, for an action, one for each call; none where there are
-    /// none, or where they are not known.
+    /// The legs in which it runs: those of its matrix, of what is called for each call; none where there
+    /// are none, or where they are not known.
     pub fn legs(&self) -> &[Leg] {
-        match self.matrix.as_ref().and_then(|it| it.legs.as_deref()) {
-            Some(legs) if !legs.is_empty() => legs,
-            _ => &self.calls,
+        match self.calls.as_slice() {
+            [] => self.matrix.as_ref().and_then(|it| it.legs.as_deref()).unwrap_or_default(),
+            calls => calls,
         }
     }
 
@@ -595,7 +616,7 @@ fn lowered(text: &str) -> Workflow {
     use crate::text::{Document, Language};
     let document = Document::new(Language::Yaml, text);
     let source = document.tree().map(|it| yaml::read(text, it)).unwrap_or_default();
-    lower(text, &source)
+    lower(text, &source, &[])
 }
 
 /// A workflow with one job that has these steps, for the tests of this folder.

@@ -437,7 +437,7 @@ mod tests {
     fn fixed(text: &str, edit: impl Fn(File<'_>, &Workflow) -> Option<CacheEdit>) -> Option<String> {
         let document = Document::new(Language::Yaml, text);
         let source = yaml::read(text, document.tree()?);
-        let workflow = lower(text, &source);
+        let workflow = lower(text, &source, &[]);
         Some(edit(File { text, source: &source }, &workflow)?.into_edits().apply(text))
     }
 
@@ -623,7 +623,7 @@ mod tests {
         let matching = |with: &str, export: bool| {
             let text = action(with);
             let document = Document::new(Language::Yaml, &text);
-            let build = lower(&text, &yaml::read(&text, document.tree().unwrap())).jobs[0].builds[0].build.clone();
+            let build = lower(&text, &yaml::read(&text, document.tree().unwrap()), &[]).jobs[0].builds[0].build.clone();
             if export { matching_export(&text, &build.imports[0], false) } else { matching_import(&text, &build.exports[0]) }
         };
         let imports = [
@@ -650,7 +650,7 @@ mod tests {
         let lenient = |with: &str| {
             let text = action(with);
             let document = Document::new(Language::Yaml, &text);
-            matching_export(&text, &lower(&text, &yaml::read(&text, document.tree().unwrap())).jobs[0].builds[0].build.imports[0], true).unwrap()
+            matching_export(&text, &lower(&text, &yaml::read(&text, document.tree().unwrap()), &[]).jobs[0].builds[0].build.imports[0], true).unwrap()
         };
         assert_eq!(lenient("cache-from: type=gha"), "type=gha,mode=max,ignore-error=true");
         assert_eq!(lenient("cache-from: o/a:cache"), "type=registry,mode=max,ref=o/a:cache");

@@ -3,6 +3,7 @@
 use super::{Constant, Outcome, Scope, evaluate, parse};
 use crate::value::{Leg, Part, Value};
 use crate::volatility::{Axis, Variance};
+use crate::workflow::InputKind;
 
 impl Value {
     /// The text in one leg of a matrix: `matrix.key` has the leg's value, and an expression that
@@ -25,7 +26,7 @@ pub fn in_leg(source: &str, leg: &Leg) -> Option<String> {
     if let Some(value) = source.strip_prefix("matrix.").and_then(|it| leg.get(it)) {
         return Some(value.clone());
     }
-    if let Some(value) = source.strip_prefix("inputs.").and_then(|it| leg.get(&input_key(it))) {
+    if let Some((value, _)) = source.strip_prefix("inputs.").and_then(|it| input(leg, it)) {
         return Some(value.clone());
     }
     if leg.is_empty() || !(source.contains("matrix.") || source.contains("inputs.")) {
@@ -34,9 +35,27 @@ pub fn in_leg(source: &str, leg: &Leg) -> Option<String> {
     evaluate(&parse(source)?, &InLeg(leg)).known?.text()
 }
 
+const KINDS: [(InputKind, char); 3] = [(InputKind::Text, '@'), (InputKind::Truth, '?'), (InputKind::Number, '#')];
+
 /// The key that an input has in a leg, which no key of a matrix can be.
-pub fn input_key(name: &str) -> String {
-    format!("@{name}")
+pub fn input_key(name: &str, kind: InputKind) -> String {
+    let mark = KINDS.iter().find(|it| it.0 == kind).map_or('@', |it| it.1);
+    format!("{mark}{name}")
+}
+
+/// Whether a key of a leg is that of an input.
+pub fn is_input_key(key: &str) -> bool {
+    input_of_key(key).is_some()
+}
+
+/// The input of a key of a leg; `None` for a key of a matrix.
+pub fn input_of_key(key: &str) -> Option<&str> {
+    KINDS.iter().find_map(|it| key.strip_prefix(it.1))
+}
+
+/// The value of an input in a leg.
+fn input<'l>(leg: &'l Leg, name: &str) -> Option<(&'l String, InputKind)> {
+    KINDS.iter().find_map(|(kind, _)| Some((leg.get(&input_key(name, *kind))?, *kind)))
 }
 
 /// Knows the keys of a leg, and nothing else.
@@ -52,8 +71,13 @@ impl Scope for InLeg<'_> {
     }
 
     fn input(&self, name: &str) -> Outcome {
-        // Inputs of actions are texts, whatever they look like.
-        self.0.get(&input_key(name)).map_or_else(|| Outcome::varying(Variance::over(Axis::Input(name.to_owned()))), |it| Outcome::text(it.clone()))
+        match input(self.0, name) {
+            // Inputs of actions are texts, whatever they look like.
+            Some((text, InputKind::Text)) => Outcome::text(text.clone()),
+            Some((text, InputKind::Truth)) => Outcome::known(Constant::Bool(text == "true")),
+            Some((text, InputKind::Number)) => Outcome::known(Constant::Number(Constant::Text(text.clone()).number())),
+            None => Outcome::varying(Variance::over(Axis::Input(name.to_owned()))),
+        }
     }
 }
 
@@ -106,11 +130,24 @@ mod tests {
 
     #[test]
     fn an_input_has_the_value_of_the_call() {
-        let call: Leg = [(input_key("os"), "alpine".to_owned()), (input_key("push"), "true".to_owned())].into();
+        let text = |name: &str, value: &str| (input_key(name, InputKind::Text), value.to_owned());
+        let call: Leg = [text("os", "alpine"), text("push", "true"), text("quiet", "false")].into();
         let found = |source: &str| in_leg(&parse(source).unwrap().to_string(), &call);
+        assert_eq!(found("inputs.quiet && 'a' || 'b'").as_deref(), Some("a"));
         assert_eq!(found("inputs.os").as_deref(), Some("alpine"));
         assert_eq!(found("inputs.push == 'true' && 'a' || 'b'").as_deref(), Some("a"));
         assert_eq!(found("inputs.other || 'x'"), None);
+    }
+
+    #[test]
+    fn inputs_of_workflows_have_kinds() {
+        let call: Leg = [(input_key("push", InputKind::Truth), "false".to_owned()), (input_key("n", InputKind::Number), "0".to_owned())].into();
+        let found = |source: &str| in_leg(&parse(source).unwrap().to_string(), &call);
+        for source in ["inputs.push && 'a' || 'b'", "inputs.push == true && 'a' || 'b'", "inputs.n && 'a' || 'b'", "inputs.n > 0 && 'a' || 'b'"] {
+            assert_eq!(found(source).as_deref(), Some("b"), "{source}");
+        }
+        assert_eq!(found("inputs.push").as_deref(), Some("false"));
+        assert!(is_input_key(&input_key("a", InputKind::Truth)) && !is_input_key("os"));
     }
 
     #[test]
