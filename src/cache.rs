@@ -189,11 +189,11 @@ impl CacheEntry {
 
     /// What to call the location in a sentence: ``the scope `app` ``, ``the reference `o/app:cache` ``.
     pub fn describe(&self) -> String {
-        let value = |name: &str, default: &str| self.attribute(name).map_or_else(|| default.to_owned(), Value::pattern);
+        let value = |name: &str, default: &str| self.attribute(name).map_or_else(|| default.to_owned(), Value::shown);
         match self.backend {
             Backend::Gha => format!("the scope `{}`", value("scope", "buildkit")),
             Backend::Registry => format!("the reference `{}`", value("ref", "")),
-            Backend::Local => format!("the folder `{}`", self.attribute("dest").or_else(|| self.attribute("src")).map(Value::pattern).unwrap_or_default()),
+            Backend::Local => format!("the folder `{}`", self.attribute("dest").or_else(|| self.attribute("src")).map(Value::shown).unwrap_or_default()),
             Backend::S3 | Backend::Azblob => format!("the name `{}`", value("name", "buildkit")),
             Backend::Inline => "the image itself".to_owned(),
             Backend::Unknown => "the cache".to_owned(),

@@ -85,6 +85,16 @@ impl Value {
             .collect()
     }
 
+    /// The text as a person reads it: like [`Value::pattern`], with variables of a script as scripts have
+    /// them.
+    pub fn shown(&self) -> String {
+        let part = |it: &Part| match it {
+            Part::Expression { source, known: None, .. } if source.starts_with('$') => source.clone(),
+            it => Value { span: self.span, parts: vec![it.clone()] }.pattern(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Whether there is nothing, or only white space, and no expression.
     pub fn is_blank(&self) -> bool {
         self.parts.iter().all(|it| matches!(it, Part::Text(text) if text.trim().is_empty()))
@@ -417,6 +427,13 @@ mod tests {
 
     fn texts(passages: &[Passage]) -> Vec<&str> {
         passages.iter().map(Passage::text).collect()
+    }
+
+    #[test]
+    fn variables_of_a_script_are_shown_as_it_has_them() {
+        let part = |source: &str| Part::Expression { span: Span::default(), source: source.to_owned(), known: None, variance: Variance::constant() };
+        let value = Value { span: Span::default(), parts: vec![Part::Text("a-".into()), part("$GITHUB_SHA"), part("github.ref")] };
+        assert_eq!(value.shown(), "a-$GITHUB_SHA${{ github.ref }}");
     }
 
     #[test]

@@ -476,14 +476,15 @@ fn passed(callers: &[Caller<'_>]) -> Option<Vec<Passed>> {
     }
     let mut res = Vec::new();
     for caller in callers {
+        let cached = !caller.build.starts_empty();
         for argument in &caller.build.build.arguments {
             let (variance, text) = match &argument.value {
                 // A build that uses no cache loses nothing by what it passes.
-                Some(value) if caller.build.build.no_cache => (crate::volatility::Variance::default(), value.pattern()),
-                Some(value) => (value.variance(), value.pattern()),
+                Some(value) if caller.build.build.no_cache => (crate::volatility::Variance::default(), value.shown()),
+                Some(value) => (value.variance(), value.shown()),
                 None => (crate::volatility::Variance::over(crate::volatility::Axis::Unknown), String::new()),
             };
-            res.push(Passed { name: argument.name.clone(), variance, path: caller.path.clone(), span: argument.span, text });
+            res.push(Passed { name: argument.name.clone(), variance, path: caller.path.clone(), span: argument.span, text, cached });
         }
     }
     Some(res)

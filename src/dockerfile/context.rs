@@ -57,6 +57,8 @@ pub struct Passed {
     pub span: Span,
     /// How the value is written.
     pub text: String,
+    /// The build finds layers of earlier ones, as far as is known, so that a new value costs something.
+    pub cached: bool,
 }
 
 /// What is known of one file of the context.

@@ -161,7 +161,8 @@ pub enum ArgumentVolatility<'a> {
 /// the value; `unknown`, `dev` and the like only stand in for what is passed.
 pub fn argument_volatility<'a>(context: &'a Context<'_>, name: &str, default: Option<&str>) -> ArgumentVolatility<'a> {
     let pinned = default.is_some_and(|it| it.bytes().filter(u8::is_ascii_digit).count() > 1);
-    if let Some(passed) = context.passed(name).find(|it| it.variance.is_per_commit()) {
+    let volatile = || context.passed(name).filter(|it| it.variance.is_per_commit());
+    if let Some(passed) = volatile().find(|it| it.cached).or_else(|| volatile().next()) {
         return ArgumentVolatility::Passed(passed);
     }
     let named = (is_volatile_name(name) && !pinned) || context.volatile_names.iter().any(|it| wildcard(it, name));

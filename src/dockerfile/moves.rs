@@ -277,8 +277,20 @@ impl Plan<'_> {
     /// # Errors
     /// The first thing that stands in the way.
     pub fn sink(&self, source: &str, moved: usize, below: usize) -> Result<Move, Refusal> {
+        self.sink_all(source, moved, &[], below)
+    }
+
+    /// The same for several instructions of one stage: `moved`, and `others` below it.
+    ///
+    /// # Errors
+    /// The first thing that stands in the way.
+    pub fn sink_all(&self, source: &str, moved: usize, others: &[usize], below: usize) -> Result<Move, Refusal> {
         let mut group = vec![moved];
         for index in moved + 1..below {
+            if others.contains(&index) {
+                group.push(index);
+                continue;
+            }
             let step = &self.steps[index];
             let conflict = group.iter().find_map(|it| self.steps[*it].effects.conflicts(&step.effects).into_iter().next());
             let Some(conflict) = conflict else { continue };

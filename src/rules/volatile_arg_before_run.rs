@@ -9,8 +9,11 @@ use crate::dockerfile::{Kind, Variable};
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
+use crate::file;
 use crate::view::{DockerfileView, View, WorkflowView};
 use crate::volatility::{Axis, Cost, Volatility};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 declare_rule! {
     /// A build argument that changes on every commit stands above instructions that do not use it.
@@ -56,6 +59,10 @@ declare_rule! {
     /// RUN curl -fsSLO https://nodejs.org/dist/v$NODE_VERSION/SHASUMS256.txt
     /// ```
     ///
+    /// Where a workflow passes the value, it is an information there as well, in one place however many
+    /// pass it. It is an information only where no known build finds layers of an earlier one, and where
+    /// no known build passes the argument.
+    ///
     /// An argument that names a moment and that no instruction names, above a command that fetches, is
     /// there to fetch anew and is left alone.
     ///
@@ -74,79 +81,158 @@ declare_rule! {
 
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
-        for (index, step) in plan.own() {
-            let Kind::Arg(variables) = &step.instruction.kind else { continue };
-            for variable in variables {
-                let Some(cause) = volatile_argument(plan, index, variable) else { continue };
-                let victims = Victims::of(plan, index, &variable.name);
-                // A name alone says little once an ENV takes the value: that is the place to report.
-                let taken = cause.is_none() && victims.taken_by.is_some();
-                if victims.steps.is_empty() || taken || is_to_fetch_again(view, plan, index, &variable.name) {
-                    continue;
-                }
-                let message =
-                    format!("every new value of `{}` runs {} again, which {} not use it", variable.name, victims.commands(plan), victims.do_or_does());
-                let mut finding = findings.report(variable.span, message);
-                if let Some(passed) = cause {
-                    finding = finding.note_in(passed.path.clone(), passed.span, format!("`{}` is another on {}", passed.text, axes(passed)));
-                }
-                finding = finding.note(plan.steps[victims.steps[0]].instruction.span, format!("{} runs again", command(&plan.steps[victims.steps[0]])));
-                drop(match fix(view, plan, index, &victims) {
-                    Ok(fix) => finding.fix(fix),
-                    Err(refusal) => finding.refused(&refusal),
-                });
+        for group in groups(view, plan) {
+            let (first, victims) = (&group.members[0], &group.victims);
+            let message = format!("every new value of {} runs {} again, which {} not use it", group.names(), victims.commands(plan), victims.do_or_does());
+            let mut finding = findings.report(first.variable.span, message).level(group.level);
+            for member in &group.members[1..] {
+                finding = finding.note(member.variable.span, format!("`{}` is declared here", member.variable.name));
             }
-        }
-    }
-}
-
-/// The same finding where the value comes from.
-fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    let mut reported: Vec<Span> = Vec::new();
-    for step in &view.builds {
-        let volatile: Vec<_> = step.build.arguments.iter().filter(|it| it.value.as_ref().is_some_and(|it| it.variance().is_per_commit())).collect();
-        if volatile.is_empty() || step.build.dry || step.build.no_cache {
-            continue;
-        }
-        let Some(path) = step.dockerfile() else { continue };
-        if view.dockerfile(path).is_none() {
-            continue;
-        }
-        let Some(View::Dockerfile(dockerfile)) = View::new(view.snapshot, path, findings.config()) else { continue };
-        for argument in volatile {
-            let Some((plan, index, variable, victims)) = declaration(&dockerfile, &argument.name, view, argument.span) else { continue };
-            if reported.contains(&argument.span) {
-                continue;
+            for passed in group.members.iter().filter_map(|it| it.cause) {
+                finding = finding.note_in(passed.path.clone(), passed.span, format!("`{}` is another on {}", passed.text, axes(passed)));
             }
-            reported.push(argument.span);
-            let message = format!(
-                "every new value of `{}` runs {} of `{}` again, which {} not use it",
-                argument.name,
-                victims.commands(plan),
-                relative_name(view, path),
-                victims.do_or_does()
-            );
-            let finding = findings.report(argument.span, message).note_in(dockerfile.path.clone(), variable, "the argument is declared here");
-            drop(match fix(&dockerfile, plan, index, &victims) {
+            finding = finding.note(plan.steps[victims.steps[0]].instruction.span, format!("{} runs again", command(&plan.steps[victims.steps[0]])));
+            drop(match fix(view, plan, &group) {
                 Ok(fix) => finding.fix(fix),
-                Err(refusal) => finding.note_in(dockerfile.path.clone(), refusal.span, format!("no fix: {}", refusal.reason)),
+                Err(refusal) => finding.refused(&refusal),
             });
         }
     }
 }
 
-/// The first declaration of an argument that makes commands run again, where this workflow passes it.
-fn declaration<'v, 'a>(dockerfile: &'v DockerfileView<'a>, name: &str, view: &WorkflowView<'_>, at: Span) -> Option<(&'v Plan<'a>, usize, Span, Victims)> {
-    dockerfile.plans().find_map(|plan| {
-        plan.own().find_map(|(index, step)| {
-            let Kind::Arg(variables) = &step.instruction.kind else { return None };
-            let variable = variables.iter().find(|it| it.name == name)?;
-            let passed = dockerfile.context().passed(name).any(|it| it.path == view.path && it.span == at);
-            let victims = Victims::of(plan, index, name);
-            let counts = passed && !victims.steps.is_empty() && !is_to_fetch_again(dockerfile, plan, index, name);
-            counts.then_some((plan, index, variable.span, victims))
-        })
-    })
+/// Volatile arguments of a stage that make the same commands run again: one cause, told once.
+struct Group<'p> {
+    /// In order; never empty.
+    members: Vec<Member<'p>>,
+    victims: Victims,
+    level: Level,
+}
+
+/// A volatile argument where it is declared.
+struct Member<'p> {
+    index: usize,
+    variable: &'p Variable,
+    /// The build that passes what is volatile; `None` where the name says so.
+    cause: Option<&'p Passed>,
+}
+
+impl Group<'_> {
+    /// The names, for a message.
+    fn names(&self) -> String {
+        let names: Vec<String> = self.members.iter().map(|it| format!("`{}`", it.variable.name)).collect();
+        match names.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => names.concat(),
+        }
+    }
+}
+
+/// The volatile arguments of a stage that make commands run again for nothing.
+fn groups<'p>(view: &DockerfileView<'_>, plan: &'p Plan<'_>) -> Vec<Group<'p>> {
+    let mut res: Vec<Group<'p>> = Vec::new();
+    for (index, step) in plan.own() {
+        let Kind::Arg(variables) = &step.instruction.kind else { continue };
+        for variable in variables {
+            let Some(cause) = volatile_argument(plan, index, variable) else { continue };
+            let victims = Victims::of(plan, index, &variable.name);
+            // A name alone says little once an ENV takes the value: that is the place to report.
+            let taken = cause.is_none() && victims.taken_by.is_some();
+            if victims.steps.is_empty() || taken || is_to_fetch_again(view, plan, index, &variable.name) {
+                continue;
+            }
+            let level = level(view, &variable.name, cause);
+            let member = Member { index, variable, cause };
+            let is_same = |it: &&mut Group<'_>| it.victims.steps == victims.steps && it.victims.end == victims.end && it.level == level;
+            match res.iter_mut().find(is_same) {
+                Some(group) => group.members.push(member),
+                None => res.push(Group { members: vec![member], victims, level }),
+            }
+        }
+    }
+    res
+}
+
+/// How much it matters: a build that finds no layers of earlier ones loses none, and what no known build
+/// passes is volatile by its name alone.
+fn level(view: &DockerfileView<'_>, name: &str, cause: Option<&Passed>) -> Level {
+    let is_passed = || view.callers.iter().any(|it| it.build.build.opaque || it.build.build.arguments.iter().any(|it| it.name == name));
+    match cause {
+        Some(passed) if !passed.cached => Level::Info,
+        None if !view.callers.is_empty() && !is_passed() => Level::Info,
+        _ => Level::Warning,
+    }
+}
+
+/// More Dockerfiles of one step are not looked at.
+const MAX_DOCKERFILES: usize = 5;
+
+/// The same finding where the value comes from: once for each cause, at the first place of all workflows
+/// that have a share in it. It matters less there, where nothing can be mended.
+fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let mut reported: Vec<Span> = Vec::new();
+    for step in &view.builds {
+        let volatile: Vec<_> = step.build.arguments.iter().filter(|it| it.value.as_ref().is_some_and(|it| it.variance().is_per_commit())).collect();
+        if volatile.is_empty() || step.build.dry || step.build.no_cache || step.described.starts_empty() {
+            continue;
+        }
+        let paths: BTreeSet<&String> = step.places.iter().filter_map(|it| it.dockerfile.as_ref()).collect();
+        for path in paths.into_iter().take(MAX_DOCKERFILES) {
+            if view.dockerfile(path).is_none() {
+                continue;
+            }
+            let Some(View::Dockerfile(dockerfile)) = View::new(view.snapshot, path, findings.config()) else { continue };
+            for plan in dockerfile.plans() {
+                for group in groups(&dockerfile, plan).iter().filter(|it| it.level == Level::Warning) {
+                    report_cause(view, &dockerfile, plan, group, &mut reported, findings);
+                }
+            }
+        }
+    }
+}
+
+/// Reports a cause in a workflow, if it is the first that has a share in it.
+fn report_cause(
+    view: &WorkflowView<'_>,
+    dockerfile: &DockerfileView<'_>,
+    plan: &Plan<'_>,
+    group: &Group<'_>,
+    reported: &mut Vec<Span>,
+    findings: &mut Findings<'_>,
+) {
+    let passed: Vec<(&Member<'_>, &Passed)> =
+        group.members.iter().flat_map(|it| causes(dockerfile, &it.variable.name).map(move |passed| (it, passed))).collect();
+    let place = |it: &Passed| (it.path.clone(), it.span);
+    let Some((first, at)) = passed.iter().min_by_key(|it| place(it.1)).filter(|it| *it.1.path == *view.path) else { return };
+    if reported.contains(&at.span) {
+        return;
+    }
+    reported.push(at.span);
+    let victims = &group.victims;
+    let file = relative_name(view, &dockerfile.path);
+    let name = &first.variable.name;
+    let message = format!("every new value of `{name}` runs {} of `{file}` again, which {} not use it", victims.commands(plan), victims.do_or_does());
+    let mut finding = findings.report(at.span, message).level(Level::Info);
+    finding = finding.note_in(dockerfile.path.clone(), first.variable.span, "the argument is declared here");
+    let mut others: Vec<(Arc<str>, Span)> = passed.iter().map(|it| place(it.1)).filter(|it| *it != place(at)).collect();
+    others.sort();
+    others.dedup();
+    for (path, span) in others.into_iter().take(MAX_NOTES) {
+        finding = finding.note_in(path, span, "so does this");
+    }
+    drop(match fix(dockerfile, plan, group) {
+        Ok(fix) => finding.fix(fix),
+        Err(refusal) => finding.note_in(dockerfile.path.clone(), refusal.span, format!("no fix: {}", refusal.reason)),
+    });
+}
+
+/// No more notes than somebody reads.
+const MAX_NOTES: usize = 5;
+
+/// The places in workflows that pass an argument what is another on every commit, to builds that find
+/// layers of earlier ones.
+fn causes<'v>(dockerfile: &'v DockerfileView<'_>, name: &str) -> impl Iterator<Item = &'v Passed> + use<'v> {
+    let is_cause = |it: &&Passed| it.cached && it.variance.is_per_commit() && matches!(file::Kind::of(&it.path), file::Kind::Workflow | file::Kind::Action);
+    dockerfile.context().passed(name).filter(is_cause).collect::<Vec<_>>().into_iter()
 }
 
 fn relative_name<'p>(view: &WorkflowView<'_>, path: &'p str) -> &'p str {
@@ -177,21 +263,30 @@ fn axes(passed: &Passed) -> &'static str {
     }
 }
 
-fn fix(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, victims: &Victims) -> Result<Fix, Refusal> {
-    let proven = sink_as_far_as_proven(view, plan, index, victims)?;
-    Ok(view.reordering("Declare it below what does not use it", proven))
+fn fix(view: &DockerfileView<'_>, plan: &Plan<'_>, group: &Group<'_>) -> Result<Fix, Refusal> {
+    let mut indices: Vec<usize> = group.members.iter().map(|it| it.index).collect();
+    indices.dedup();
+    let proven = sink_all_as_far_as_proven(view, plan, &indices, &group.victims)?;
+    let title = if indices.len() == 1 { "Declare it below what does not use it" } else { "Declare them below what does not use them" };
+    Ok(view.reordering(title, proven))
 }
 
 /// Sinks to above the first use, or else past as many of the victims as can be proven.
 pub(super) fn sink_as_far_as_proven(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, victims: &Victims) -> Result<Move, Refusal> {
+    sink_all_as_far_as_proven(view, plan, &[index], victims)
+}
+
+/// The same for several instructions, of which the first is the topmost; none is below the first victim.
+fn sink_all_as_far_as_proven(view: &DockerfileView<'_>, plan: &Plan<'_>, indices: &[usize], victims: &Victims) -> Result<Move, Refusal> {
     let mut refused = None;
     let first = victims.steps[0];
+    let (index, others) = (indices[0], &indices[1..]);
     for below in (first + 1..=victims.end).rev() {
         let after_victim = victims.steps.contains(&(below - 1));
         if below != victims.end && !after_victim {
             continue;
         }
-        match view.prove(plan.stage, |it| it.sink(&view.source, index, below)) {
+        match view.prove(plan.stage, |it| it.sink_all(&view.source, index, others, below)) {
             Ok(proven) => return Ok(proven),
             Err(refusal) => refused = Some(refusal),
         }
@@ -297,7 +392,7 @@ fn cannot_use(plan: &Plan<'_>, index: usize, of_commit: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::VOLATILE_ARG_BEFORE_RUN as RULE;
-    use crate::rules::testing::{check, check_fix};
+    use crate::rules::testing::{check, check_fix, marked};
 
     #[test]
     fn labels_go_along() {
@@ -343,6 +438,78 @@ CMD ["git"]
     fn a_build_without_cache_loses_nothing() {
         let workflow = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - uses: docker/build-push-action@v6\n        with:\n          context: .\n          no-cache: true\n          build-args: REF=${{ github.sha }}\n";
         check(&RULE, &format!("{workflow}#- Dockerfile\nFROM alpine:3.20\nARG REF\nRUN apk add --no-cache git\nRUN echo $REF\n"));
+    }
+
+    /// A workflow that passes the commit as `REF`, and has more inputs.
+    fn passing(name: &str, with: &str) -> String {
+        format!(
+            "#- .github/workflows/{name}.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/setup-buildx-action@v4\n      - uses: docker/build-push-action@v7\n        with:\n          context: .\n          build-args: REF=${{{{ github.sha }}}}\n{with}"
+        )
+    }
+
+    const CACHE: &str = "          cache-from: type=gha\n";
+    const PASSED: &str = "#- Dockerfile\nFROM alpine:3.20\nARG REF\nRUN apk add --no-cache git\nRUN echo $REF\n";
+    const IN_WORKFLOW: &str = "info: every new value of `REF` runs `apk add` of `Dockerfile` again, which does not use it";
+    const ARGUMENT: &str = "REF=${{ github.sha }}";
+
+    /// What is found in the Dockerfile, the note at the workflow left out.
+    fn in_dockerfile(level: &str, note: &str) -> String {
+        let text =
+            PASSED.replace("ARG REF\n", &format!("ARG REF\n    ^^^ {level}: every new value of `REF` runs `apk add` again, which does not use it\n{note}"));
+        text.replace("git\n", "git\n^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apk add` runs again\n")
+    }
+
+    #[test]
+    fn what_several_workflows_pass_is_one_cause() {
+        let declared = "    ^^^ note: the argument is declared here\n";
+        let first = marked(&passing("a", CACHE), ARGUMENT, IN_WORKFLOW);
+        let first = first.replace(
+            &format!("{IN_WORKFLOW}\n"),
+            &format!("{IN_WORKFLOW}\n                      ^^^^^^^^^^^^^^^^^^^^^ note: `${{{{ github.sha }}}}` is another on every commit\n"),
+        );
+        let second = marked(&passing("b", CACHE), ARGUMENT, "note: so does this");
+        check(&RULE, &format!("{first}{second}{}{}", passing("c", ""), in_dockerfile("warning", declared)));
+    }
+
+    #[test]
+    fn where_nothing_is_cached_little_is_lost() {
+        let passing = marked(&passing("a", ""), ARGUMENT, "note: `${{ github.sha }}` is another on every commit");
+        check(&RULE, &format!("{passing}{}", in_dockerfile("info", "")));
+    }
+
+    #[test]
+    fn what_the_known_builds_do_not_pass_is_an_information() {
+        let text = in_dockerfile("info", "").replace("REF", "GIT_SHA").replace("    ^^^ ", "    ^^^^^^^ ");
+        check(&RULE, &format!("#- compose.yaml\nservices:\n  a:\n    build: .\n{text}"));
+        let text = text.replace("info", "warning");
+        check(&RULE, &text);
+        check(&RULE, &format!("#- compose.yaml\nservices:\n  a:\n    build:\n      context: .\n      args: {{GIT_SHA: '${{GIT_SHA}}'}}\n{text}"));
+    }
+
+    #[test]
+    fn arguments_that_cost_the_same_are_told_together() {
+        check_fix(
+            &RULE,
+            "
+FROM alpine:3.20
+ARG REVISION
+    ^^^^^^^^ warning: every new value of `REVISION` or `BUILD_NUMBER` runs `apk add` again, which does not use it
+ENV A=b
+ARG BUILD_NUMBER
+    ^^^^^^^^^^^^ note: `BUILD_NUMBER` is declared here
+RUN apk add --no-cache git
+^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apk add` runs again
+RUN make $REVISION $BUILD_NUMBER
+",
+            "
+FROM alpine:3.20
+ENV A=b
+RUN apk add --no-cache git
+ARG REVISION
+ARG BUILD_NUMBER
+RUN make $REVISION $BUILD_NUMBER
+",
+        );
     }
 
     #[test]
