@@ -3,10 +3,11 @@ use crate::build::Build;
 use crate::cache::{Backend, CacheEntry};
 use crate::config::Config;
 use crate::diagnostic::{Fix, Level};
-use crate::dockerfile::plan::Step;
+use crate::dockerfile::plan::{Step, has_word};
 use crate::dockerfile::{Kind, Stage};
 use crate::ecosystem::Manager;
 use crate::links::Place;
+use crate::shell::Command;
 use crate::snapshot::Snapshot;
 use crate::view::{DockerfileView, TargetsView, View, WorkflowView, beside, is_costly};
 use crate::volatility::Volatility;
@@ -71,7 +72,7 @@ declare_rule! {
     /// `mode=min` that somebody wrote down. An information only where the other stages copy the
     /// sources before everything that they run: as long as nothing changes the image is found without
     /// them, and after any change there is nothing of them to go on from; or where what they download goes
-    /// into a cache mount, which no export has. All stages take more room: GitHub keeps 10 GB for a
+    /// into a cache mount, which no export has; or where all that would be of use are a few packages of `apk`. All stages take more room: GitHub keeps 10 GB for a
     /// repository, and takes 200 uploads a minute. A cache in a registry has no such bounds.
     ///
     /// ## Fix safety
@@ -181,7 +182,22 @@ fn outlives_sources(view: &DockerfileView<'_>, stage: &Stage) -> bool {
     let Some(plan) = view.plans().find(|it| it.stage == stage.index) else { return true };
     let above = plan.volatilities_above();
     let is_quiet = |index: usize, step: &Step<'_>| above[index].max(plan.own_volatility(step)) < Volatility::Often;
-    plan.own().any(|(index, step)| is_costly(step.instruction) && !fills_a_mount(step) && is_quiet(index, step))
+    plan.own().any(|(index, step)| is_costly(step.instruction) && !fills_a_mount(step) && !is_tiny(step) && is_quiet(index, step))
+}
+
+/// Whether a step does no more than to add a few packages of Alpine, which takes seconds: less than to
+/// export all stages.
+fn is_tiny(step: &Step<'_>) -> bool {
+    const FEW: usize = 3;
+    let Kind::Run(run) = &step.instruction.kind else { return false };
+    let packages = |it: &Command| match it.words.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().as_slice() {
+        ["apk", words @ ..] if words.contains(&"add") => Some(words.iter().filter(|it| **it != "add" && !it.starts_with('-')).count()),
+        ["apk", "update"] => Some(0),
+        _ => None,
+    };
+    let counts: Option<Vec<usize>> = run.script.commands.iter().map(packages).collect();
+    let is_toolchain = ["build-base", "gcc", "clang", "llvm", "python3", "openjdk", "nodejs", "rust", "go"].iter().any(|it| has_word(&run.command.text, it));
+    counts.is_some_and(|it| !it.is_empty() && it.iter().sum::<usize>() <= FEW) && !is_toolchain && run.script.opaque.is_none()
 }
 
 /// Whether all that a step downloads goes into a cache mount, which is in no layer.
@@ -229,6 +245,20 @@ mod tests {
         ];
         for (before, entry, after) in cases {
             check_fix(&RULE, &found(&build_step(before), entry), &build_step(after));
+        }
+    }
+
+    #[test]
+    fn a_few_packages_are_little_to_lose() {
+        let check_level = |packages: &str, level: &str| {
+            let dockerfile = STAGES.replace("RUN go build", &format!("RUN apk add --no-cache {packages}\nCOPY . .\nRUN go build"));
+            let dockerfile = marked(&dockerfile, "FROM golang:1.25.3 AS builder", "note: the image only copies from this stage");
+            let workflow = marked(&build_step("cache-to: type=gha"), "type=gha", &MESSAGE.replace("warning", level));
+            check(&RULE, &(dockerfile + &workflow));
+        };
+        check_level("libc6-compat git", "info");
+        for packages in ["a b c d", "python3 make", "build-base"] {
+            check_level(packages, "warning");
         }
     }
 
@@ -286,7 +316,7 @@ mod tests {
         for stage in ["WORKDIR /src\nCOPY . .\nRUN go build -o /app", "RUN --mount=type=bind,target=. go build -o /app", MOUNTED] {
             check(&RULE, &format!("{}{}", found(stage), marked(&step, "type=gha", &info)));
         }
-        for stage in ["RUN apk add git\nCOPY . .\nRUN go build -o /app", "COPY go.mod go.sum ./\nRUN go mod download\nCOPY . .\nRUN go build -o /app"] {
+        for stage in ["RUN apk add build-base\nCOPY . .\nRUN go build -o /app", "COPY go.mod go.sum ./\nRUN go mod download\nCOPY . .\nRUN go build -o /app"] {
             check(&RULE, &format!("{}{}", found(stage), marked(&step, "type=gha", MESSAGE)));
         }
     }

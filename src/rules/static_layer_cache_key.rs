@@ -73,7 +73,8 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         for step in build.keepers().into_iter().filter(|it| !it.runs("actions/cache/restore")) {
             let Some(key) = step.input("key").filter(|it| is_static(view, build, it) && !seen.contains(&it.value.span)) else { continue };
             seen.push(key.value.span);
-            let finding = findings.report(key.value.span, "what is saved under a key is never replaced, and this key is the same in every run");
+            let runs = if key.value.variance().has(&Axis::Ref) { "every run of a branch" } else { "every run" };
+            let finding = findings.report(key.value.span, format!("what is saved under a key is never replaced, and this key is the same in {runs}"));
             finding.note(build.build.span, "the layers of this build are saved").maybe_fix(|| fix(view, step, key));
         }
     }
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_key_of_a_branch_is_the_same_in_all_its_runs() {
-        check(&RULE, &found(&job("actions/cache@v5", "key: layers-${{ github.ref }}"), "layers-${{ github.ref }}"));
+        let text = found(&job("actions/cache@v5", "key: layers-${{ github.ref }}"), "layers-${{ github.ref }}");
+        check(&RULE, &text.replace("in every run", "in every run of a branch"));
         check(&RULE, &job("actions/cache@v5", "key: layers-${{ github.ref }}").replace("on: push", "on: {push: {tags: ['v*']}}"));
     }
 

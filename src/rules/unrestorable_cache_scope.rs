@@ -83,13 +83,25 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             let Some(runs) = fresh.iter().map(|it| writers(view, build, it)).collect::<Option<Vec<_>>>() else { continue };
             let runs: BTreeSet<Run> = runs.into_iter().flatten().collect();
             let words: Vec<&str> = runs.iter().map(|it| it.words()).collect();
-            let message = format!("only {} write {}, which no other run can read", words.join(" and "), entry.describe());
+            let message = format!("only {} write {}, which {} can read", words.join(" and "), entry.describe(), others(&runs));
             let finding = findings.report(entry.span, message);
             match view.workflow.triggers.first() {
                 Some(trigger) => drop(finding.note(trigger.span, "no build on a branch writes it")),
                 None => drop(finding),
             }
         }
+    }
+}
+
+/// Who cannot read it: runs of the same pull request, or of the same tag, do.
+fn others(runs: &BTreeSet<Run>) -> &'static str {
+    let is_all = |run: Run| runs.iter().all(|it| *it == run);
+    if is_all(Run::PullRequest) {
+        "no other pull request"
+    } else if is_all(Run::Tag) {
+        "no other tag"
+    } else {
+        "no run of another ref"
     }
 }
 
@@ -129,7 +141,12 @@ mod tests {
     }
 
     fn found(text: &str, trigger: &str, entry: &str, who: &str) -> String {
-        let message = format!("warning: only {who} write the scope `app`, which no other run can read");
+        let others = match who {
+            "tags" => "no other tag",
+            "pull requests" => "no other pull request",
+            _ => "no run of another ref",
+        };
+        let message = format!("warning: only {who} write the scope `app`, which {others} can read");
         marked(&marked(text, trigger, "note: no build on a branch writes it"), entry, &message)
     }
 
