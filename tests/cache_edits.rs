@@ -4,7 +4,7 @@
 use layerwise::edit::EditSet;
 use layerwise::syntax::yaml;
 use layerwise::text::{Document, Language};
-use layerwise::workflow::repair::{CacheEdit, File, add_exports_in_bake, set_attributes_in_bake};
+use layerwise::workflow::repair::{CacheEdit, File, add_entries_in_bake, set_attributes_in_bake};
 use layerwise::{bake, compose};
 
 fn applied(edit: Option<CacheEdit>, text: &str) -> Option<String> {
@@ -43,7 +43,7 @@ fn an_entry_of_a_bake_file_is_changed_where_it_stands() {
 fn a_bake_target_gets_exports_of_its_own() {
     let text = "target \"_c\" {\n\tcache-to = [\"type=gha\"]\n}\ntarget \"a\" {\n\tinherits = [\"_c\"]\n}\ntarget \"b\" { inherits = [\"_c\"] }\n";
     let bake = bake::lower(text);
-    let add = |index: usize| applied(add_exports_in_bake(text, &bake.targets[index].build, &["type=gha,scope=a"]), text);
+    let add = |index: usize| applied(add_entries_in_bake(text, &bake.targets[index].build, "cache-to", &["type=gha,scope=a"]), text);
     let after = add(1).unwrap();
     assert_eq!(after, text.replace("target \"a\" {\n", "target \"a\" {\n\tcache-to = [\"type=gha,scope=a\"]\n"));
     assert_eq!(bake::lower(&after).targets[1].build.exports[0].location().as_deref(), Some("gha:a"));

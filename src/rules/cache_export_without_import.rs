@@ -75,12 +75,13 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let mut seen = BTreeSet::new();
-    for (_, build) in view.judged().filter(|(_, it)| it.build.imports.is_empty() && !it.build.no_cache && view.is_placed(it)) {
+    for (target, build) in view.judged().filter(|(_, it)| it.build.imports.is_empty() && !it.build.no_cache && view.is_placed(it)) {
         let exports = &build.build.exports;
         let is_read = |it: &CacheEntry| it.opaque || it.is_joined() || !is_fixed_entry(it) || view.may_be_used(Side::Import, None, build, it);
         let Some(export) = exports.iter().find(|it| is_kept(it)).filter(|it| view.has(it) && !exports.iter().any(is_read)) else { continue };
         if seen.insert(export.span) {
-            findings.report(export.span, message(export));
+            let edit = || view.add_import(target, export, &matching_import(&view.source, export)?);
+            findings.report(export.span, message(export)).maybe_fix(|| Some(Fix::cache_options("Import what is exported", view.path.clone(), edit()?)));
         }
     }
 }
@@ -205,12 +206,13 @@ mod tests {
     fn targets_of_bake_and_services_of_compose_export_too() {
         let message = "warning: nothing imports the scope `a`, so that it is exported in vain";
         let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  cache-to = [\"type=gha,scope=a\"]\n}\n";
-        check(&RULE, &marked(bake, "type=gha,scope=a", message));
+        check_fix(&RULE, &marked(bake, "type=gha,scope=a", message), &bake.replace("  cache-to", "  cache-from = [\"type=gha,scope=a\"]\n  cache-to")[19..]);
         check(&RULE, &bake.replace("docker-bake.hcl", "ci/other.hcl"));
         check(&RULE, &bake.replace("scope=a", "scope=${NAME}"));
         check(&RULE, &format!("{bake}{}", build_step("cache-from: type=gha,scope=a\ncache-to: type=gha,scope=a")));
         let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      cache_to: ['type=gha,scope=a']\n";
-        check(&RULE, &marked(compose, "type=gha,scope=a", message));
+        let fixed = format!("{}      cache_from: ['type=gha,scope=a']\n", &compose[16..]);
+        check_fix(&RULE, &marked(compose, "type=gha,scope=a", message), &fixed);
         check(&RULE, &compose.replace("compose.yaml", "compose.ci.yaml"));
         check(&RULE, &format!("{compose}      cache_from: ['type=gha,scope=a']\n"));
     }

@@ -4,8 +4,9 @@ use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Kind, Stage};
 use crate::edit::Span;
 use crate::links::Target;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, TargetsView, WorkflowView};
 use crate::workflow::{Event, Input};
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// A cache is imported by a build that must not use one.
@@ -44,7 +45,7 @@ declare_rule! {
     ///
     /// A build that only exports fills the cache anew, which is a good use of the option. Workflows
     /// that run on a schedule or by hand only are not reported: they build images again to get new
-    /// packages. `no-cache-filters` is reported only if it names all stages that run anything, and
+    /// packages. Of a target of bake and a service of compose both have to stand in their file. `no-cache-filters` is reported only if it names all stages that run anything, and
     /// an expression decides nothing before the run.
     ///
     /// ## Fix safety
@@ -54,7 +55,7 @@ declare_rule! {
         name: "no-cache-with-cache",
         level: Level::Warning,
         fixes: true,
-        check: Check::Workflow(check),
+        check: Check::Builds(check, check_targets),
     }
 }
 
@@ -67,6 +68,18 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let Some((span, input)) = option(view, build) else { continue };
         let finding = findings.report(span, "no layer is taken from the cache that this build imports");
         finding.note(import.span, "the import is for nothing").maybe_fix(|| fix(view, build, input?));
+    }
+}
+
+/// Targets and services whose file says both.
+fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
+    if view.is_broken() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for target in view.targets.iter().filter(|it| it.build.no_cache && !it.build.opaque && !it.builds.is_empty()) {
+        let Some(import) = target.build.imports.first().filter(|it| view.has(it) && seen.insert(it.span)) else { continue };
+        findings.report(import.span, format!("no layer is taken from this cache, since `{}` is built without one", target.build.name));
     }
 }
 
@@ -120,6 +133,17 @@ mod tests {
 
     fn found(text: &str, option: &str, import: &str) -> String {
         marked(&marked(text, option, "warning: no layer is taken from the cache that this build imports"), import, "note: the import is for nothing")
+    }
+
+    #[test]
+    fn targets_and_services_have_the_option_too() {
+        let message = "warning: no layer is taken from this cache, since `app` is built without one";
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  no-cache = true\n  cache-from = [\"type=gha,scope=a\"]\n}\n";
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      context: .\n      no_cache: true\n      cache_from: [org/app:cache]\n";
+        check_without_fix(&RULE, &marked(bake, "type=gha,scope=a", message));
+        check_without_fix(&RULE, &marked(compose, "org/app:cache", message));
+        check(&RULE, &bake.replace("true", "false"));
+        check(&RULE, &compose.replace("      cache_from: [org/app:cache]\n", ""));
     }
 
     #[test]

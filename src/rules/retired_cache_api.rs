@@ -1,8 +1,9 @@
 use super::{Check, Findings, declare_rule};
+use crate::build::Build;
 use crate::cache::Backend;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::{Edit, EditSet, Span};
-use crate::view::WorkflowView;
+use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Action, Line, Step};
 
 declare_rule! {
@@ -60,7 +61,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for job in &view.workflow.jobs {
-        let uses_cache = job.builds.iter().flat_map(|it| it.build.imports.iter().chain(&it.build.exports)).any(|it| it.backend == Backend::Gha);
+        let has_cache = |it: &Build| it.imports.iter().chain(&it.exports).any(|it| it.backend == Backend::Gha);
+        // The options of bake and compose stand in their files.
+        let in_files = |it: &&StepView<'_>| it.job.id == job.id && view.call(it).is_some_and(|it| it.targets.iter().any(|it| has_cache(&it.build)));
+        let uses_cache = job.builds.iter().any(|it| has_cache(&it.build)) || view.builds.iter().any(|it| in_files(&it));
         for step in &job.steps {
             check_cache_action(view, step, findings);
             if uses_cache {
@@ -193,6 +197,17 @@ mod tests {
         let fixture = marked(&text, uses, &gone("actions/cache", "3.3.2")).replace("cache` 3.3.2", "cache` v3.3.2");
         check_without_fix(&RULE, &fixture);
         check(&RULE, &steps(&format!("- uses: {uses}")));
+    }
+
+    #[test]
+    fn options_in_a_bake_or_compose_file_count() {
+        let text = |cache: &str| {
+            let file = format!("#- docker-bake.hcl\ntarget \"default\" {{\n  cache-from = [\"{cache}\"]\n}}\n");
+            file + &steps("- uses: docker/setup-buildx-action@v4\n  with: {version: v0.20.1}\n- run: docker buildx bake")
+        };
+        let message = "error: Buildx v0.20.1 cannot use the cache of GitHub, which needs 0.21.0";
+        check(&RULE, &marked(&text("type=gha"), "v0.20.1", message));
+        check(&RULE, &text("type=registry,ref=o/app:cache"));
     }
 
     #[test]

@@ -162,6 +162,22 @@ impl<'a> TargetsView<'a> {
         }
     }
 
+    /// Gives a target an import; it must have none, and `export` must stand in its own block. `None` where
+    /// that cannot be done exactly.
+    pub fn add_import(&self, target: &TargetView<'_>, export: &CacheEntry, record: &str) -> Option<CacheEdit> {
+        if !target.build.whole.contains(export.span) {
+            return None;
+        }
+        match self.syntax {
+            Syntax::Compose(compose) => {
+                let file = repair::File { text: &self.source, source: &compose.syntax };
+                file.add_entries_in_compose(target.build, "cache_from", &[record])
+            }
+            Syntax::Bake(_) if self.path.ends_with(".json") => None,
+            Syntax::Bake(_) => repair::add_entries_in_bake(&self.source, target.build, "cache-from", &[record]),
+        }
+    }
+
     /// Where an entry leads, comparable with the entries of other builds.
     pub fn location(&self, build: &TargetBuild<'_>, entry: &CacheEntry) -> Location {
         Described { build: &build.build, step: None }.location(entry, &self.path, None)

@@ -406,24 +406,38 @@ fn set_in_object(text: &str, entry: &CacheEntry, pairs: &[(&str, &str)]) -> Opti
     assign(entry, pairs, replace, |name, value| format!(", {name} {by} \"{value}\""), |added| Some(Edit::insert(entry.span.end, added)))
 }
 
-/// Gives a target of a bake file in HCL exports of its own, in the place of those it inherits.
+/// Gives a target of a bake file in HCL entries of its own, `key` being `cache-from` or `cache-to`.
 ///
-/// `None` for a target that has its own, for one with a matrix, whose legs share the text, and for
-/// a block on one line.
-pub fn add_exports_in_bake(text: &str, target: &Build, exports: &[&str]) -> Option<CacheEdit> {
+/// `None` for a target that has some, for one with a matrix, whose legs share the text, and for a block
+/// on one line.
+pub fn add_entries_in_bake(text: &str, target: &Build, key: &str, records: &[&str]) -> Option<CacheEdit> {
     let block = target.whole.of(text);
-    let plain = exports.iter().all(|it| is_record(it) && !it.contains(['$', '%', '\\']));
+    let plain = records.iter().all(|it| is_record(it) && !it.contains(['$', '%', '\\']));
     let head = block.split_inclusive('\n').next()?;
-    if !plain || exports.is_empty() || block.contains("cache-to") || block.contains("matrix") || !head.ends_with('\n') || !head.trim_end().ends_with('{') {
+    if !plain || records.is_empty() || block.contains(key) || block.contains("matrix") || !head.ends_with('\n') || !head.trim_end().ends_with('{') {
         return None;
     }
     let body = block.get(head.len()..)?;
     let (indent, rest) = body.split_at(body.len() - body.trim_start_matches([' ', '\t']).len());
     let indent = if rest.starts_with('}') { "  " } else { indent };
-    let list: Vec<String> = exports.iter().map(|it| format!("\"{it}\"")).collect();
+    let list: Vec<String> = records.iter().map(|it| format!("\"{it}\"")).collect();
     let ending = if head.ends_with("\r\n") { "\r\n" } else { "\n" };
-    let line = format!("{indent}cache-to = [{}]{ending}", list.join(", "));
+    let line = format!("{indent}{key} = [{}]{ending}", list.join(", "));
     CacheEdit::of(vec![Edit::insert(target.whole.start + head.len(), line)])
+}
+
+impl File<'_> {
+    /// Gives a service of a compose file entries of its own, `key` being `cache_from` or `cache_to`. `None`
+    /// where it has some, or where what it builds is not written in its own mapping.
+    pub fn add_entries_in_compose(self, service: &Build, key: &str, records: &[&str]) -> Option<CacheEdit> {
+        let services = self.source.root.as_ref()?.get("services")?;
+        let own = services.entries().iter().find(|it| it.span == service.whole)?;
+        let build = own.value.get("build")?;
+        if !records.iter().all(|it| is_record(it) && !it.contains('$')) || build.get("<<").is_some() {
+            return None;
+        }
+        CacheEdit::of(vec![change::insert_entry(self.text, self.source, build, key, New::List(records))?])
+    }
 }
 
 #[cfg(test)]

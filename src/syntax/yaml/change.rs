@@ -15,6 +15,8 @@ pub enum New<'a> {
     Text(&'a str),
     /// Keys and their texts.
     Mapping(&'a [(&'a str, &'a str)]),
+    /// A list of texts, on one line.
+    List(&'a [&'a str]),
 }
 
 /// Adds `key` behind the last entry of a mapping, or gives a value to `key` if it is there without
@@ -221,6 +223,11 @@ fn fill(text: &str, source: &Source, mapping: &Node, entry: &Entry, value: New) 
     })
 }
 
+/// A list on one line.
+fn list(items: &[&str]) -> String {
+    format!("[{}]", items.iter().map(|it| written(it, true)).collect::<Vec<_>>().join(", "))
+}
+
 fn insert_in_flow(text: &str, mapping: &Node, entries: &[Entry], key: &str, value: New) -> Option<Edit> {
     if !is_on_one_line(text, mapping) {
         return None;
@@ -228,6 +235,7 @@ fn insert_in_flow(text: &str, mapping: &Node, entries: &[Entry], key: &str, valu
     let pair = |key: &str, value: &str| format!("{}: {}", written(key, true), written(value, true));
     let pair = match value {
         New::Text(new) => pair(key, new),
+        New::List(items) => format!("{}: {}", written(key, true), list(items)),
         New::Mapping(pairs) => {
             let pairs: Vec<_> = pairs.iter().map(|it| pair(it.0, it.1)).collect();
             format!("{}: {{{}}}", written(key, true), pairs.join(", "))
@@ -300,6 +308,7 @@ impl Lines<'_> {
     fn value(&self, value: New) -> Option<Body> {
         match value {
             New::Mapping([]) => None,
+            New::List(items) => Some(Body { header: list(items), lines: String::new() }),
             New::Mapping(pairs) => {
                 let below = Lines { column: self.column + 2, ..*self };
                 let lines = pairs.iter().map(|(key, value)| below.entry(key, New::Text(value))).collect::<Option<String>>()?;
