@@ -3,6 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use support::*;
 
 const FIXED: &str = "FROM node:22.11.0\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY . .\nCMD [\"node\", \".\"]\n";
@@ -170,15 +171,20 @@ fn a_client_that_leaves_without_a_word_is_not_waited_for() {
     });
 }
 
+/// Capabilities of a client that asks for diagnostics.
+fn pulling() -> Value {
+    let mut capabilities = capabilities();
+    capabilities["textDocument"]["diagnostic"] = json!({});
+    capabilities["workspace"]["diagnostics"] = json!({"refreshSupport": true});
+    capabilities
+}
+
 #[test]
 fn a_client_that_asks_for_diagnostics_gets_none_unasked() {
     run(async {
         let folder = Folder::new(APP);
         let uri = folder.uri("Dockerfile");
-        let mut capabilities = capabilities();
-        capabilities["textDocument"]["diagnostic"] = json!({});
-        capabilities["workspace"]["diagnostics"] = json!({"refreshSupport": true});
-        let mut client = Client::start(&folder, capabilities).await;
+        let mut client = Client::start(&folder, pulling()).await;
         assert_eq!(client.initialized["capabilities"]["diagnosticProvider"]["interFileDependencies"], true);
         client.open(&uri, "dockerfile", DOCKERFILE).await;
         let params = json!({"textDocument": {"uri": uri}});
@@ -216,6 +222,67 @@ impl Client {
     fn nothing_published(&self) -> bool {
         self.inbox_methods().iter().all(|it| it != "textDocument/publishDiagnostics")
     }
+}
+
+/// What a client that asks for diagnostics shows of one document.
+struct Shown {
+    uri: String,
+    /// The questions that are not answered yet.
+    open: BTreeSet<i64>,
+    last: Value,
+    items: Value,
+}
+
+impl Shown {
+    async fn ask(&mut self, client: &mut Client) {
+        let params = json!({"textDocument": {"uri": self.uri}, "previousResultId": self.last});
+        self.open.insert(client.ask("textDocument/diagnostic", params).await);
+    }
+
+    /// Takes answers in, and asks again when told to, until nothing is open and the rule is found or not.
+    async fn settle(&mut self, client: &mut Client, found: bool) {
+        while !self.open.is_empty() || self.items.to_string().contains(RULE) != found {
+            let message = client.wait(|it| it["method"] == "workspace/diagnostic/refresh" || it.get("method").is_none()).await;
+            if message.get("method").is_some() {
+                self.ask(client).await;
+            } else if self.open.remove(&message["id"].as_i64().unwrap()) && message.get("result").is_some() {
+                self.last = message["result"]["resultId"].clone();
+                if message["result"]["kind"] == "full" {
+                    self.items = message["result"]["items"].clone();
+                }
+            }
+        }
+    }
+}
+
+/// Settings change while questions are under way, some of which are taken back.
+#[test]
+fn a_client_that_asks_ends_with_what_holds_last_however_answers_and_changes_cross() {
+    run(async {
+        let folder = Folder::new(APP);
+        let uri = folder.uri("Dockerfile");
+        let mut client = Client::start(&folder, pulling()).await;
+        client.open(&uri, "dockerfile", DOCKERFILE).await;
+        let mut shown = Shown { uri, open: BTreeSet::new(), last: Value::Null, items: Value::Null };
+        shown.ask(&mut client).await;
+        shown.settle(&mut client, true).await;
+        for round in 0..60 {
+            // Each change alone and two in a row, the second of which takes back the first.
+            let levels = [&["off"] as &[&str], &["warning", "off"], &["warning"], &["off", "warning"]][round % 4];
+            for level in levels {
+                for _ in 0..round % 3 {
+                    shown.ask(&mut client).await;
+                }
+                client.notify("workspace/didChangeConfiguration", json!({"settings": {"rules": {RULE: level}}})).await;
+                shown.ask(&mut client).await;
+            }
+            if let Some(taken_back) = shown.open.first().filter(|_| round % 5 == 0) {
+                client.notify("$/cancelRequest", json!({"id": taken_back})).await;
+            }
+            shown.settle(&mut client, levels.last() == Some(&"warning")).await;
+        }
+        assert!(client.stop().await);
+    });
 }
 
 #[test]
@@ -390,19 +457,77 @@ fn a_document_that_is_no_file_is_checked_without_the_disk() {
 }
 
 #[test]
-fn a_request_can_be_cancelled() {
+fn the_answer_to_a_later_question_for_settings_counts_however_late_one_to_an_earlier_comes() {
     run(async {
+        let folder = Folder::new(APP);
+        let uri = folder.uri("Dockerfile");
+        let mut capabilities = capabilities();
+        capabilities["workspace"]["configuration"] = json!(true);
+        let mut client = Client::silent();
+        client.answers = false;
+        let folders = json!([{"uri": folder.uri(""), "name": "x"}]);
+        client.request("initialize", json!({"capabilities": capabilities, "workspaceFolders": folders})).await;
+        client.notify("initialized", json!({})).await;
+        client.notify("workspace/didChangeConfiguration", json!({"settings": null})).await;
+        let first = client.wait(|it| it["method"] == "workspace/configuration").await;
+        let second = client.wait(|it| it["method"] == "workspace/configuration").await;
+        for (question, level) in [(second, "hint"), (first, "off")] {
+            client.settings = json!({"rules": {RULE: level}});
+            client.answer(&question).await;
+        }
+        client.open(&uri, "dockerfile", DOCKERFILE).await;
+        client.report_where(&uri, |it| has(it, RULE) && of_rule(it, RULE)[0]["severity"] == 4).await;
+        // Asked after both answers were taken in.
+        client.change(&uri, 2, json!([{"text": DOCKERFILE}])).await;
+        let report = client.report_where(&uri, |it| it["version"] == 2).await;
+        assert_eq!(of_rule(&report, RULE)[0]["severity"], 4);
+        assert!(client.stop().await);
+    });
+}
+
+#[test]
+fn a_request_can_be_cancelled() {
+    run_without_threads(async |release| {
         let folder = Folder::new(APP);
         let uri = folder.uri("Dockerfile");
         let mut client = Client::start(&folder, capabilities()).await;
         client.open(&uri, "dockerfile", DOCKERFILE).await;
         let params = json!({"textDocument": {"uri": uri}, "range": range((0, 0), (9, 0)), "context": {"diagnostics": []}});
-        client.send(&json!({"jsonrpc": "2.0", "id": 99, "method": "textDocument/codeAction", "params": params}).to_string()).await;
-        client.notify("$/cancelRequest", json!({"id": 99})).await;
-        // Answered once: with what was asked for, or with the code of a cancelled request.
-        let answer = client.wait(|it| it["id"] == 99 && it.get("method").is_none()).await;
-        assert!(answer.get("result").is_some() || answer["error"]["code"] == -32800, "{answer}");
+        let request = client.ask("textDocument/codeAction", params).await;
+        client.notify("$/cancelRequest", json!({"id": request})).await;
+        let answer = client.wait(|it| it["id"] == request && it.get("method").is_none()).await;
+        assert_eq!(answer["error"]["code"], -32800, "{answer}");
+        // What was taken back stands in nobody's way.
+        drop(release);
+        assert!(has(&client.report(&uri).await, RULE));
         assert!(client.stop().await);
+    });
+}
+
+#[test]
+fn reading_a_workspace_is_shown_to_clients_that_show_it_once_it_takes_long() {
+    run_without_threads(async |release| {
+        let folder = Folder::new(APP);
+        let uri = folder.uri("Dockerfile");
+        let mut plain = Client::start(&folder, capabilities()).await;
+        let mut showing = capabilities();
+        showing["window"] = json!({"workDoneProgress": true});
+        let mut client = Client::start(&folder, showing).await;
+
+        let create = client.wait(|it| it["method"] == "window/workDoneProgress/create").await;
+        let begin = client.wait(|it| it["method"] == "$/progress").await;
+        assert_eq!(begin["params"]["token"], create["params"]["token"]);
+        assert_eq!(begin["params"]["value"], json!({"kind": "begin", "title": "Layerwise", "message": "reading workflows", "cancellable": false}));
+        drop(release);
+        let end = client.wait(|it| it["method"] == "$/progress").await;
+        assert_eq!((&end["params"]["token"], &end["params"]["value"]["kind"]), (&create["params"]["token"], &json!("end")));
+        assert!(client.stop().await);
+
+        // The other one was there before, and waited as long.
+        plain.open(&uri, "dockerfile", DOCKERFILE).await;
+        plain.report(&uri).await;
+        plain.request("shutdown", Value::Null).await;
+        assert!(plain.inbox_methods().iter().all(|it| !it.contains("rogress")), "{:?}", plain.inbox_methods());
     });
 }
 

@@ -92,12 +92,17 @@ impl Backend {
         }
     }
 
-    /// Asks the client for its settings.
+    /// Asks the client for its settings. However late the answer comes, it counts, unless one to a
+    /// later question came before it.
     fn pull_settings(&self) {
         let shared = self.shared.clone();
-        self.aside(async move {
+        let question = shared.with(|it| it.ask());
+        tokio::spawn(async move {
             let item = ConfigurationItem { scope_uri: None, section: Some("layerwise".to_owned()) };
             let Ok(values) = shared.client.configuration(vec![item]).await else { return };
+            if !shared.with(|it| it.is_latest(question)) {
+                return;
+            }
             if let Some(settings) = values.first().filter(|it| !it.is_null()) {
                 let problems = shared.change(|it| it.configure(settings));
                 complain(&shared, problems).await;
@@ -283,18 +288,20 @@ impl LanguageServer for Backend {
     }
 
     async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {
-        let shared = self.shared.clone();
         let convert = move |view: &View, path: Arc<str>, found: Vec<Diagnostic>| {
             let converter = view.converter();
             let items: Vec<_> = found.iter().filter(|it| it.at.path == path).map(|it| converter.diagnostic(it)).collect();
-            if let Some(report) = Report::of(view, &path, items.clone()) {
-                publish::told(&shared, view, path, report);
-            }
-            items
+            let report = Report::of(view, &path, items.clone());
+            (items, report.map(|it| (path, it, view.changes)))
         };
-        let items = self.examined(&params.text_document.uri, Repairs::Late, convert).await.unwrap_or_default();
+        let (items, told) = self.examined(&params.text_document.uri, Repairs::Late, convert).await.unwrap_or_default();
+        // Here and not where the work is done: what is noted last has to be what is sent last, and a
+        // client that took its question back is told nothing.
+        let again = told.is_some_and(|(path, report, changes)| publish::tell(&self.shared, path, report, changes));
         let result_id = result_id(&items);
-        let report = if params.previous_result_id.as_ref() == Some(&result_id) {
+        // Of several questions that are under way, the client names what it had before all of them; by
+        // the time that the last is answered it has what was said to the others.
+        let report = if again && params.previous_result_id.as_ref() == Some(&result_id) {
             let unchanged_document_diagnostic_report = UnchangedDocumentDiagnosticReport { result_id };
             DocumentDiagnosticReport::Unchanged(RelatedUnchangedDocumentDiagnosticReport { related_documents: None, unchanged_document_diagnostic_report })
         } else {

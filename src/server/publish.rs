@@ -162,16 +162,19 @@ fn refresh(shared: &Arc<Shared>, reports: &Reports) {
     }
 }
 
-/// Remembers what a client was told that asked. What has changed since is looked at in a round of its
-/// own, if the last one came too early to see that the answer is outdated.
-pub fn told(shared: &Shared, view: &View, path: Arc<str>, report: Report) {
-    let changed = shared.with(|it| {
+/// Remembers what a client is told that asked, of the state that so many changes led to. What has
+/// changed since is looked at in a round of its own, if the last one came too early to see that the
+/// answer is outdated. Says whether the client was told the same before, and nothing else since.
+pub fn tell(shared: &Shared, path: Arc<str>, report: Report, changes: u64) -> bool {
+    let (again, changed) = shared.with(|it| {
+        let again = it.told.get(&path).is_some_and(|told| told.diagnostics == report.diagnostics);
         it.told.insert(path, report);
-        it.changes != view.changes
+        (again, it.changes != changes)
     });
     if changed {
         shared.changed.notify_one();
     }
+    again
 }
 
 /// Lists folders in the background; each once, however often it is asked for meanwhile.

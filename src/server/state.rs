@@ -119,6 +119,9 @@ pub struct State {
     pub initial_settings: Value,
     /// What is wrong with the settings that came with the first message.
     pub problems: Vec<String>,
+    /// How many times the client was asked for its settings, and the last of them that it answered.
+    asked: u64,
+    answered: u64,
     /// What is being read in the background.
     pub reading: BTreeSet<Want>,
     /// What a client that asks was last told of open documents.
@@ -154,6 +157,19 @@ impl State {
         configs.editor = editor;
         self.configs = Arc::new(configs);
         problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// Numbers a question for settings.
+    pub fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// Notes the answer to a question for settings. Says whether none to a later one came before it.
+    pub fn is_latest(&mut self, question: u64) -> bool {
+        let latest = question > self.answered;
+        self.answered = self.answered.max(question);
+        latest
     }
 
     /// Sets the folders of the workspace. What lay in those that are gone is forgotten.

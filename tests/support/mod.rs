@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::future::Future;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
@@ -68,6 +69,16 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     res
 }
 
+/// Runs a test while the server gets no thread for its work, until what the test is given is dropped.
+pub fn run_without_threads<T, F: Future<Output = T>>(test: impl FnOnce(Sender<()>) -> F) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
+    let (release, held) = channel();
+    runtime.spawn_blocking(move || held.recv());
+    let res = runtime.block_on(test(release));
+    runtime.shutdown_background();
+    res
+}
+
 /// What most clients can do; tests take things away or add them.
 pub fn capabilities() -> Value {
     json!({
@@ -88,6 +99,8 @@ pub struct Client {
     pub asked: Vec<Value>,
     /// What the client says when asked for its settings.
     pub settings: Value,
+    /// Whether requests are answered at all.
+    pub answers: bool,
     pub initialized: Value,
 }
 
@@ -105,6 +118,7 @@ impl Client {
             inbox: VecDeque::new(),
             asked: Vec::new(),
             settings: Value::Null,
+            answers: true,
             initialized: Value::Null,
         }
     }
@@ -133,11 +147,17 @@ impl Client {
         self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()).await;
     }
 
-    /// The answer to a request.
-    pub async fn request(&mut self, method: &str, params: Value) -> Value {
+    /// Asks the server, and does not wait for its answer. The number of the request.
+    pub async fn ask(&mut self, method: &str, params: Value) -> i64 {
         self.next += 1;
         let id = self.next;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()).await;
+        id
+    }
+
+    /// The answer to a request.
+    pub async fn request(&mut self, method: &str, params: Value) -> Value {
+        let id = self.ask(method, params).await;
         self.wait(|it| it["id"] == id && it.get("method").is_none()).await
     }
 
@@ -172,13 +192,16 @@ impl Client {
         self.from_server.read_exact(&mut body).await.unwrap();
         let message: Value = serde_json::from_slice(&body).unwrap();
         if message.get("method").is_some() && message.get("id").is_some() {
-            self.answer(&message).await;
+            self.asked.push(message.clone());
+            if self.answers {
+                self.answer(&message).await;
+            }
         }
         Some(message)
     }
 
-    async fn answer(&mut self, request: &Value) {
-        self.asked.push(request.clone());
+    /// Answers a request of the server.
+    pub async fn answer(&mut self, request: &Value) {
         let result = match request["method"].as_str() {
             Some("workspace/configuration") => json!([self.settings]),
             _ => Value::Null,
