@@ -5,30 +5,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { browser, project, say, servers, until, Workbench } from "./workbench.mjs";
 
-const REORDERED = `FROM ubuntu:latest
-
-# Ubuntu's Python refuses packages from elsewhere; in an image nothing else uses it.
-ENV PIP_BREAK_SYSTEM_PACKAGES=1
-
-RUN apt-get update && apt-get install -y python3 python3-pip
-COPY ./app/requirements.txt /app/
-RUN pip3 install -r /app/requirements.txt
-COPY ./app /app
-CMD ["python3", "/app/main.py"]
-`;
-
-const SITE_REPAIRED = `FROM node:22.11-bookworm-slim AS build
-WORKDIR /app
-RUN apt-get update && apt-get install -y --no-install-recommends graphviz
-COPY package.json package-lock.json ./
-RUN npm ci
-COPY . .
-ARG APP_VERSION=dev
-RUN npm run build -- "$APP_VERSION"
-
-FROM nginx:1.27.3-alpine
-COPY --from=build /app/dist /usr/share/nginx/html
-`;
+/** What a file of the example is after all safe moves, or after all safe fixes. */
+const expected = (path) => readFileSync(join(import.meta.dirname, "../editors/expected", path), "utf8");
+const REORDERED = expected("Dockerfile");
+const SITE_REPAIRED = expected("web/Dockerfile");
 
 const ORDER = ["copy-before-install", "copy-before-system-packages"];
 const SITE = ".github/workflows/site.yml";

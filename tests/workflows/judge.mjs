@@ -1,15 +1,16 @@
 // Fixes the workspaces of fixtures, and compares what three programs say of each workflow before and after.
 //
-// usage: node judge.mjs LAYERWISE TOOLS WORK      (WORK/fixtures holds workspaces: JSON objects of path and text)
+// usage: node judge.mjs LAYERWISE PARSER WORK      (WORK/fixtures holds workspaces: JSON objects of path and text)
+//
+// PARSER is GitHub's, bundled; the others are on the PATH.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [layerwise, tools, work] = process.argv.slice(2);
-const installed = (name) => import(pathToFileURL(path.join(tools, name)).href);
-const { NoOperationTraceWriter, parseWorkflow } = (await installed("parser.cjs")).default;
+const [layerwise, parser, work] = process.argv.slice(2);
+const { NoOperationTraceWriter, parseWorkflow } = (await import(pathToFileURL(parser).href)).default;
 
 function write(folder, files) {
   for (const [name, text] of Object.entries(files)) {
@@ -34,7 +35,7 @@ function parsed(text) {
 /** What actionlint finds in files, by file. */
 function linted(folder, names) {
   const files = names.map((it) => path.join(folder, it));
-  const { stdout, stderr } = spawnSync(path.join(tools, "bin/actionlint"), ["-shellcheck=", "-pyflakes=", "-format", "{{json .}}", ...files], {
+  const { stdout, stderr } = spawnSync("actionlint", ["-shellcheck=", "-pyflakes=", "-format", "{{json .}}", ...files], {
     encoding: "utf8",
     maxBuffer: 1 << 30,
   });
@@ -49,7 +50,7 @@ function linted(folder, names) {
 
 /** What zizmor finds below a folder, by file. It reads no network. */
 function audited(folder) {
-  const output = execFileSync(path.join(tools, "bin/zizmor"), ["--offline", "--no-exit-codes", "--no-progress", "--collect=workflows", "--format=json", folder], {
+  const output = execFileSync("zizmor", ["--offline", "--no-exit-codes", "--no-progress", "--collect=workflows", "--format=json", folder], {
     encoding: "utf8",
     maxBuffer: 1 << 30,
     stdio: ["ignore", "pipe", "ignore"],
