@@ -13,10 +13,11 @@
 ;; Eglot has one server for a buffer.  With a mode of their own, workflows have this one, and other
 ;; YAML keeps what it had.
 (define-derived-mode layerwise-workflow-mode yaml-mode "Workflow"
-  "Major mode for workflows of GitHub, Gitea and Forgejo.")
+  "Major mode for workflows and actions of GitHub, Gitea and Forgejo.")
 
-(add-to-list 'auto-mode-alist
-             '("/\\.\\(?:github\\|gitea\\|forgejo\\)/workflows/[^/]+\\.ya?ml\\'" . layerwise-workflow-mode))
+(dolist (it '("/\\.\\(?:github\\|gitea\\|forgejo\\)/workflows/[^/]+\\.ya?ml\\'"
+              "/action\\.ya?ml\\'"))
+  (add-to-list 'auto-mode-alist (cons it 'layerwise-workflow-mode)))
 
 (defconst layerwise-modes '(dockerfile-mode dockerfile-ts-mode layerwise-workflow-mode)
   "Major modes that Layerwise has something to say in.")

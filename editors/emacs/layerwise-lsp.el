@@ -20,10 +20,21 @@
 
 (lsp-register-custom-settings '(("layerwise.rules" layerwise-rules) ("layerwise.builder" layerwise-builder)))
 
+(defconst layerwise-files
+  (concat "/\\(?:"
+          (mapconcat #'identity
+                     '("\\.\\(?:github\\|gitea\\|forgejo\\)/workflows/[^/]+\\.ya?ml"
+                       "action\\.ya?ml"
+                       "\\(?:docker-\\)?compose[^/]*\\.ya?ml"
+                       "docker-bake[^/]*\\.\\(?:hcl\\|json\\)")
+                     "\\|")
+          "\\)\\'")
+  "Files, besides Dockerfiles, that Layerwise has something to say of.")
+
 (defun layerwise-file-p (file mode)
   "Whether Layerwise has something to say of FILE, which is shown in MODE."
   (or (memq mode '(dockerfile-mode dockerfile-ts-mode))
-      (string-match-p "/\\.\\(?:github\\|gitea\\|forgejo\\)/workflows/[^/]+\\.ya?ml\\'" file)))
+      (string-match-p layerwise-files file)))
 
 ;; It runs beside the servers that are there for Dockerfiles and for YAML.
 (lsp-register-client

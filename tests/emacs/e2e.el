@@ -16,31 +16,6 @@
 
 (defconst order '("copy-before-install" "copy-before-system-packages"))
 
-(defconst reordered "FROM ubuntu:latest
-
-# Ubuntu's Python refuses packages from elsewhere; in an image nothing else uses it.
-ENV PIP_BREAK_SYSTEM_PACKAGES=1
-
-RUN apt-get update && apt-get install -y python3 python3-pip
-COPY ./app/requirements.txt /app/
-RUN pip3 install -r /app/requirements.txt
-COPY ./app /app
-CMD [\"python3\", \"/app/main.py\"]
-")
-
-(defconst site-repaired "FROM node:22.11-bookworm-slim AS build
-WORKDIR /app
-RUN apt-get update && apt-get install -y --no-install-recommends graphviz
-COPY package.json package-lock.json ./
-RUN npm ci
-COPY . .
-ARG APP_VERSION=dev
-RUN npm run build -- \"$APP_VERSION\"
-
-FROM nginx:1.27.3-alpine
-COPY --from=build /app/dist /usr/share/nginx/html
-")
-
 (defun say (format &rest values)
   (princ (format "%7.0f ms  %s\n" (* 1000 (- (float-time) started)) (apply #'format format values)) #'external-debugging-output))
 
@@ -96,6 +71,10 @@ COPY --from=build /app/dist /usr/share/nginx/html
     (let ((coding-system-for-read 'utf-8-unix))
       (insert-file-contents file))
     (text)))
+
+;; What the files of the example are after all safe moves, and after all safe fixes.
+(defconst reordered (on-disk "tests/editors/expected/Dockerfile"))
+(defconst site-repaired (on-disk "tests/editors/expected/web/Dockerfile"))
 
 (defun found (buffer)
   "What is found in BUFFER: rules, each with the text that is underlined."

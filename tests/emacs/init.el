@@ -4,7 +4,7 @@
 (setq native-comp-enable-subr-trampolines nil
       native-comp-jit-compilation nil)
 
-(add-to-list 'load-path (getenv "LAYERWISE_EDITOR"))
+(add-to-list 'load-path "~/.emacs.d/lisp")
 ;; What `package-initialize' does for packages that are installed.
 (dolist (it (file-expand-wildcards (expand-file-name "*/*-autoloads.el" (getenv "LAYERWISE_PACKAGES"))))
   (add-to-list 'load-path (file-name-directory it))

@@ -16,23 +16,13 @@ from pathlib import Path
 PATIENCE = 30
 
 PROJECT = Path(os.environ["LAYERWISE_PROJECT"])
-LANGUAGES = Path(os.environ["XDG_CONFIG_HOME"]) / "helix/languages.toml"
+LANGUAGES = Path.home() / ".config/helix/languages.toml"
 OUTPUT = Path(os.environ["LAYERWISE_OUTPUT"])
 BINARY = Path(shutil.which("layerwise")).resolve()
 WIDTH, HEIGHT = 150, 60
 
-REORDERED = """\
-FROM ubuntu:latest
-
-# Ubuntu's Python refuses packages from elsewhere; in an image nothing else uses it.
-ENV PIP_BREAK_SYSTEM_PACKAGES=1
-
-RUN apt-get update && apt-get install -y python3 python3-pip
-COPY ./app/requirements.txt /app/
-RUN pip3 install -r /app/requirements.txt
-COPY ./app /app
-CMD ["python3", "/app/main.py"]
-"""
+# What the file of the example is after all safe moves.
+REORDERED = Path("tests/editors/expected/Dockerfile").read_text()
 
 # What the messages of rules begin with.
 INSTALL = "any change to `./app` runs `pip3 install"
@@ -188,10 +178,10 @@ def saved(path, expected):
 
 def main():
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    for language in ["dockerfile", "github-action", "docker-compose"]:
+    for language in ["dockerfile", "github-action", "docker-compose", "docker-bake"]:
         kept, now = servers(language, {"XDG_CONFIG_HOME": "/nonexistent"}), servers(language, {})
         assert now == [*kept, "layerwise"], f"{language} had {kept} and has {now}"
-    say("three languages have the server, beside those that they had before")
+    say("four languages have the server, beside those that they had before")
 
     told = health("dockerfile")
     for part in ["Tree-sitter parser: ✓", "Highlight queries: ✓"]:

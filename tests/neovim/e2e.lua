@@ -142,9 +142,15 @@ local function read(path)
   return text
 end
 
+local function write(path, text)
+  local file = assert(io.open(path, 'wb'))
+  file:write(text)
+  file:close()
+end
+
 -- Runs the example of the README that has a text.
 local function do_as_told(needle)
-  for code in read(vim.env.LAYERWISE_EDITOR .. '/README.md'):gmatch('```lua\n(.-)```') do
+  for code in read('editors/neovim/README.md'):gmatch('```lua\n(.-)```') do
     if code:find(needle, 1, true) then
       return assert(loadstring(code))()
     end
@@ -158,38 +164,15 @@ local function restore(buffer)
   return text
 end
 
-local REORDERED = [[
-FROM ubuntu:latest
-
-# Ubuntu's Python refuses packages from elsewhere; in an image nothing else uses it.
-ENV PIP_BREAK_SYSTEM_PACKAGES=1
-
-RUN apt-get update && apt-get install -y python3 python3-pip
-COPY ./app/requirements.txt /app/
-RUN pip3 install -r /app/requirements.txt
-COPY ./app /app
-CMD ["python3", "/app/main.py"]
-]]
-
-local SITE_REPAIRED = [[
-FROM node:22.11-bookworm-slim AS build
-WORKDIR /app
-RUN apt-get update && apt-get install -y --no-install-recommends graphviz
-COPY package.json package-lock.json ./
-RUN npm ci
-COPY . .
-ARG APP_VERSION=dev
-RUN npm run build -- "$APP_VERSION"
-
-FROM nginx:1.27.3-alpine
-COPY --from=build /app/dist /usr/share/nginx/html
-]]
+-- What the files of the example are after all safe moves, and after all safe fixes.
+local REORDERED = read('tests/editors/expected/Dockerfile')
+local SITE_REPAIRED = read('tests/editors/expected/web/Dockerfile')
 
 local ORDER = { 'copy-before-install', 'copy-before-system-packages' }
 
 -- The help, and the colours of our own grammar, as the help says.
 local function runtime_files()
-  vim.cmd.helptags(vim.env.LAYERWISE_EDITOR .. '/doc')
+  vim.cmd.helptags('ALL')
   vim.cmd.help('layerwise-treesitter')
   equal('the help is there', vim.fn.expand('%:t'), 'layerwise.txt')
   vim.cmd.helpclose()
@@ -211,7 +194,35 @@ local function colours(buffer, needle)
   end):join(' ')
 end
 
+-- A workspace that takes so long to read that people are told, and a bake file in it.
+local function large_workspace()
+  local folder = project .. '-large'
+  vim.fn.mkdir(folder .. '/.github/workflows', 'p')
+  local steps = ('      - name: make\n        run: make ${{ github.ref }}\n'):rep(300)
+  for number = 1, 200 do
+    write(('%s/.github/workflows/%d.yml'):format(folder, number), 'on: push\njobs:\n  all:\n    runs-on: ubuntu-latest\n    steps:\n' .. steps)
+  end
+  write(folder .. '/docker-bake.hcl', 'target "default" {\n  cache-to = ["type=gha,mode=max"]\n}\n')
+
+  local told = {}
+  vim.api.nvim_create_autocmd('LspProgress', {
+    callback = function(event)
+      table.insert(told, event.data.params.value.kind)
+    end,
+  })
+  vim.cmd.split(vim.fn.fnameescape(folder .. '/docker-bake.hcl'))
+  local bake = vim.api.nvim_get_current_buf()
+  await('Neovim is told when reading begins and when it ends', function()
+    return vim.deep_equal(told, { 'begin', 'end' })
+  end)
+  await_rules(bake, { 'cache-export-without-import' }, {})
+  return vim.lsp.get_clients({ bufnr = bake })[1]
+end
+
 local function main()
+  -- A script is run without them.
+  vim.cmd.filetype('on')
+  vim.opt.runtimepath:prepend(vim.env.LAYERWISE_RUNTIME)
   say(('Neovim %s'):format(tostring(vim.version())))
   runtime_files()
 
@@ -287,9 +298,7 @@ local function main()
   end)
 
   -- Line ends of two characters.
-  local file = assert(io.open(project .. '/web/other.Dockerfile', 'wb'))
-  file:write('FROM alpine:3.20\r\nARG ICON=🚀 GIT_SHA\r\nRUN apk add git\r\nRUN echo $GIT_SHA\r\n')
-  file:close()
+  write(project .. '/web/other.Dockerfile', 'FROM alpine:3.20\r\nARG ICON=🚀 GIT_SHA\r\nRUN apk add git\r\nRUN echo $GIT_SHA\r\n')
   local other_site = open('web/other.Dockerfile')
   equal('a file whose lines end in CRLF', vim.bo[other_site].fileformat, 'dos')
   await('has its finding in its place', function()
@@ -357,10 +366,12 @@ local function main()
   await_rules(site_workflow, { 'workflow-named-cache-scope', 'min-cache-mode' }, {})
   client = vim.lsp.get_clients({ name = 'layerwise' })[1]
 
-  -- The server ends when it is asked to.
+  -- Servers end when they are asked to.
+  local other_client = large_workspace()
   client:stop()
-  await('the server stopped by itself', function()
-    return client:is_stopped()
+  other_client:stop()
+  await('the servers stopped by themselves', function()
+    return client:is_stopped() and other_client:is_stopped()
   end)
 end
 

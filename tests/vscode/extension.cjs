@@ -186,6 +186,24 @@ const tests = {
     assert.deepStrictEqual(rules(values.uri), []);
   },
 
+  "bake files, compose files and composite actions have findings of their own": async () => {
+    const files = {
+      "bake/docker-bake.hcl": 'target "default" {\n  cache-to = ["type=gha,mode=max,scope=a"]\n}\n',
+      "bake/docker-bake.json": '{"target": {"default": {"cache-to": ["type=gha,mode=max,scope=b"]}}}\n',
+      "bake/compose.yaml": "services:\n  app:\n    build:\n      context: .\n      cache_to: [\"type=gha,mode=max,scope=c\"]\n",
+      ".github/actions/image/action.yml":
+        "runs:\n  using: composite\n  steps:\n    - uses: docker/build-push-action@v6\n      with: {cache-to: \"type=gha,mode=max,scope=d\"}\n",
+    };
+    for (const [path, text] of Object.entries(files)) {
+      await vscode.workspace.fs.writeFile(at(path), new TextEncoder().encode(text));
+      const editor = await show(path);
+      await until(() => assert(rules(editor.document.uri).includes("cache-export-without-import"), `${path}: ${rules(editor.document.uri)}`));
+    }
+    await vscode.commands.executeCommand("workbench.action.closeAllEditors");
+    await vscode.workspace.fs.delete(at("bake"), { recursive: true });
+    await vscode.workspace.fs.delete(at(".github/actions"), { recursive: true });
+  },
+
   "names of rules are completed in comments that suppress, and nothing is anywhere else": async () => {
     const editor = await show("web/Dockerfile");
     await finds(editor, SITE);

@@ -1,15 +1,17 @@
 -- Layerwise in Neovim 0.11 or newer: put this file into `lsp/` of your configuration, and call
 -- `vim.lsp.enable('layerwise')`.
 
--- To Neovim, workflows and compose files are plain YAML; only these are for Layerwise. Compose files
--- are not reported on, but an unsaved change in one counts in the Dockerfiles that it builds.
-local yaml_files = {
+-- To Neovim, workflows and compose files are plain YAML, and bake files plain HCL or JSON; only these
+-- are for Layerwise.
+local files = {
   '/%.github/workflows/[^/]+%.ya?ml$',
   '/%.gitea/workflows/[^/]+%.ya?ml$',
   '/%.forgejo/workflows/[^/]+%.ya?ml$',
   '/compose[^/]*%.ya?ml$',
   '/docker%-compose[^/]*%.ya?ml$',
   '/action%.ya?ml$',
+  '/docker%-bake[^/]*%.hcl$',
+  '/docker%-bake[^/]*%.json$',
   '/%.layerwise%.yaml$',
 }
 
@@ -18,14 +20,14 @@ local function is_ours(buffer)
     return true
   end
   local path = vim.fs.normalize(vim.api.nvim_buf_get_name(buffer))
-  return vim.iter(yaml_files):any(function(pattern)
+  return vim.iter(files):any(function(pattern)
     return path:find(pattern) ~= nil
   end)
 end
 
 return {
   cmd = { 'layerwise', 'server' },
-  filetypes = { 'dockerfile', 'yaml', 'yaml.docker-compose', 'yaml.github' },
+  filetypes = { 'dockerfile', 'yaml', 'yaml.docker-compose', 'yaml.github', 'hcl', 'json' },
   -- The root is the repository: a workflow at its top says how a Dockerfile deep in it is built.
   root_dir = function(buffer, start)
     if not is_ours(buffer) then

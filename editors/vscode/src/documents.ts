@@ -2,12 +2,11 @@
 
 import type * as vscode from "vscode";
 
-const LANGUAGES = ["dockerfile", "containerfile", "github-actions-workflow", "github-action"];
+const LANGUAGES = ["dockerfile", "containerfile", "github-actions-workflow", "github-action", "dockercompose", "dockerbake"];
 
 const PATTERNS = [
   "**/.{github,gitea,forgejo}/workflows/*.{yml,yaml}",
   "**/{Containerfile,Containerfile.*,*.containerfile}",
-  // Read for what they build: an unsaved change in one counts in the Dockerfiles that it builds.
   "**/{docker-compose,compose}*.{yml,yaml}",
   "**/docker-bake*.{hcl,json}",
   "**/action.{yml,yaml}",
