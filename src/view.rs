@@ -28,7 +28,7 @@ use crate::dockerfile::mounts::MountEdit;
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Base, Dockerfile, Kind, clean_source, is_glob, is_remote};
-use crate::ecosystem;
+use crate::ecosystem::{self, Role};
 use crate::edit::{EditSet, Span};
 use crate::facts::{self, Text};
 use crate::file::{File, Model};
@@ -437,12 +437,54 @@ fn guess(snapshot: &Snapshot, path: &str, dockerfile: &Dockerfile) -> Vec<(Strin
             res.push((folder.to_owned(), false));
         }
     }
+    // What an install below a copy of the whole context is told to read has to be there too.
+    if res.len() == 2 {
+        let lists = listed_files(dockerfile);
+        let has_lists = |folder: &str| snapshot.facts.tree(folder).is_some_and(|tree| lists.iter().all(|it| tree.entries.contains_key(it)));
+        let fit: Vec<(String, bool)> = res.iter().filter(|(it, _)| has_lists(it)).cloned().collect();
+        if !fit.is_empty() {
+            res = fit;
+        }
+    }
     // `docker/Dockerfile` that copies `.` means the root far more often than the folder that holds
     // nothing but Dockerfiles; both have to prove a move, so that the order only says which is shown.
     if res.len() == 2 && !has_manifest(snapshot, own) && has_manifest(snapshot, root) {
         res.swap(0, 1);
     }
     res
+}
+
+/// The lists of packages that installs read from a copy of the whole context above them, by their paths in it, as far
+/// as both are written plainly.
+fn listed_files(dockerfile: &Dockerfile) -> Vec<String> {
+    let mut res = Vec::new();
+    for stage in &dockerfile.stages {
+        // A base image may set one.
+        let mut directory = None;
+        let mut copied: Vec<String> = Vec::new();
+        for instruction in &stage.instructions {
+            match &instruction.kind {
+                Kind::Workdir(folder) => directory = absolute(directory.as_deref(), folder),
+                Kind::Copy(copy) if copy.whole_context() => copied.extend(absolute(directory.as_deref(), &copy.destination.text)),
+                Kind::Run(run) => {
+                    let paths = run.reading.steps.iter().flat_map(|step| step.paths.iter().map(move |it| (step, it)));
+                    let lists = paths.filter(|(_, it)| it.role == Role::Requirements);
+                    let paths = lists.filter_map(|(step, it)| absolute(absolute(directory.as_deref(), &step.directory).as_deref(), &it.path));
+                    res.extend(paths.filter_map(|path| Some(facts::relative(&path, copied.iter().find(|it| facts::is_below(&path, it))?)?.to_owned())));
+                }
+                _ => {}
+            }
+        }
+    }
+    res
+}
+
+/// A path of the image; `None` where a variable is a part of it, or it starts from a folder that is not known.
+fn absolute(directory: Option<&str>, path: &str) -> Option<String> {
+    if path.contains('$') {
+        return None;
+    }
+    if path.starts_with('/') { Some(facts::join("/", path)) } else { Some(facts::join(directory?, path)) }
 }
 
 fn has_manifest(snapshot: &Snapshot, folder: &str) -> bool {

@@ -1,14 +1,14 @@
 //! The build context of a Dockerfile, as far as the disk and the builds that use it tell.
 
 use super::ignore::{IgnoreFile, Ignored};
-use crate::ecosystem::is_manifest;
+use crate::ecosystem::{self, is_kin};
 use crate::edit::Span;
 use crate::facts::{self, Entry, Facts, Text, Tree};
 use crate::volatility::Variance;
 use std::sync::Arc;
 
 /// More members than a workspace that can be followed has.
-const MAX_NAMESAKES: usize = 500;
+const MAX_KIN: usize = 500;
 
 /// What a Dockerfile is built with.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +124,7 @@ impl Context<'_> {
             Some(Some(_)) | None => return File::Unknown,
         }
         let (Some(facts), Some(folder)) = (self.facts, &self.folder) else { return File::Unknown };
-        self.want_namesakes(facts, folder, path);
+        self.want_kin(facts, folder, path);
         match facts.text(&facts::join(folder, path)) {
             Some(Text::Known(text)) => File::Known(text.clone()),
             Some(Text::Missing) => File::Absent,
@@ -133,13 +133,13 @@ impl Context<'_> {
         }
     }
 
-    /// Asks for all manifests of one name at once: the members of a workspace are read one by one,
-    /// and would otherwise cost a round of reading each.
-    fn want_namesakes(&self, facts: &Facts, folder: &str, path: &str) {
+    /// Asks for all manifests of one kind at once: the members of a workspace are read one by one,
+    /// and would otherwise cost a round of reading each, of which there are only a few.
+    fn want_kin(&self, facts: &Facts, folder: &str, path: &str) {
         let name = facts::name(path);
-        let Some(tree) = self.tree.as_ref().filter(|_| is_manifest(name) && facts.peek(&facts::join(folder, path)).is_none()) else { return };
-        let namesakes = tree.entries.keys().filter(|it| facts::name(it) == name && self.excludes(it) == Some(false));
-        for it in namesakes.take(MAX_NAMESAKES) {
+        let Some(tree) = self.tree.as_ref().filter(|_| ecosystem::has_kin(name) && facts.peek(&facts::join(folder, path)).is_none()) else { return };
+        let kin = tree.entries.keys().filter(|it| is_kin(name, facts::name(it)) && self.excludes(it) == Some(false));
+        for it in kin.take(MAX_KIN) {
             facts.text(&facts::join(folder, it));
         }
     }
@@ -165,5 +165,41 @@ impl Context<'_> {
     /// What the known builds pass as `name`.
     pub fn passed(&self, name: &str) -> impl Iterator<Item = &Passed> {
         self.passed.iter().flatten().filter(move |it| it.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Want;
+
+    /// What is asked of the disk when a file of a folder with these files is read.
+    fn wanted(files: &[&str], read: &str) -> Vec<String> {
+        let facts = Facts::default();
+        let entries = files.iter().map(|it| ((*it).to_owned(), Entry::File)).collect();
+        let tree = Some(Arc::new(Tree { entries, truncated: false, exists: true }));
+        let context = Context { facts: Some(&facts), folder: Some("/w".to_owned()), ignore: Ignore::None, tree, ..Context::default() };
+        assert_eq!(context.file(read), File::Unknown);
+        let name = |it: Want| match it {
+            Want::Text(path) => path.trim_start_matches("/w/").to_owned(),
+            Want::Tree(path) => format!("{path}/"),
+        };
+        facts.take_wanted().into_iter().map(name).collect()
+    }
+
+    /// A solution of more projects than there are rounds of reading was never known as a whole.
+    #[test]
+    fn projects_that_refer_to_each_other_are_asked_for_at_once() {
+        assert_eq!(wanted(&["A/A.csproj", "B/B.csproj", "c/c.fsproj", "x.cs"], "A/A.csproj"), ["A/A.csproj", "B/B.csproj", "c/c.fsproj"]);
+    }
+
+    #[test]
+    fn members_of_a_workspace_are_asked_for_at_once() {
+        assert_eq!(wanted(&["a/package.json", "b/package.json", "b/Cargo.toml"], "a/package.json"), ["a/package.json", "b/package.json"]);
+    }
+
+    #[test]
+    fn other_files_are_asked_for_alone() {
+        assert_eq!(wanted(&["a/x.txt", "b/x.txt"], "a/x.txt"), ["a/x.txt"]);
     }
 }

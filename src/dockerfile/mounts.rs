@@ -45,6 +45,8 @@ pub struct Hindrance {
     pub text: String,
     /// What it does.
     pub does: Hinders,
+    /// Which of the folders that are mounted it works against: the number of the first.
+    pub target: usize,
     command: usize,
     /// The words to take away; all of the command if there are none.
     words: Vec<usize>,
@@ -469,22 +471,24 @@ impl Plan<'_> {
         let mut inside = Vec::new();
         let mut beyond = false;
         let mut paths = 0;
+        let mut target = None;
         for (at, word) in command.words.iter().enumerate().skip(1).filter(|(_, it)| !it.text.starts_with('-')) {
             paths += 1;
             let Some((path, _)) = self.word_path(index, word) else { continue };
-            if targets.iter().any(|it| facts::is_below(&path, it)) {
+            if let Some(mounted) = targets.iter().position(|it| facts::is_below(&path, it)) {
                 inside.push(at);
-            } else if path != "/" && targets.iter().any(|it| facts::is_below(it, &path)) {
+                target = target.or(Some(mounted));
+            } else if let Some(mounted) = targets.iter().position(|it| path != "/" && facts::is_below(it, &path)) {
                 beyond = true;
+                target = target.or(Some(mounted));
             }
         }
-        if inside.is_empty() && !beyond {
-            return None;
-        }
+        let target = target?;
         Some(Hindrance {
             span: run.command.span(command.span),
             text: command.span.of(&run.command.text).to_owned(),
             does: Hinders::Emptied,
+            target,
             command: number,
             words: if inside.len() == paths { Vec::new() } else { inside },
             obstacle: beyond.then_some("this removes more than the cache"),
@@ -499,7 +503,7 @@ impl Plan<'_> {
         if keeps_the_rest || (step.action != Action::Clean && !is_store_prune) {
             return None;
         }
-        let hits = |target: &&&str| match step.manager {
+        let hits = |target: &str| match step.manager {
             // `clean` leaves the index alone.
             Manager::Apt if !removes_index(step) => is_cache_of(Manager::Apt, target) && !target.starts_with("/var/lib"),
             Manager::Go => {
@@ -510,11 +514,12 @@ impl Plan<'_> {
             Manager::Shell => false,
             _ => self.is_where_it_keeps(index, step, target),
         };
-        targets.iter().find(hits)?;
+        let target = targets.iter().position(|it| hits(it))?;
         Some(Hindrance {
             span: run.command.span(step.span),
             text: step.span.of(&run.command.text).to_owned(),
             does: Hinders::Emptied,
+            target,
             command: number,
             words: Vec::new(),
             obstacle: None,
@@ -528,7 +533,7 @@ impl Plan<'_> {
         if !step.no_cache || !by_flag {
             return None;
         }
-        targets.iter().find(|it| self.is_where_it_keeps(index, step, it))?;
+        let target = targets.iter().position(|it| self.is_where_it_keeps(index, step, it))?;
         let flag =
             command.words.iter().position(|it| matches!(it.text.as_str(), "--no-cache-dir" | "--no-cache") || (it.text == "-n" && step.manager == Manager::Uv));
         let span = flag.map_or(command.span, |it| command.words[it].span);
@@ -536,6 +541,7 @@ impl Plan<'_> {
             span: run.command.span(span),
             text: span.of(&run.command.text).to_owned(),
             does: Hinders::Unused,
+            target,
             command: number,
             words: flag.into_iter().collect(),
             obstacle: if flag.is_none() { Some("the flag stands in one with others") } else { None },

@@ -148,7 +148,7 @@ fn is_solution(path: &str) -> bool {
     path.ends_with(".sln") || path.ends_with(".slnx")
 }
 
-fn is_project(path: &str) -> bool {
+pub(super) fn is_project(path: &str) -> bool {
     [".csproj", ".fsproj", ".vbproj", ".sqlproj", ".esproj", ".proj"].iter().any(|it| path.ends_with(it))
 }
 

@@ -304,6 +304,18 @@ pub fn is_manifest(name: &str) -> bool {
     rank(name) == 0
 }
 
+/// Whether a project may have many files like the one of that name, which lead to each other: then it
+/// is better to read all of them at once.
+pub fn has_kin(name: &str) -> bool {
+    is_manifest(name) || dotnet::is_project(name)
+}
+
+/// Whether files of these names are alike in that way: members of a workspace have the same name,
+/// projects of .NET have one each.
+pub fn is_kin(name: &str, other: &str) -> bool {
+    name == other || (dotnet::is_project(name) && dotnet::is_project(other))
+}
+
 /// The names of files that declare the dependencies of a project.
 pub fn manifests() -> impl Iterator<Item = &'static str> {
     table::ALL.iter().flat_map(|it| it.manifests).copied()

@@ -336,6 +336,53 @@ CMD ["node", "."]
     }
 
     #[test]
+    fn a_list_that_is_only_in_one_of_the_contexts_says_which_is_meant() {
+        check_fix(
+            &RULE,
+            r#"
+#- docs/requirements.txt
+a==1
+#- main.c
+
+#- docker/Dockerfile
+FROM python:3.13
+COPY . /src/
+^^^^^^^^^^^^ warning: any change to the build context runs `pip install -r /src/docs/requirements.txt` again
+RUN pip install -r /src/docs/requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r /src/docs/requirements.txt` runs again
+"#,
+            r#"
+#- docker/Dockerfile
+FROM python:3.13
+COPY docs/requirements.txt /src/docs/
+RUN pip install -r /src/docs/requirements.txt
+COPY . /src/
+"#,
+        );
+    }
+
+    #[test]
+    fn a_list_that_is_in_both_contexts_leaves_both() {
+        check(
+            &RULE,
+            r#"
+#- requirements.txt
+-r more.txt
+#- docker/requirements.txt
+a==1
+#- docker/Dockerfile
+FROM python:3.13
+WORKDIR /src
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: `more.txt` is not in the build context, if the context is the root of the repository
+"#,
+        );
+    }
+
+    #[test]
     fn copies_of_manifests_alone_move_as_they_are_written() {
         check_fix(
             &RULE,

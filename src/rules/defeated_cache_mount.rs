@@ -66,7 +66,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
 fn report_hindrances(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, findings: &mut Findings<'_>) -> bool {
     let Kind::Run(run) = &plan.steps[index].instruction.kind else { return false };
     let mounts = plan.cache_mounts(index, run);
-    let targets: Vec<&str> = mounts.iter().filter_map(|it| it.target.as_deref()).collect();
+    let (flags, targets): (Vec<Span>, Vec<&str>) = mounts.iter().filter_map(|it| Some((it.flag.span, it.target.as_deref()?))).unzip();
     let hindrances = plan.hindrances(index, run, &targets);
     let Some(first) = hindrances.first() else { return false };
     let message = match first.does {
@@ -77,8 +77,8 @@ fn report_hindrances(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, f
     for other in &hindrances[1..] {
         finding = finding.note(other.span, "this works against it as well");
     }
-    if let Some(mount) = mounts.first() {
-        finding = finding.note(mount.flag.span, "the cache is mounted here");
+    if let Some(flag) = flags.get(first.target) {
+        finding = finding.note(*flag, "the cache is mounted here");
     }
     drop(match view.prove(plan.stage, |it| it.spare_caches(&view.source, index)) {
         Ok(proven) => finding.fix(view.mounting("Leave the cache in the mount", proven)),
@@ -225,6 +225,43 @@ COPY requirements.txt .
 RUN --mount=type=cache,target=/root/.cache/pip \\
     pip install \\
     -r requirements.txt
+",
+        );
+    }
+
+    #[test]
+    fn the_mount_that_is_named_is_the_one_that_is_left_unused() {
+        check_fix(
+            &RULE,
+            "
+FROM debian:12.9
+RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \\
+    --mount=type=cache,target=/root/.cache/uv \\
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the cache is mounted here
+    apt-get update && apt-get install -y python3 && uv pip install --no-cache flask==3.0.3
+                                                                   ^^^^^^^^^^ warning: `--no-cache` leaves the cache mount of this command unused
+",
+            "
+FROM debian:12.9
+RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \\
+    --mount=type=cache,target=/root/.cache/uv \\
+    apt-get update && apt-get install -y python3 && uv pip install flask==3.0.3
+",
+        );
+    }
+
+    #[test]
+    fn the_mount_that_is_named_is_the_one_that_is_emptied() {
+        check(
+            &RULE,
+            "
+FROM python:3.13
+COPY requirements.txt .
+RUN --mount=type=cache,target=/root/.cache/pip \\
+    --mount=type=cache,target=/root/.npm \\
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the cache is mounted here
+    pip install -r requirements.txt && npm install -g a@1 && rm -rf /root/.npm/*
+                                                             ^^^^^^^^^^^^^^^^^^^ warning: `rm -rf /root/.npm/*` empties the cache mount of this command
 ",
         );
     }
