@@ -1,5 +1,12 @@
--- Layerwise in Neovim 0.11 or newer: put this file into `lsp/` of your configuration, and call
--- `vim.lsp.enable('layerwise')`.
+---@brief
+---
+--- https://github.com/layerwise/layerwise
+---
+--- Layerwise keeps container builds cached: it finds what loses the build cache in Dockerfiles,
+--- GitHub Actions workflows, compose and bake files, and repairs it.
+---
+--- For Neovim 0.11 or newer: put this file into `lsp/` of your configuration, and call
+--- `vim.lsp.enable('layerwise')`.
 
 -- To Neovim, workflows and compose files are plain YAML, and bake files plain HCL or JSON; only these
 -- are for Layerwise.
@@ -25,6 +32,7 @@ local function is_ours(buffer)
   end)
 end
 
+---@type vim.lsp.Config
 return {
   cmd = { 'layerwise', 'server' },
   filetypes = { 'dockerfile', 'yaml', 'yaml.docker-compose', 'yaml.github', 'hcl', 'json' },
