@@ -5,7 +5,7 @@
 pub mod baked;
 pub mod locations;
 
-use crate::build::{Build, Context, Leg, Tool, Value};
+use crate::build::{Build, Context, Leg, Part, Tool, Value};
 use crate::facts;
 use crate::file::{self, File, Kind, Model};
 use crate::workflow::{self, Builder, Given};
@@ -366,7 +366,12 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     let is_here = |it: &str| own_file || !it.starts_with('/');
     let folder = build.folder.as_ref().filter(|it| is_here(it)).map(|it| facts::join(base(path), it)).or_else(|| own_file.then(|| base(path).to_owned()));
     let context = match (&build.context, &folder) {
-        (Context::Folder(value), Some(folder)) => known(value).filter(|it| is_here(it)).map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it))),
+        (Context::Folder(value), Some(folder)) => match known(value) {
+            // What an expression makes may be more than a folder.
+            Some(text) if !own_file && value.parts.iter().any(|it| matches!(it, Part::Expression { .. })) => named_folder(build, &text, folder, base(path)),
+            Some(text) if is_here(&text) => Folder::Disk(facts::join(folder, &text)),
+            _ => Folder::Unknown,
+        },
         (Context::Git(None), _) => Folder::Git(base(path).to_owned()),
         (Context::Git(Some(value)), _) => known(value).map_or(Folder::Unknown, |it| Folder::Git(facts::join(base(path), &it))),
         (Context::Folder(_), None) | (Context::Foreign(_), _) => Folder::Unknown,
@@ -377,6 +382,22 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     Place { dockerfile, context, target }
 }
 
+/// The context of a text that an expression makes, for a build that runs in `folder` of the repository
+/// at `root`. An action that is given nothing clones the repository.
+fn named_folder(build: &Build, text: &str, folder: &str, root: &str) -> Folder {
+    if build.tool == Tool::BuildPushAction && text.trim().is_empty() {
+        return Folder::Git(root.to_owned());
+    }
+    match workflow::context_named(text) {
+        Context::Folder(value) => {
+            let place = value.known().filter(|it| !it.starts_with('/'));
+            place.map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it)))
+        }
+        Context::Git(below) => Folder::Git(facts::join(root, &below.and_then(|it| it.known()).unwrap_or_default())),
+        Context::Foreign(_) => Folder::Unknown,
+    }
+}
+
 fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn Fn(&Value) -> Option<String>) -> Option<String> {
     let in_context = |name: &str| match context {
         Folder::Disk(folder) | Folder::Git(folder) => Some(facts::join(folder, name)),
@@ -384,6 +405,9 @@ fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn
     };
     let Some(value) = build.dockerfile.as_ref().filter(|it| !it.is_blank()) else { return in_context("Dockerfile") };
     let name = known(value)?;
+    if name.trim().is_empty() {
+        return in_context("Dockerfile");
+    }
     // Bake and compose look in the context; buildx looks in the folder it runs in, and in a cloned
     // repository inside the context (docs/facts.md F.1, F.3).
     let relative_to_context = matches!(build.tool, Tool::BakeTarget | Tool::ComposeService) || matches!(context, Folder::Git(_));
@@ -416,6 +440,29 @@ mod tests {
         assert_eq!((found.context, found.dockerfile.as_deref()), (Folder::Unknown, Some("/r/ci.Dockerfile")));
         assert_eq!(place_of("context: app, file: /tmp/Dockerfile").dockerfile, None);
         assert_eq!(place_of("context: app").context, Folder::Disk("/r/app".into()));
+    }
+
+    #[test]
+    fn what_an_expression_makes_is_read_as_if_it_stood_there() {
+        let place = |context: &str, file: &str| {
+            let text = format!(
+                "on: {{workflow_call: {{inputs: {{context: {{type: string}}, file: {{type: string}}}}}}}}\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{context: '${{{{ inputs.context }}}}', file: '${{{{ inputs.file }}}}'}}\n"
+            );
+            let call = [("context", context), ("file", file)].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+            let file = File::new(Kind::Workflow, &text, None).with_calls(vec![Given::from(call)]);
+            let Model::Workflow(workflow) = &file.model else { panic!() };
+            let job = &workflow.model.jobs[0];
+            let found = super::place(&job.builds[0].build, "/r/.github/workflows/ci.yml", job.legs().first());
+            (found.context, found.dockerfile)
+        };
+        let in_clone = |folder: &str, file: &str| (Folder::Git(folder.into()), Some(file.to_owned()));
+        // The defaults of an action stand in the place of nothing.
+        assert_eq!(place("", ""), in_clone("/r", "/r/Dockerfile"));
+        assert_eq!(place("{{defaultContext}}:app", ""), in_clone("/r/app", "/r/app/Dockerfile"));
+        assert_eq!(place("app", ""), (Folder::Disk("/r/app".into()), Some("/r/app/Dockerfile".into())));
+        assert_eq!(place("app", "x/Dockerfile"), (Folder::Disk("/r/app".into()), Some("/r/x/Dockerfile".into())));
+        assert_eq!(place("https://github.com/o/r.git", "").0, Folder::Unknown);
+        assert_eq!(place("/tmp/app", "").0, Folder::Unknown);
     }
 
     #[test]

@@ -132,12 +132,23 @@ mod tests {
     }
 
     #[test]
+    fn an_input_that_no_call_gives_is_the_default_of_the_action() {
+        let build = "      - uses: docker/build-push-action@v7\n        with:\n          context: ${{ inputs.context }}\n";
+        let called = format!("on: {{workflow_call: {{inputs: {{context: {{type: string}}}}}}}}\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n{build}");
+        let caller = |with: &str| format!("#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n{with}");
+        check(&RULE, &format!("#- .github/workflows/build.yml\n{called}{}", caller("")));
+        let marked = marked(&called, "${{ inputs.context }}", MESSAGE);
+        check_without_fix(&RULE, &format!("#- .github/workflows/build.yml\n{marked}{}", caller("    with: {context: ./api}\n")));
+    }
+
+    #[test]
     fn contexts_that_need_no_workspace_are_silent() {
         for with in [
             "push: true",
             "context: '{{defaultContext}}:api'",
             "context: https://github.com/org/app.git",
             "context: ${{ inputs.context }}",
+            "context: ${{ env.NOT_SET }}",
             "context: /opt/app",
             "context: .\n    call: check",
         ] {

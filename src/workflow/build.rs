@@ -320,6 +320,11 @@ pub(super) fn context(place: &Passage) -> Context {
     if is_remote(text) { Context::Foreign(value) } else { Context::Folder(workspace_relative(place).value()) }
 }
 
+/// What a context names that is known as a text only.
+pub fn context_named(text: &str) -> Context {
+    context(&Passage::literal(crate::syntax::Mapped::verbatim(text, 0), Span::default()))
+}
+
 /// What follows the action's template for this repository, in which spaces do not matter.
 fn behind_default_context(text: &str) -> Option<&str> {
     let (name, rest) = text.strip_prefix("{{")?.split_once("}}")?;

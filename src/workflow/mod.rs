@@ -19,7 +19,7 @@ mod scope;
 mod script;
 
 pub use action::{Given, MAX_CALLS, calls, inputs_in_call};
-pub use build::{BuildStep, Override};
+pub use build::{BuildStep, Override, context_named};
 pub use builder::Builder;
 pub use lower::{lower, lower_action};
 pub use matrix::Matrix;
