@@ -1,7 +1,10 @@
-use super::{Check, Findings, declare_rule};
+use super::{Check, Finding, Findings, declare_rule};
 use crate::diagnostic::Level;
+use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Base, Dockerfile, Image, Kind, split_reference};
+use crate::edit::Span;
 use crate::view::DockerfileView;
+use std::collections::{BTreeMap, BTreeSet};
 
 declare_rule! {
     /// The base image has no fixed version.
@@ -17,6 +20,9 @@ declare_rule! {
     /// ```dockerfile,good
     /// FROM node:22.11-bookworm-slim
     /// ```
+    ///
+    /// The same holds for an image that is only named to copy from it, `COPY --from=composer`: what is
+    /// copied may be another with every release, and all layers below it are rebuilt then.
     ///
     /// A tag that only names a major version, a channel such as `stable` or a variant such as
     /// `alpine`, an image whose name says its release (`static-debian12`) or that has none, and an
@@ -36,34 +42,66 @@ declare_rule! {
 
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let effects = effects(view.dockerfile);
+    let mut bases: BTreeSet<&str> = BTreeSet::new();
     for plan in view.plans() {
-        let stage = &view.dockerfile.stages[plan.stage];
-        let Base::Image(image) = &stage.base else { continue };
-        // Whoever builds may choose the image; a named context may stand for it.
-        let named = view.callers.iter().any(|it| it.build.build.contexts.iter().any(|(name, _)| *name == image.text));
-        if !image.arguments.is_empty() || named || !is_reference(&image.text) || is_local(image) {
-            continue;
-        }
-        let (_, tag, digest) = split_reference(&image.text);
-        if digest.is_some() {
-            continue;
-        }
+        let Base::Image(image) = &view.dockerfile.stages[plan.stage].base else { continue };
+        bases.insert(&image.text);
         let effect = effects.get(plan.stage).copied().unwrap_or(NO_LAYERS);
-        let finding = match tag {
-            None => findings.report(image.span, format!("`{}` has no tag, so that every new `latest` {effect}", image.text)),
-            Some("latest") => findings.report(image.span, format!("every new `{}` {effect}", image.text)),
-            Some(tag) if moves(tag) || is_variant(image, tag) => {
-                findings.report(image.span, format!("`{}` moves with every release, which {effect}", image.text)).level(Level::Info)
-            }
-            Some(_) => continue,
-        };
-        let is_told = tag.is_none_or(|it| it == "latest") && names_release(&image.text);
-        drop(if effect == NO_LAYERS || is_told { finding.level(Level::Info) } else { finding });
+        drop(report(view, image, effect, findings));
     }
+    for (image, others) in sources(view).into_iter().filter(|(it, _)| !bases.contains(it.text.as_str())) {
+        let Some(finding) = report(view, &image, COPIED, findings) else { continue };
+        drop(others.into_iter().fold(finding, |finding, it| finding.note(it, "this takes files of it as well")));
+    }
+}
+
+/// Reports an image if what it names moves. `effect` is what another one costs.
+fn report<'f, 'a>(view: &DockerfileView<'_>, image: &Image, effect: &str, findings: &'f mut Findings<'a>) -> Option<Finding<'f, 'a>> {
+    // Whoever builds may choose the image; a named context may stand for it.
+    let named = view.callers.iter().any(|it| it.build.build.contexts.iter().any(|(name, _)| *name == image.text));
+    if !image.arguments.is_empty() || named || !is_reference(&image.text) || is_local(image) {
+        return None;
+    }
+    let (_, tag, digest) = split_reference(&image.text);
+    if digest.is_some() {
+        return None;
+    }
+    let finding = match tag {
+        None => findings.report(image.span, format!("`{}` has no tag, so that every new `latest` {effect}", image.text)),
+        Some("latest") => findings.report(image.span, format!("every new `{}` {effect}", image.text)),
+        Some(tag) if moves(tag) || is_variant(image, tag) => {
+            findings.report(image.span, format!("`{}` moves with every release, which {effect}", image.text)).level(Level::Info)
+        }
+        Some(_) => return None,
+    };
+    let is_told = tag.is_none_or(|it| it == "latest") && names_release(&image.text);
+    Some(if effect == NO_LAYERS || is_told { finding.level(Level::Info) } else { finding })
+}
+
+/// The images that copies and mounts take files from, each where it is named first, with the other places.
+fn sources(view: &DockerfileView<'_>) -> Vec<(Image, Vec<Span>)> {
+    let mut places: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+    for (_, step) in view.plans().flat_map(Plan::own) {
+        let of_flags = step.instruction.flags.iter().filter(|it| it.name == "from").filter_map(|it| it.value.as_ref());
+        let of_mounts = match &step.instruction.kind {
+            Kind::Run(run) => run.mounts.as_slice(),
+            _ => &[],
+        };
+        let of_mounts = of_mounts.iter().flat_map(|it| &it.fields).filter(|it| it.name == "from").filter_map(|it| it.value.as_ref());
+        for name in of_flags.chain(of_mounts).filter(|it| view.dockerfile.stage(&it.text).is_none()) {
+            places.entry(&name.text).or_default().push(name.span(Span::new(0, name.text.len())));
+        }
+    }
+    let image = |text: &str, span: Span| Image { span, text: text.to_owned(), expanded: Some(text.to_owned()), arguments: Vec::new() };
+    let first = |(text, spans): (&str, Vec<Span>)| spans.split_first().map(|(first, others)| (image(text, *first), others.to_vec()));
+    places.into_iter().filter_map(first).collect()
 }
 
 /// What is said of a base image that no layer stands on.
 const NO_LAYERS: &str = "makes another image";
+
+/// What is said of an image that files are copied from: they may be the same in the next one.
+const COPIED: &str = "may change what is copied from it";
 
 /// What another base image costs, for the stage that names it, by number: the layers on it, in this
 /// stage or one that starts from it, or those behind a copy from it.
@@ -80,7 +118,7 @@ fn effects(dockerfile: &Dockerfile) -> Vec<&'static str> {
         roots.push(root);
         for copied in dockerfile.sources_of(stage).into_iter().filter_map(|it| roots.get(it).copied()).filter(|it| *it != root) {
             if effects[copied] == NO_LAYERS {
-                effects[copied] = "may change what is copied from it";
+                effects[copied] = COPIED;
             }
         }
         if stage.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_) | Kind::Copy(_))) {
@@ -183,6 +221,48 @@ FROM alpine:3.20
 COPY --from=tool /tool /usr/bin/
 ",
         );
+    }
+
+    #[test]
+    fn an_image_may_be_named_by_a_copy_alone() {
+        check(
+            &RULE,
+            "
+FROM php:8.3.14-fpm
+COPY --from=composer /usr/bin/composer /usr/bin/
+            ^^^^^^^^ warning: `composer` has no tag, so that every new `latest` may change what is copied from it
+COPY --from=node:22 /usr/local/bin/node /usr/local/bin/
+            ^^^^^^^ info: `node:22` moves with every release, which may change what is copied from it
+RUN --mount=from=ghcr.io/astral-sh/uv:latest,source=/uv,target=/bin/uv uv sync
+                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: every new `ghcr.io/astral-sh/uv:latest` may change what is copied from it
+RUN --mount=from=ghcr.io/astral-sh/uv:latest,source=/uv,target=/bin/uv uv run a
+                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: this takes files of it as well
+",
+        );
+    }
+
+    #[test]
+    fn a_base_image_is_told_of_where_the_stage_begins() {
+        check(
+            &RULE,
+            "FROM composer\n     ^^^^^^^^ warning: `composer` has no tag, so that every new `latest` rebuilds all layers\nRUN make\nFROM php:8.3.14\nCOPY --from=composer /a /a\n",
+        );
+    }
+
+    #[test]
+    fn other_sources_of_a_copy_are_silent() {
+        let named = "#- docker-bake.hcl\ntarget \"a\" {\n  contexts = { composer = \"docker-image://composer:2.8.3\" }\n}\n#- Dockerfile\n";
+        for text in [
+            "FROM php:8.3.14\nCOPY --from=composer:2.8.3 /a /a\n",
+            "FROM php:8.3.14 AS composer\nRUN make\nFROM php:8.3.14\nCOPY --from=composer /a /a\n",
+            "FROM php:8.3.14\nRUN make\nFROM php:8.3.14\nCOPY --from=0 /a /a\n",
+            "FROM php:8.3.14\nCOPY --from=app-builder /a /a\n",
+            "FROM php:8.3.14\nCOPY --from=composer@sha256:0000000000000000000000000000000000000000000000000000000000000000 /a /a\n",
+            "FROM php:8.3.14\nRUN --mount=type=cache,target=/c,from=seed make\n",
+            &format!("{named}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
+        ] {
+            check(&RULE, text);
+        }
     }
 
     #[test]

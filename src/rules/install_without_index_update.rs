@@ -132,6 +132,9 @@ fn index_before(plan: &Plan<'_>, index: usize) -> Option<Index> {
     for (at, step) in plan.steps[..index].iter().enumerate().rev() {
         let Kind::Run(run) = &step.instruction.kind else { continue };
         let apt = |action: Action| step.installs.iter().any(|it| it.manager == Manager::Apt && it.action == action);
+        if updates_for_files(step, run) {
+            return Some(Index::Old(at));
+        }
         if removes_index(step) {
             return Some(Index::Removed(at));
         }
@@ -161,12 +164,24 @@ fn may_update(run: &Run) -> bool {
     run.script.opaque.is_some() || !run.script.commands.iter().all(known)
 }
 
+/// Whether `apt-file update`, which updates the index of apt as well (apt-file(1), since version 3), is its
+/// last word on the index.
+fn updates_for_files(step: &Step<'_>, run: &Run) -> bool {
+    let updates =
+        |it: &&crate::shell::Command| it.program() == Some("apt-file") && it.invocation().is_some_and(|it| it.arguments().iter().any(|it| it.text == "update"));
+    let last = run.script.commands.iter().rev().find(updates);
+    last.is_some_and(|last| !step.installs.iter().any(|it| it.span.start > last.span.start && removes(it)))
+}
+
+/// Whether a command removes the index.
+fn removes(step: &ecosystem::Step) -> bool {
+    let is_index = |path: &str| facts::is_below(path.trim_end_matches("/*"), "/var/lib/apt/lists");
+    step.paths.iter().any(|it| it.role == ecosystem::Role::Removed && is_index(&it.path))
+}
+
 /// Whether its last word on the index is to remove it.
 fn removes_index(step: &Step<'_>) -> bool {
-    let says = |it: &&ecosystem::Step| {
-        let removes = it.paths.iter().any(|it| facts::is_below(it.path.trim_end_matches("/*"), "/var/lib/apt/lists") && it.role == ecosystem::Role::Removed);
-        removes || (it.manager == Manager::Apt && it.action == Action::UpdateIndex)
-    };
+    let says = |it: &&ecosystem::Step| removes(it) || (it.manager == Manager::Apt && it.action == Action::UpdateIndex);
     step.installs.iter().rev().find(says).is_some_and(|it| it.manager != Manager::Apt)
 }
 
@@ -230,6 +245,25 @@ RUN apt update && apt install -y git
 RUN apt update && apt install -y jq
 ",
         );
+    }
+
+    #[test]
+    fn an_index_that_apt_file_brings_is_of_an_earlier_layer() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+RUN apt-get update && apt-get install -y apt-file && rm -rf /var/lib/apt/lists/*
+RUN apt-file update
+^^^^^^^^^^^^^^^^^^^ note: the index is of this instruction
+COPY a /a
+RUN apt-get install -y jq
+    ^^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, and relies on that of an earlier instruction, which gets old
+",
+        );
+        check(&RULE, "FROM debian:12.9\nRUN apt-get update && apt-get install -y apt-file && apt-file update && apt-get install -y jq\n");
+        check(&RULE, "FROM debian:12.9\nRUN apt-file update && apt-get install -y jq\n");
+        check(&RULE, "FROM debian:12.9\nRUN apt-file search bin/jq\nRUN apt-get install -y jq\n");
     }
 
     #[test]

@@ -60,10 +60,12 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             let mut found = fetches(plan, index, run);
-            // One is enough for a command: the worst, and the first of those.
+            // One is enough for an instruction: the worst, and the first of those.
             found.sort_by_key(|it| (std::cmp::Reverse(it.level), it.span));
-            let Some(fetch) = found.into_iter().next().filter(|_| !is_renewed(plan, index, run) && !follows_remote(plan, index)) else { continue };
-            findings.report(run.command.span(fetch.span), fetch.message).level(fetch.level);
+            let mut found = found.into_iter();
+            let Some(fetch) = found.next().filter(|_| !is_renewed(plan, index, run) && !follows_remote(plan, index)) else { continue };
+            let finding = findings.report(run.command.span(fetch.span), fetch.message).level(fetch.level);
+            drop(found.fold(finding, |finding, it| finding.note(run.command.span(it.span), it.message)));
         }
     }
 }
@@ -81,7 +83,7 @@ fn fetches(plan: &Plan<'_>, index: usize, run: &Run) -> Vec<Fetch> {
     let mut res = Vec::new();
     for (at, command) in commands.iter().enumerate() {
         if !is_checked {
-            let shell = commands.get(at + 1).filter(|it| it.joined == Join::Pipe).is_some_and(is_shell);
+            let shell = commands.get(at + 1).filter(|it| it.joined == Join::Pipe).is_some_and(runs_input);
             // Then the script is old, and what it installs is not.
             let told = commands[at + 1..].iter().any(is_told_version);
             res.extend(address(command, shell, told));
@@ -100,6 +102,14 @@ fn is_checksum(command: &Command) -> bool {
 
 fn is_shell(command: &Command) -> bool {
     command.program().is_some_and(|it| matches!(it, "sh" | "bash" | "ash" | "dash" | "zsh"))
+}
+
+/// Whether a command runs what it is given on its input: a shell, or another interpreter that is given no
+/// script and no text to run.
+fn runs_input(command: &Command) -> bool {
+    let is_interpreter = command.program().is_some_and(|it| matches!(it, "php" | "python" | "python3" | "perl" | "ruby" | "node"));
+    let first = command.invocation().and_then(|it| it.arguments().first());
+    is_shell(command) || (is_interpreter && first.is_none_or(|it| matches!(it.text.as_str(), "-" | "--")))
 }
 
 /// Whether a command runs a script that is told which version to install.
@@ -232,8 +242,12 @@ fn chooses_later(plan: &Plan<'_>, index: usize) -> bool {
 
 /// Packages that the command line names without a version.
 fn packages(command: &Command) -> Option<Fetch> {
-    if command.program() == Some("go") {
-        return go_packages(command);
+    match command.program() {
+        Some("go") => return go_packages(command),
+        Some("cargo") => return crates(command),
+        Some("pecl") => return extensions(command),
+        Some("composer" | "composer.phar") => return php_packages(command),
+        _ => {}
     }
     let step = ecosystem::recognise(command).filter(|it| it.action == Action::InstallNamed)?;
     let is_loose: fn(&str) -> bool = match step.manager {
@@ -247,8 +261,101 @@ fn packages(command: &Command) -> Option<Fetch> {
     if loose.is_empty() || constrained || step.operands.iter().any(|it| it.computed) {
         return None;
     }
-    let message = format!("`{}` takes the newest {} once, and the cached layer keeps what it took", step.display, list(&loose));
-    Some(Fetch { span: command.span, level: Level::Info, message })
+    Some(newest(command, &step.display, &loose))
+}
+
+fn newest(command: &Command, display: &str, loose: &[&str]) -> Fetch {
+    let message = format!("`{display}` takes the newest {} once, and the cached layer keeps what it took", list(loose));
+    Fetch { span: command.span, level: Level::Info, message }
+}
+
+/// The words behind the verb of a command that are no flags, if all of them mean what they say.
+fn plain_operands<'c>(words: &'c [Word], valued: &[&str]) -> Option<Vec<&'c str>> {
+    let mut res = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.literal()? {
+            flag if flag.starts_with('-') => {
+                if valued.contains(&flag) {
+                    words.next();
+                }
+            }
+            operand => res.push(operand),
+        }
+    }
+    Some(res)
+}
+
+/// `cargo install` of packages without a version, or of a repository without a commit. `--locked` pins
+/// what they depend on, which is the most of it.
+fn crates(command: &Command) -> Option<Fetch> {
+    let words = command.invocation()?.arguments();
+    let (verb, words) = match words {
+        // `cargo +nightly install`
+        [toolchain, verb, words @ ..] if toolchain.text.starts_with('+') => (verb, words),
+        [verb, words @ ..] => (verb, words),
+        [] => return None,
+    };
+    let has = |flags: &[&str]| words.iter().any(|it| flags.contains(&it.text.split('=').next().unwrap_or("")));
+    if verb.literal() != Some("install") || has(&["--path", "--version", "--vers", "--rev", "--tag", "--list"]) {
+        return None;
+    }
+    if has(&["--git"]) {
+        let message = "`cargo install` takes the newest commit once, and the cached layer keeps that one".to_owned();
+        return (!has(&["--branch"])).then_some(Fetch { span: command.span, level: Level::Info, message });
+    }
+    let loose: Vec<&str> = plain_operands(words, VALUED_OF_CARGO)?.into_iter().filter(|it| !it.contains(['@', '/', '.'])).collect();
+    (!loose.is_empty() && !has(&["--locked", "--frozen", "--offline"])).then(|| newest(command, "cargo install", &loose))
+}
+
+/// Flags of `cargo install` that the next word belongs to (<https://doc.rust-lang.org/cargo/commands/cargo-install.html>).
+const VALUED_OF_CARGO: &[&str] = &[
+    "-j",
+    "--jobs",
+    "--profile",
+    "-F",
+    "--features",
+    "--target",
+    "--target-dir",
+    "--color",
+    "--config",
+    "--bin",
+    "--example",
+    "--index",
+    "--registry",
+    "--root",
+    "-Z",
+    "-C",
+];
+
+/// `pecl install` of extensions without a version: `name-1.2.3` has one, `name-beta` a channel.
+fn extensions(command: &Command) -> Option<Fetch> {
+    let [verb, words @ ..] = command.invocation()?.arguments() else { return None };
+    if verb.literal() != Some("install") {
+        return None;
+    }
+    let names_version = |it: &str| it.rsplit_once('-').is_some_and(|it| it.1.starts_with(|it: char| it.is_ascii_digit()));
+    // Options of an extension are `name="value"`, whatever flags stand before them.
+    let is_name = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it));
+    let loose: Vec<&str> = plain_operands(words, &[])?.into_iter().filter(|it| is_name(it) && !names_version(it)).collect();
+    (!loose.is_empty()).then(|| newest(command, "pecl install", &loose))
+}
+
+/// `composer require` of packages without a version: `vendor/name:^1.2` has one, or the next word is one.
+fn php_packages(command: &Command) -> Option<Fetch> {
+    let operands = plain_operands(command.invocation()?.arguments(), &["-d", "--working-dir", "--ignore-platform-req"])?;
+    let (display, packages) = match operands.as_slice() {
+        ["global", "require" | "req", packages @ ..] => ("composer global require", packages),
+        ["require" | "req", packages @ ..] => ("composer require", packages),
+        _ => return None,
+    };
+    let is_package = |it: &str| it.matches('/').count() == 1 && !it.starts_with(['.', '/']);
+    let is_loose = |(at, it): (usize, &&str)| {
+        let told = packages.get(at + 1).is_some_and(|next| !next.contains('/'));
+        is_package(it) && !it.contains([':', '=', ' ', '@']) && !told
+    };
+    let loose: Vec<&str> = packages.iter().enumerate().filter(|it| is_loose(*it)).map(|(_, it)| *it).collect();
+    (!loose.is_empty()).then(|| newest(command, display, &loose))
 }
 
 fn go_packages(command: &Command) -> Option<Fetch> {
@@ -263,9 +370,17 @@ fn is_loose_node_package(package: &str) -> bool {
     let is_registry = !package.contains([':', '\\']) && !package.starts_with(['.', '/', '~', '-']) && !package.ends_with(".tgz");
     // The first `@` is that of a scope.
     match package.get(1..).and_then(|it| it.split_once('@')) {
-        Some((_, version)) => is_registry && matches!(version, "latest" | "next" | "canary" | "*"),
+        Some((_, version)) => is_registry && (version == "*" || is_channel(version)),
         None => is_registry && package.matches('/').count() <= usize::from(package.starts_with('@')),
     }
+}
+
+/// Whether what stands behind the `@` of a package of Node is a name that moves from version to version, as
+/// `latest` and `beta` do, and no version itself: no range begins with another letter than `v` and `x`.
+fn is_channel(version: &str) -> bool {
+    let is_number = |it: &str| it.starts_with(|it: char| it.is_ascii_digit());
+    let is_range = version.strip_prefix('v').is_some_and(is_number) || version.eq_ignore_ascii_case("x") || version.to_ascii_lowercase().starts_with("x.");
+    version.starts_with(|it: char| it.is_ascii_alphabetic()) && !is_range && !version.contains(['/', ' '])
 }
 
 fn is_loose_python_package(package: &str) -> bool {
@@ -336,6 +451,83 @@ mod tests {
     }
 
     #[test]
+    fn packages_of_other_languages_are_an_information() {
+        let newest = |command: &str, package: &str| format!("info: `{command}` takes the newest `{package}` once, and the cached layer keeps what it took");
+        for (text, command, package) in [
+            ("pecl install -f xdebug", "pecl install", "xdebug"),
+            ("pecl install redis-6.1.0 apcu-beta", "pecl install", "apcu-beta"),
+            ("cargo install sqlx-cli --no-default-features --features postgres", "cargo install", "sqlx-cli"),
+            ("cargo +nightly install a@1.2.3 wasm-pack", "cargo install", "wasm-pack"),
+            ("bun install --global tool@dev", "bun install", "tool@dev"),
+            ("npm install -g @scope/tool@beta npm@10.9.0", "npm install", "@scope/tool@beta"),
+            ("composer require --no-interaction vendor/tool", "composer require", "vendor/tool"),
+            ("composer global require vendor/a:^1.0 vendor/b", "composer global require", "vendor/b"),
+        ] {
+            found(text, text, &newest(command, package));
+        }
+        let git = "cargo install --git https://example.org/a.git";
+        found(git, git, "info: `cargo install` takes the newest commit once, and the cached layer keeps that one");
+    }
+
+    #[test]
+    fn packages_of_other_languages_with_a_version_are_silent() {
+        for command in [
+            "pecl install xdebug-3.4.0 redis-6.1.0RC2",
+            "pecl install -oD 'enable-redis-zstd=\"yes\"' redis-6.3.0",
+            "pecl install ./ext/package.xml",
+            "pecl install $EXTENSIONS",
+            "pecl channel-update pecl.php.net",
+            "cargo install sqlx-cli --version 0.8.2",
+            "cargo install --vers=0.8.2 sqlx-cli",
+            "cargo install sqlx-cli@0.8.2",
+            "cargo install --locked cargo-chef",
+            "cargo install --path .",
+            "cargo install --path=crates/a --root /out",
+            "cargo install --git https://example.org/a.git --rev 24454f8",
+            "cargo install --git https://example.org/a.git --tag v1.2.3 a",
+            "cargo install $TOOLS",
+            "rustup component add clippy",
+            "bun install --global tool@1.2.3 other@v2 third@x",
+            "npm install -g tool@npm:other@1.0.0 a@user/repo",
+            "composer require vendor/tool:^1.2",
+            "composer require vendor/tool 1.2.*",
+            "composer require vendor/tool=1.2 ext-json",
+            "composer require $PACKAGES",
+            "composer install",
+        ] {
+            silent(&format!("RUN {command}"));
+        }
+    }
+
+    #[test]
+    fn an_interpreter_runs_what_it_is_given_as_a_shell_does() {
+        let script = "info: the script behind this address may change, and the cached layer keeps what it did";
+        let address = "https://example.org/installer";
+        found(&format!("curl -sS {address} | php -- --install-dir=/usr/local/bin"), address, script);
+        found(&format!("curl -sSL {address} | python3 -"), address, script);
+        found(&format!("curl -sSL {address} | POETRY_VERSION=1.8.3 python"), address, script);
+        for reader in ["python3 -m json.tool", "php -r 'echo 1;'", "perl -pe s/a/b/", "node filter.js", "ruby -e 'puts 1'"] {
+            silent(&format!("RUN curl -sSL {address} | {reader}"));
+        }
+    }
+
+    #[test]
+    fn several_in_one_instruction_are_one_finding() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+RUN npm install -g typescript && \\
+    ^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm install` takes the newest `typescript` once, and the cached layer keeps what it took
+    git clone https://example.org/a.git && \\
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: this clones the newest commit once, and the cached layer keeps that one
+    git clone https://example.org/b.git
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: this clones the newest commit once, and the cached layer keeps that one
+",
+        );
+    }
+
+    #[test]
     fn a_script_that_is_told_the_version_is_an_information() {
         let script = "info: the script behind this address may change, and the cached layer keeps what it did";
         let address = "https://raw.githubusercontent.com/a/b/main/install.sh";
@@ -343,11 +535,6 @@ mod tests {
         found(&format!("curl -s {address} | TAG=v5.9.0 bash"), address, script);
         found(&format!("curl -fsSLo get.sh {address} && chmod +x get.sh && ./get.sh --version v3.2.1"), address, script);
         found(&format!("curl -s {address} | bash"), address, ADDRESS);
-    }
-
-    #[test]
-    fn one_finding_is_enough_for_a_command() {
-        found("pip install flask && git clone https://example.org/a.git", "git clone https://example.org/a.git", CLONE);
     }
 
     #[test]

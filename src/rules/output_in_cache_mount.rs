@@ -3,7 +3,7 @@ use crate::diagnostic::Level;
 use crate::dockerfile::caches::CacheMount;
 use crate::dockerfile::plan::{Plan, Step};
 use crate::dockerfile::{Instruction, Kind, Run};
-use crate::ecosystem::{Action, ecosystem};
+use crate::ecosystem::{Action, Manager, Role, ecosystem};
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts::{self, Entry, is_below, join};
@@ -38,6 +38,10 @@ declare_rule! {
     /// A later command that mounts the same cache again finds it. Silent where another instruction
     /// may write to the place as well.
     ///
+    /// `cargo chef cook` with the target folder in a mount is a `warning`, since the build only takes
+    /// longer: it compiles dependencies for a layer, and that layer has nothing then. If the build
+    /// mounts the folder too it is an `info`, for builders that have the layer and not the mount.
+    ///
     /// ## Fix safety
     ///
     /// There is no fix: where the result belongs is not ours to say.
@@ -54,13 +58,59 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
             for mount in plan.cache_mounts(index, run) {
-                let Some(use_) = first_use(view, plan, index, &mount) else { continue };
+                let Some(use_) = first_use(view, plan, index, &mount) else {
+                    report_cook(view, plan, index, &mount, findings);
+                    continue;
+                };
                 let target = mount.target.as_deref().unwrap_or_default();
                 findings
                     .report(mount.flag.span, format!("what this command leaves in `{target}` stays in the cache mount, and does not get into the image"))
                     .note(use_.span, format!("`{}` is not there: copy it out of the mount in the command that makes it", use_.path));
             }
         }
+    }
+}
+
+/// `cargo chef cook` is there to leave compiled dependencies in a layer. In a cache mount they are in none: a
+/// builder that takes the layer from another, or that lost the mount, compiles them again with the project.
+fn report_cook(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, mount: &CacheMount<'_>, findings: &mut Findings<'_>) {
+    let step = &plan.steps[index];
+    let cooks = step.installs.iter().any(|it| it.display == "cargo chef cook" && target_folder(step, it).is_some_and(|it| mount.covers(&it)));
+    if !cooks {
+        return;
+    }
+    let built = view.plans().find_map(|below| {
+        let at = below.steps.iter().position(|it| std::ptr::eq(it.instruction, step.instruction))?;
+        below.steps.iter().enumerate().skip(at + 1).find_map(|(at, step)| {
+            let Kind::Run(run) = &step.instruction.kind else { return None };
+            let build = run.reading.steps.iter().find(|it| it.manager == Manager::Cargo && it.action == Action::Build && it.display.starts_with("cargo "))?;
+            let target = target_folder(step, build)?;
+            Some((run.command.span(build.span), build.display.clone(), below.cache_mounts(at, run).iter().any(|it| it.covers(&target))))
+        })
+    });
+    let Some((span, command, mounted)) = built else { return };
+    let what = "what `cargo chef cook` compiles stays in this cache mount, so that its layer is of no use";
+    let note = if mounted {
+        format!("on a builder without this cache, `{command}` compiles all dependencies again")
+    } else {
+        format!("`{command}` compiles all dependencies again")
+    };
+    findings.report(mount.flag.span, what).level(if mounted { Level::Info } else { Level::Warning }).note(span, note);
+}
+
+/// Where Cargo puts what it compiles (<https://doc.rust-lang.org/cargo/reference/config.html#buildtarget-dir>); `None` where that
+/// is not known.
+fn target_folder(step: &Step<'_>, command: &crate::ecosystem::Step) -> Option<String> {
+    let folder = command.folder(step.state.directory.as_deref()?);
+    if let Some(path) = command.paths.iter().find(|it| it.role == Role::Output) {
+        return (!path.path.contains('$')).then(|| join(&folder, &path.path));
+    }
+    const NAME: &str = "CARGO_TARGET_DIR";
+    let own = command.environment.iter().rev().find(|(name, _)| name == NAME).map(|it| it.1.as_str());
+    match (own, step.state.variables.get(NAME)) {
+        (Some(path), _) => (!path.contains('$')).then(|| join(&folder, path)),
+        (None, Some(variable)) => variable.value.as_deref().map(|it| join(&folder, it)),
+        (None, None) => Some(join(&folder, "target")),
     }
 }
 
@@ -206,6 +256,54 @@ fn may_be_there(plan: &Plan<'_>, end: usize, path: &str) -> bool {
 mod tests {
     use super::OUTPUT_IN_CACHE_MOUNT as RULE;
     use crate::rules::testing::{check, check_without_fix};
+
+    #[test]
+    fn dependencies_that_are_cooked_into_a_mount_are_in_no_layer() {
+        check_without_fix(
+            &RULE,
+            "
+FROM rust:1.83 AS build
+WORKDIR /app
+COPY recipe.json .
+RUN --mount=type=cache,target=/app/target cargo chef cook --release
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: what `cargo chef cook` compiles stays in this cache mount, so that its layer is of no use
+COPY . .
+RUN cargo build --release
+    ^^^^^^^^^^^^^^^^^^^^^ note: `cargo build` compiles all dependencies again
+",
+        );
+    }
+
+    #[test]
+    fn dependencies_in_a_mount_that_the_build_has_too_are_an_information() {
+        check_without_fix(
+            &RULE,
+            "
+FROM rust:1.83 AS cook
+WORKDIR /app
+COPY recipe.json .
+RUN --mount=type=cache,target=target,sharing=locked cargo chef cook --release
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ info: what `cargo chef cook` compiles stays in this cache mount, so that its layer is of no use
+FROM cook AS build
+COPY . .
+RUN --mount=type=cache,target=target,sharing=locked cargo build --release && cp target/release/app /app.bin
+                                                    ^^^^^^^^^^^^^^^^^^^^^ note: on a builder without this cache, `cargo build` compiles all dependencies again
+",
+        );
+    }
+
+    #[test]
+    fn dependencies_that_are_cooked_into_the_layer_are_silent() {
+        let stage =
+            |mount: &str, cook: &str| format!("FROM rust:1.83\nWORKDIR /app\nCOPY recipe.json .\nRUN {mount}{cook}\nCOPY . .\nRUN cargo build --release\n");
+        let target = "--mount=type=cache,target=/app/target ";
+        check(&RULE, &stage("", "cargo chef cook --release"));
+        check(&RULE, &stage("--mount=type=cache,target=/usr/local/cargo/registry ", "cargo chef cook --release"));
+        check(&RULE, &stage(target, "cargo chef cook --release --target-dir /tmp/out"));
+        check(&RULE, &stage(target, "CARGO_TARGET_DIR=/out cargo chef cook"));
+        check(&RULE, &stage(target, "cargo fetch"));
+        check(&RULE, &format!("FROM rust:1.83\nWORKDIR /app\nRUN {target}cargo chef cook\n"));
+    }
 
     #[test]
     fn a_binary_that_another_stage_copies() {

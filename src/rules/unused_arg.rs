@@ -101,7 +101,7 @@ fn unused<'v, 'a>(view: &DockerfileView<'a>, chains: &[Chain<'v, 'a>], plan: &Pl
     let name = &variable.name;
     let step = &plan.steps[index];
     let counts = has_free_value(plan, step, variable) && is_own_name(name) && !is_cache_buster(name);
-    if !counts || declared_before(plan, index, name) || is_named(view, plan.stage, step, name) || is_to_fetch_again(view, plan, index, name) {
+    if !counts || declared_before(plan, index, name) || is_named(view, plan.stage, step, name) || is_to_fetch_again(view, plan, index, name).is_some() {
         return None;
     }
     let volatile = !matches!(argument_volatility(&plan.context, name, plan.dockerfile.default_of(variable).as_deref()), ArgumentVolatility::Quiet);
@@ -157,12 +157,27 @@ fn is_named(view: &DockerfileView<'_>, stage: usize, step: &Step<'_>, name: &str
 /// Whether an argument can only be there to do something anew: no instruction names it, and it is
 /// called after the cache that it breaks, or after a moment where a command below it fetches. Moved
 /// down, it would leave an old file in the image.
-pub(super) fn is_to_fetch_again(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, name: &str) -> bool {
+pub(super) fn is_to_fetch_again(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, name: &str) -> Option<FetchesAgain> {
     let upper = name.to_ascii_uppercase();
     let of_moment = upper.split('_').any(|it| ["DATE", "TIME", "TIMESTAMP", "NOW", "TODAY"].contains(&it));
-    let is_buster = upper.contains("BUST");
     let fetches_below = || plan.own().any(|(at, it)| at > index && matches!(&it.instruction.kind, Kind::Run(run) if fetches(run)));
-    (is_buster || of_moment && fetches_below()) && !is_named(view, plan.stage, &plan.steps[index], name)
+    let res = if upper.contains("BUST") {
+        FetchesAgain::Cache
+    } else if of_moment && fetches_below() {
+        FetchesAgain::Moment
+    } else {
+        return None;
+    };
+    (!is_named(view, plan.stage, &plan.steps[index], name)).then_some(res)
+}
+
+/// What an argument that is there to do something anew is called after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FetchesAgain {
+    /// The cache that it breaks.
+    Cache,
+    /// A moment.
+    Moment,
 }
 
 /// Whether the argument has a value that may change. The platform splits nothing in a stage that runs

@@ -1,4 +1,5 @@
-use super::unused_arg::is_to_fetch_again;
+use super::frozen_command_output::fetches;
+use super::unused_arg::{FetchesAgain, is_to_fetch_again};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::context::Passed;
@@ -6,6 +7,7 @@ use crate::dockerfile::key::{ArgumentVolatility, argument_volatility, is_moment_
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Kind, Variable};
+use crate::ecosystem::{self, Action};
 use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
@@ -64,7 +66,8 @@ declare_rule! {
     /// no known build passes the argument.
     ///
     /// An argument that names a moment and that no instruction names, above a command that fetches, is
-    /// there to fetch anew and is left alone.
+    /// there to fetch anew and is left alone; but not above an install that a lockfile pins, which
+    /// fetches the same again.
     ///
     /// ## Fix safety
     ///
@@ -134,10 +137,10 @@ fn groups<'p>(view: &DockerfileView<'_>, plan: &'p Plan<'_>) -> Vec<Group<'p>> {
         let Kind::Arg(variables) = &step.instruction.kind else { continue };
         for variable in variables {
             let Some(cause) = volatile_argument(plan, index, variable) else { continue };
-            let victims = Victims::of(plan, index, &variable.name);
+            let victims = victims(view, plan, index, &variable.name);
             // A name alone says little once an ENV takes the value: that is the place to report.
             let taken = cause.is_none() && victims.taken_by.is_some();
-            if victims.steps.is_empty() || taken || is_to_fetch_again(view, plan, index, &variable.name) {
+            if victims.steps.is_empty() || taken {
                 continue;
             }
             let level = level(view, &variable.name, cause);
@@ -294,6 +297,17 @@ fn sink_all_as_far_as_proven(view: &DockerfileView<'_>, plan: &Plan<'_>, indices
     Err(refused.unwrap_or_else(|| Refusal::at(plan.steps[first].instruction.span, "nothing stands between the two")))
 }
 
+/// The commands that an argument makes run again for nothing. One that is there to fetch again does so on
+/// purpose, but for installs that a lockfile pins: they fetch what they fetched.
+fn victims(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, name: &str) -> Victims {
+    let victims = Victims::of(plan, index, name);
+    match is_to_fetch_again(view, plan, index, name) {
+        Some(FetchesAgain::Cache) => Victims { steps: Vec::new(), ..victims },
+        Some(FetchesAgain::Moment) => victims.only_pinned(plan, index),
+        None => victims,
+    }
+}
+
 /// The commands that a variable makes run again for nothing.
 pub(super) struct Victims {
     /// Their places in the plan.
@@ -348,6 +362,15 @@ impl Victims {
         res
     }
 
+    /// Those of them that take what a lockfile pins, up to the first command that may fetch anything else.
+    fn only_pinned(mut self, plan: &Plan<'_>, index: usize) -> Victims {
+        let fetches = |step: &Step<'_>| matches!(&step.instruction.kind, Kind::Run(run) if step.cost >= Cost::Download || fetches(run)) && !is_pinned(step);
+        let stop = plan.steps.iter().enumerate().skip(index + 1).find(|(_, it)| fetches(it)).map_or(plan.steps.len(), |it| it.0);
+        self.end = self.end.min(stop);
+        self.steps.retain(|it| *it < stop);
+        self
+    }
+
     /// The first command and how many more, for a message.
     pub(super) fn commands(&self, plan: &Plan<'_>) -> String {
         let first = command(&plan.steps[self.steps[0]]);
@@ -361,6 +384,15 @@ impl Victims {
     pub(super) fn do_or_does(&self) -> &'static str {
         if self.steps.len() == 1 { "does" } else { "do" }
     }
+}
+
+/// Whether a RUN installs what a lockfile says, and does nothing else that is not known.
+fn is_pinned(step: &Step<'_>) -> bool {
+    let is_locked = |it: &ecosystem::Step| {
+        let lockfiles = ecosystem::ecosystem(it.manager).lockfiles;
+        it.action == Action::InstallDependencies && it.frozen && step.needs.files.iter().any(|it| lockfiles.contains(&facts::name(it)))
+    };
+    step.obstacle.is_none() && step.installs.iter().any(is_locked) && step.installs.iter().filter(|it| it.installs()).all(is_locked)
 }
 
 /// What a RUN is called in a message.
@@ -417,6 +449,49 @@ LABEL org.opencontainers.image.revision=$VCS_REF
 CMD ["git"]
 "#,
         );
+    }
+
+    #[test]
+    fn a_moment_above_a_fetch_goes_below_what_a_lockfile_pins() {
+        check_fix(
+            &RULE,
+            r#"
+#- package.json
+{"name": "app"}
+#- package-lock.json
+{"lockfileVersion": 3}
+#- Dockerfile
+FROM node:22.11
+ARG BUILD_DATE
+    ^^^^^^^^^^ warning: every new value of `BUILD_DATE` runs `npm ci` again, which does not use it
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci
+^^^^^^^^^^ note: `npm ci` runs again
+RUN git clone https://example.org/data.git /data
+"#,
+            r#"
+FROM node:22.11
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci
+ARG BUILD_DATE
+RUN git clone https://example.org/data.git /data
+"#,
+        );
+    }
+
+    #[test]
+    fn a_moment_that_nobody_names_stays_above_what_is_not_pinned() {
+        let files = "#- package.json\n{}\n#- package-lock.json\n{}\n#- requirements.txt\na\n#- Dockerfile\nFROM node:22.11\nARG BUILD_DATE\nWORKDIR /app\n";
+        let fetch = "RUN git clone https://example.org/data.git /data\n";
+        check(&RULE, &format!("{files}RUN apt-get update && apt-get install -y git\n{fetch}"));
+        check(&RULE, &format!("{files}COPY requirements.txt ./\nRUN pip install -r requirements.txt\n{fetch}"));
+        check(&RULE, &format!("{files}COPY package.json ./\nRUN npm install\n{fetch}"));
+        check(&RULE, &format!("{files}{fetch}COPY package*.json ./\nRUN npm ci\n"));
+        check(&RULE, &format!("{files}RUN npm install -g typescript\nCOPY package*.json ./\nRUN npm ci\n{fetch}"));
+        let buster = files.replace("BUILD_DATE", "CACHE_BUST_TIME");
+        check(&RULE, &format!("{buster}COPY package*.json ./\nRUN npm ci\n{fetch}"));
     }
 
     #[test]
