@@ -11,7 +11,7 @@ use crate::rules;
 pub use crate::rules::Repairs;
 use crate::snapshot::{Host, Snapshot};
 use crate::view::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -45,9 +45,11 @@ impl Outcome {
         }
     }
 
-    /// Brings the diagnostics into order, and leaves out what was found twice.
+    /// Brings the diagnostics into order, and leaves out what was found twice: also in several files, where the
+    /// thing to change is in none of them.
     pub fn sorted(mut self) -> Outcome {
         sort(&mut self.diagnostics);
+        join_causes(&mut self.diagnostics);
         self.faults.sort_by(|a, b| a.path.cmp(&b.path));
         self
     }
@@ -57,6 +59,24 @@ impl Outcome {
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_unstable_by(|a, b| (&a.at, a.rule, &a.message).cmp(&(&b.at, b.rule, &b.message)));
     diagnostics.dedup();
+}
+
+/// Of the findings of a rule with the same cause outside their files, the worst stays, and the first of those.
+fn join_causes(diagnostics: &mut Vec<Diagnostic>) {
+    let mut kept: BTreeMap<(&str, Arc<str>), usize> = BTreeMap::new();
+    for (index, it) in diagnostics.iter().enumerate() {
+        let Some(path) = &it.elsewhere else { continue };
+        let best = kept.entry((it.rule, path.clone())).or_insert(index);
+        if diagnostics[*best].level < it.level {
+            *best = index;
+        }
+    }
+    let kept: BTreeSet<usize> = kept.into_values().collect();
+    let mut index = 0;
+    diagnostics.retain(|it| {
+        index += 1;
+        it.elsewhere.is_none() || kept.contains(&(index - 1))
+    });
 }
 
 /// The names that configuration and suppressions may use.
@@ -325,7 +345,7 @@ mod tests {
 
     fn finding(at: usize, edits: Vec<FileEdits>) -> Diagnostic {
         let at = FileSpan { path: "/Dockerfile".into(), span: Span::at(at) };
-        Diagnostic { rule: "test", level: Level::Warning, at, message: "m".into(), notes: vec![], fixes: vec![Fix::unproven("t", edits)] }
+        Diagnostic { rule: "test", level: Level::Warning, at, message: "m".into(), notes: vec![], fixes: vec![Fix::unproven("t", edits)], elsewhere: None }
     }
 
     fn edits(path: &str, edits: Vec<Edit>, create: bool) -> FileEdits {
@@ -334,6 +354,26 @@ mod tests {
 
     fn text(host: &Host) -> String {
         host.snapshot().file("/Dockerfile").unwrap().text().to_string()
+    }
+
+    #[test]
+    fn a_cause_outside_the_files_is_told_of_once() {
+        let of = |path: &str, rule: &'static str, level: Level, elsewhere: Option<&str>| {
+            let at = FileSpan { path: path.into(), span: Span::at(0) };
+            Diagnostic { rule, at, level, elsewhere: elsewhere.map(Into::into), ..finding(0, vec![]) }
+        };
+        let diagnostics = vec![
+            of("/a", "r", Level::Info, Some("/.dockerignore")),
+            of("/b", "r", Level::Warning, Some("/.dockerignore")),
+            of("/c", "r", Level::Warning, Some("/.dockerignore")),
+            of("/c", "r", Level::Info, Some("/c/.dockerignore")),
+            of("/c", "s", Level::Info, Some("/.dockerignore")),
+            of("/a", "r", Level::Warning, None),
+            of("/b", "r", Level::Warning, None),
+        ];
+        let sorted = Outcome { diagnostics, faults: vec![] }.sorted();
+        let left: Vec<String> = sorted.diagnostics.iter().map(|it| format!("{} {} {}", it.at.path, it.rule, it.elsewhere.is_some())).collect();
+        assert_eq!(left, ["/a r false", "/b r true", "/b r false", "/c r true", "/c s true"]);
     }
 
     #[test]

@@ -446,6 +446,7 @@ pub fn check(path: &str, text: &str, known_rules: &[&str]) -> Vec<Diagnostic> {
             message: problem.message,
             notes: Vec::new(),
             fixes: Vec::new(),
+            elsewhere: None,
         }
     };
     problems.into_iter().map(diagnose).collect()

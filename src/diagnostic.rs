@@ -73,6 +73,9 @@ pub struct Diagnostic {
     pub notes: Vec<Note>,
     /// Repairs, the best first.
     pub fixes: Vec<Fix>,
+    /// Where the cause lies outside the file: the absolute path of the file to make or to change. Findings of a
+    /// rule in several files that have the same are one.
+    pub elsewhere: Option<Arc<str>>,
 }
 
 /// Whether a fix may be applied without being looked at.

@@ -77,14 +77,23 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
         }
         false => findings.report(at, format!("there is no `.dockerignore`, so that any change of {} copies all of it again", list(&names))),
     };
-    drop(if churn::is_quiet(&names) { finding.level(Level::Info) } else { finding }.maybe_fix(|| fix(context, &names)));
+    let finding = if churn::is_quiet(&names) { finding.level(Level::Info) } else { finding }.maybe_fix(|| fix(context, &names));
+    drop(match missing(context) {
+        Some(path) => finding.elsewhere(path),
+        None => finding,
+    });
+}
+
+/// The file that is missing.
+fn missing(context: &Context<'_>) -> Option<String> {
+    Some(facts::join(context.folder.as_deref()?, ".dockerignore"))
 }
 
 fn fix(context: &Context<'_>, churn: &[&str]) -> Option<Fix> {
     if churn.is_empty() {
         return None;
     }
-    let path = facts::join(context.folder.as_deref()?, ".dockerignore");
+    let path = missing(context)?;
     let text: String = churn.iter().map(|it| format!("{it}\n")).collect();
     let edits = EditSet::new(vec![Edit::insert(0, text)]).ok()?;
     Some(Fix::unproven("Create a `.dockerignore`", vec![FileEdits { path: path.into(), edits, create: true }]))

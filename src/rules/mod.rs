@@ -287,7 +287,8 @@ impl<'a> Findings<'a> {
     /// Reports at a place of the file that is looked at.
     pub fn report<'f>(&'f mut self, span: Span, message: impl Into<String>) -> Finding<'f, 'a> {
         let at = FileSpan { path: self.path.clone(), span };
-        let diagnostic = Diagnostic { rule: self.rule.name, level: self.rule.level, at, message: message.into(), notes: Vec::new(), fixes: Vec::new() };
+        let diagnostic =
+            Diagnostic { rule: self.rule.name, level: self.rule.level, at, message: message.into(), notes: Vec::new(), fixes: Vec::new(), elsewhere: None };
         Finding { findings: self, diagnostic }
     }
 
@@ -308,6 +309,13 @@ impl Finding<'_, '_> {
     /// Another level than the rule's own; configuration still wins.
     pub fn level(mut self, level: Level) -> Self {
         self.diagnostic.level = level;
+        self
+    }
+
+    /// The file to make or to change, where it is another than the one that is looked at: other files may say
+    /// the same of it.
+    pub fn elsewhere(mut self, path: impl Into<Arc<str>>) -> Self {
+        self.diagnostic.elsewhere = Some(path.into());
         self
     }
 

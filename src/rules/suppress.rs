@@ -82,6 +82,7 @@ pub(super) fn apply(view: &View<'_>, found: Vec<Diagnostic>, config: &Config) ->
                 message,
                 notes: Vec::new(),
                 fixes: removal(view, suppression, *span, whole).into_iter().collect(),
+                elsewhere: None,
             });
         }
     }

@@ -189,7 +189,7 @@ mod tests {
         let file = File::new(kind, text, Some(1));
         let start = text.rfind(place).unwrap();
         let at = FileSpan { path: "/f".into(), span: Span::new(start, start + place.len()) };
-        let diagnostic = Diagnostic { rule: "r", level: Level::Warning, at, message: String::new(), notes: vec![], fixes: vec![] };
+        let diagnostic = Diagnostic { rule: "r", level: Level::Warning, at, message: String::new(), notes: vec![], fixes: vec![], elsewhere: None };
         suppression(&file, &diagnostic).map(|it| EditSet::new(vec![it]).unwrap().apply(text))
     }
 
