@@ -33,8 +33,8 @@ declare_rule! {
     /// ```
     ///
     /// Left alone are folders below the copied one, single files of text, `chmod` that only lets read or
-    /// run, which changes few files, files that their copy has given an owner already, and files that a
-    /// command removes or moves away before.
+    /// run, which changes few files, files that their copy has given an owner already, files that a
+    /// command removes or moves away before, and a program that the same instruction gives capabilities.
     ///
     /// Where commands have made files in the folder as well, run them as that user: `USER app`
     /// above them leaves nothing to change.
@@ -106,12 +106,20 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
     let step = &plan.steps[index];
     for operand in operands.filter(|it| it.literal().is_some() && (it.text.starts_with('/') || !moves)) {
         let Some(folder) = step.state.path(&operand.text, plan.dockerfile.escape).filter(|it| it != "/") else { continue };
+        if run.script.commands.iter().any(|it| sets_capabilities(it, &operand.text)) {
+            continue;
+        }
         let last = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode));
         if let Some(copy) = last.filter(|it| !is_taken_away(plan, *it, index, command.span)) {
             return Some(Change { program, span: run.command.span(command.span), folder, copy });
         }
     }
     None
+}
+
+/// Whether a command gives a program capabilities, which a copy cannot do: then it is in this layer anyway.
+fn sets_capabilities(command: &Command, path: &str) -> bool {
+    command.program() == Some("setcap") && command.words.iter().any(|it| it.text == path)
 }
 
 /// Whether a mode asks for what files of a repository have, or only makes files executable: the few
@@ -182,6 +190,22 @@ fn is_small(plan: &Plan<'_>, copy: &Copy, source: &str) -> bool {
 mod tests {
     use super::RECURSIVE_CHOWN_LAYER as RULE;
     use crate::rules::testing::{check, check_fix, check_unsafe_fix, check_without_fix};
+
+    #[test]
+    fn a_program_that_is_given_capabilities_is_in_the_layer_anyway() {
+        check(&RULE, "FROM debian:12.9\nCOPY server /bin/server\nRUN chown -R app:app /bin/server && setcap cap_net_bind_service=+ep /bin/server\n");
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+COPY server /opt/server
+^^^^^^^^^^^^^^^^^^^^^^^ note: `--chown` can do it here, without another layer
+RUN chown -R app:app /opt/server && setcap cap_net_bind_service=+ep /opt/server/bin/a
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/opt/server` into the image a second time, on every change of it
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this does more than change the owner of one folder
+",
+        );
+    }
 
     #[test]
     fn copies_take_the_owner_themselves() {
