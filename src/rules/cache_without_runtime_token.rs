@@ -85,7 +85,7 @@ fn check_files(view: &WorkflowView<'_>, build: &StepView<'_>, seen: &mut Vec<usi
         return;
     }
     seen.push(build.build.span.start);
-    let message = format!("scripts have no token for GitHub's cache, so that Buildx leaves out what `{name}` says of it");
+    let message = format!("scripts have no token for GitHub's cache, so that Buildx builds `{name}` without it");
     findings.report(build.build.span, message).note_in(path.into(), span, "this option is left out");
 }
 
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn files_that_a_script_builds_have_options_too() {
         let noted = |text: &str| marked(text, "type=gha,mode=max", "note: this option is left out");
-        let message = "warning: scripts have no token for GitHub's cache, so that Buildx leaves out what `tests` says of it";
+        let message = "warning: scripts have no token for GitHub's cache, so that Buildx builds `tests` without it";
         for command in [
             "docker compose -f ci.compose.yaml up",
             "docker-compose -f ci.compose.yaml up",

@@ -251,7 +251,7 @@ fn bake_action(step: &Step, action: &Action, index: usize, before: &[Step]) -> B
 /// Takes in a line of `set:`. Cache options are also the build's own, so that rules see them.
 pub(super) fn add_override(res: &mut BuildStep, line: &Passage) {
     let Some((found, value)) = Override::read(line) else {
-        res.build.opaque = true;
+        res.build.opaque |= !is_of_image_only(line);
         return;
     };
     match found.key.as_str() {
@@ -261,6 +261,15 @@ pub(super) fn add_override(res: &mut BuildStep, line: &Passage) {
         _ => {}
     }
     res.overrides.push(found);
+}
+
+/// Whether an expression comes out as nothing, or as a line about names and labels of the image, which make
+/// no layers (`${{ env.TAG && format('*.tags={0}', env.TAG) || '' }}`).
+fn is_of_image_only(line: &Passage) -> bool {
+    let is_quiet = |it: &str| matches!(it.split('.').next(), Some("tags" | "labels" | "annotations" | "output" | "push" | "load"));
+    let choices = line.only_hole().map(|it| it.choices()).unwrap_or_default();
+    let is_harmless = |it: &Passage| it.trim().is_empty() || Override::read(it).is_some_and(|(it, _)| is_quiet(&it.key));
+    !choices.is_empty() && choices.iter().all(is_harmless)
 }
 
 fn is_on(step: &Step, name: &str) -> bool {
@@ -582,6 +591,16 @@ mod tests {
         assert_eq!((step.build.imports.len(), step.build.exports.len()), (1, 1));
         assert!(step.overrides[0].is_for("app") && !step.overrides[1].is_for("web"));
         assert!(step.overrides[1].append && step.overrides[1].is_for("app"));
+    }
+
+    #[test]
+    fn an_expression_may_be_a_line_about_the_image() {
+        let opaque = |line: &str| action_build("docker/bake-action@v7", &format!("set: |\n  {line}")).build.opaque;
+        assert!(!opaque("${{ env.TAG && format('*.tags={0}', env.TAG) || '' }}"));
+        assert!(!opaque("${{ github.ref == 'a' && '*.output=type=registry' || '*.tags=o/a' }}"));
+        for line in ["${{ inputs.set }}", "${{ github.ref == 'a' && '*.context=b' || '' }}", "${{ inputs.set || '*.tags=a' }}"] {
+            assert!(opaque(line), "{line}");
+        }
     }
 
     #[test]
