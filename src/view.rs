@@ -41,6 +41,8 @@ use targets::Syntax;
 
 /// Longer chains of stages than any real file has are not planned.
 const MAX_STEPS: usize = 50_000;
+/// A stage with more copies of the whole context is not looked into for what they bring.
+const MAX_COPIES: usize = 16;
 
 /// A file as rules see it.
 pub enum View<'a> {
@@ -465,7 +467,7 @@ fn listed_files(dockerfile: &Dockerfile) -> Vec<String> {
         for instruction in &stage.instructions {
             match &instruction.kind {
                 Kind::Workdir(folder) => directory = absolute(directory.as_deref(), folder),
-                Kind::Copy(copy) if copy.whole_context() => copied.extend(absolute(directory.as_deref(), &copy.destination.text)),
+                Kind::Copy(copy) if copy.whole_context() && copied.len() < MAX_COPIES => copied.extend(absolute(directory.as_deref(), &copy.destination.text)),
                 Kind::Run(run) => {
                     let paths = run.reading.steps.iter().flat_map(|step| step.paths.iter().map(move |it| (step, it)));
                     let lists = paths.filter(|(_, it)| it.role == Role::Requirements);

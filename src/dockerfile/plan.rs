@@ -528,6 +528,32 @@ impl<'a> Plan<'a> {
         !manifests.is_empty() && install.paths.is_empty() && !self.may_bring_one_of(index, manifests)
     }
 
+    /// Whether `install` stands behind a condition that the default of a build argument does not meet,
+    /// `if [ "$ARG" = 1 ]`, at the beginning of the command `index`, and no known build passes the argument.
+    pub fn is_off_by_default(&self, index: usize, install: &ecosystem::Step) -> bool {
+        let Kind::Run(run) = &self.steps[index].instruction.kind else { return false };
+        let text = run.command.text.as_str();
+        let Some(condition) = run.script.commands.first() else { return false };
+        let [test, left, equals, right, end] = condition.words.as_slice() else { return false };
+        if test.text != "[" || end.text != "]" || !matches!(equals.text.as_str(), "=" | "==") || left.computed {
+            return false;
+        }
+        let ([name], Some(wanted)) = (left.variables.as_slice(), right.literal()) else { return false };
+        let is_whole = left.text == format!("${name}") || left.text == format!("${{{name}}}");
+        let (Some(before), Some(between)) = (text.get(..condition.span.start), text.get(condition.span.end..install.span.start)) else { return false };
+        let is_inside = before.trim() == "if" && !["elif", "else", "fi"].iter().any(|it| has_word(between, it));
+        if !is_whole || !is_inside || self.context.passes(name) == Some(true) {
+            return false;
+        }
+        let declared = self.steps[..index].iter().rev().find_map(|it| match &it.instruction.kind {
+            Kind::Arg(variables) | Kind::Env(variables) => variables.iter().find(|it| it.name == *name).map(|variable| (it, variable)),
+            _ => None,
+        });
+        let Some((step, variable)) = declared.filter(|(it, _)| matches!(it.instruction.kind, Kind::Arg(_))) else { return false };
+        let default = self.dockerfile.default_of(variable).unwrap_or_default();
+        step.instruction.expansions.is_empty() && default != wanted
+    }
+
     /// Whether a copy before `before` may bring a file with one of these names, to any folder.
     fn may_bring_one_of(&self, before: usize, names: &[&str]) -> bool {
         let copies = self.steps[..before].iter().enumerate().filter_map(|(index, it)| match &it.instruction.kind {

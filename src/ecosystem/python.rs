@@ -193,7 +193,10 @@ pub(super) fn footprint(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
         (Manager::Uv, Action::Other) if display.ends_with(" venv") => environment(collector),
         (_, Action::Other) => Ok(()),
         (Manager::Uv, Action::InstallNamed) if display.contains(" tool ") => named(collector, &step.operands),
-        (Manager::Uv, Action::InstallNamed) if display.contains(" pip ") => pip(collector),
+        (Manager::Uv, Action::InstallNamed | Action::InstallDependencies) if display.contains(" pip ") => {
+            uv_settings(collector)?;
+            pip(collector)
+        }
         (Manager::Uv, Action::InstallNamed) if display.contains(" python ") => python_versions(collector),
         (Manager::Uv, Action::InstallDependencies) if display.contains(" sync") && !display.contains(" pip ") => uv_sync(collector),
         (Manager::Pip | Manager::Uv, Action::InstallDependencies) => pip(collector),
@@ -323,6 +326,26 @@ fn named(collector: &Collector<'_>, words: &[crate::shell::Word]) -> Result<(), 
 fn python_versions(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
     for name in [".python-version", ".python-versions", "pyproject.toml"] {
         collector.exists(&join(collector.folder, name))?;
+    }
+    Ok(())
+}
+
+/// Settings that `uv pip` looks for here and above: `uv.toml`, and a `pyproject.toml` with a table for uv
+/// (<https://docs.astral.sh/uv/concepts/configuration-files/>).
+fn uv_settings(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
+    for folder in up_to_root(collector.folder) {
+        for (name, table) in [("uv.toml", ""), ("pyproject.toml", "tool.uv")] {
+            let path = join(&folder, name);
+            let is_needless = |text: &str| !text.contains(table);
+            if matches!(collector.files.text(&path), FileState::Known(text) if is_needless(&text)) {
+                continue;
+            }
+            if let Some(text) = collector.optional(&path)?
+                && ["find-links", "file:", "./"].iter().any(|it| text.contains(it))
+            {
+                return Err(Obstacle::in_file(&path, None, format!("`{}` may name a folder of packages", collector.shown(&path))));
+            }
+        }
     }
     Ok(())
 }
@@ -681,6 +704,16 @@ mod tests {
     const UV_PROJECT: (&str, &str) = ("pyproject.toml", "[project]\nname = \"x\"\nversion = \"1\"\ndependencies = [\"a>=1\"]\n");
     const UV_PACKAGE: (&str, &str) = ("pyproject.toml", "[project]\nname = \"x\"\nversion = \"1\"\n[build-system]\nrequires = [\"hatchling\"]\n");
     const UV_LOCK: (&str, &str) = ("uv.lock", "version = 1\n");
+
+    #[test]
+    fn settings_of_uv_hold_for_its_pip_too() {
+        let plain = ("pyproject.toml", "[project]\nname = \"a\"\n");
+        let table = ("pyproject.toml", "[tool.uv.pip]\nextra-index-url = [\"https://example.org\"]\n");
+        assert_eq!(footprint_of("uv pip install --system flask", &[plain]), "needs nothing; writes nothing");
+        assert_eq!(footprint_of("uv pip install --system flask", &[table, ("uv.toml", "")]), "needs pyproject.toml uv.toml; writes nothing");
+        assert!(footprint_of("uv pip install --system -r r.txt", &[table, ("r.txt", "a\n")]).starts_with("needs pyproject.toml r.txt;"));
+        assert!(refusal("uv pip install --system flask", &[("uv.toml", "find-links = [\"./wheels\"]\n")]).contains("may name a folder of packages"));
+    }
 
     #[test]
     fn pip_needs_the_requirement_files() {

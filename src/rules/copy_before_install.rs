@@ -1,6 +1,7 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::key::PACKAGES;
+use crate::dockerfile::moves::Move;
 use crate::dockerfile::plan::{Plan, Step};
 use crate::dockerfile::{Kind, Run, clean_source};
 use crate::ecosystem::{self, Action, Manager};
@@ -41,7 +42,12 @@ declare_rule! {
     /// An install that needs the sources is left alone: `pip install .`, a `package.json` with
     /// scripts that npm runs, dependencies in folders of the project, a second install of the project
     /// itself behind one of its dependencies, here or in a stage that they are copied from. So is a
-    /// copy of tools that the same command runs, and a project that the same command fetches.
+    /// copy of tools that the same command runs, a project that the same command fetches, and an install
+    /// behind a condition that the default of a build argument does not meet.
+    ///
+    /// An install of tools by their names needs nothing of the project. It is named where it is proven that it
+    /// can stand above the copy; to bring `pip` or `npm` up to date, and below a copy of single files, it is
+    /// an information only.
     ///
     /// ```dockerfile,good
     /// #- pyproject.toml
@@ -69,23 +75,77 @@ declare_rule! {
     }
 }
 
+/// For more installs of tools than this no proof is tried.
+const MAX_TRIED: usize = 30;
+
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
+    let mut tried = 0;
     // One finding for each copy, however many stages and installs it stands before.
     let mut causes: BTreeMap<usize, Cause> = BTreeMap::new();
     for plan in view.plans() {
         for (index, step) in plan.own() {
-            let Some(install) = step.dependency_install() else { continue };
+            let dependencies = step.dependency_install();
+            let Some(install) = dependencies.or_else(|| named_install(step)) else { continue };
             let Some(copy) = culprit(plan, index, install) else { continue };
-            if plan.fetches_project(index, install) || is_installed(&plan.steps[..copy], install.manager) || is_copied(view, plan, index, install) {
+            let is_meant = match dependencies {
+                Some(_) => {
+                    plan.fetches_project(index, install)
+                        || is_installed(&plan.steps[..copy], install.manager)
+                        || is_copied(view, plan, index, install)
+                        || plan.is_off_by_default(index, install)
+                }
+                // Only a proof shows that it needs none of it.
+                None if plan.steps[copy].stage != plan.stage || tried == MAX_TRIED => true,
+                None => {
+                    tried += 1;
+                    view.prove(plan.stage, |it| it.hoist(&view.source, index, copy)).is_err()
+                }
+            };
+            if is_meant {
                 continue;
             }
+            let needs = match dependencies {
+                Some(_) => Needs::Manifests,
+                None if renews_installer(install) || plan.brings_named_files(copy) => Needs::Little,
+                None => Needs::Nothing,
+            };
             let cause = causes.entry(plan.steps[copy].instruction.span.start).or_default();
-            cause.victims.push(Victim { stage: plan.stage, index, copy, command: install.display.clone() });
+            let command = if needs == Needs::Manifests { install.display.clone() } else { as_written(step, install) };
+            cause.victims.push(Victim { stage: plan.stage, index, copy, command, needs });
         }
     }
     for cause in causes.into_values() {
         report(view, &cause, findings);
     }
+}
+
+/// The first install of a RUN that installs what its command line names, does nothing else, and needs no file of
+/// the project.
+fn named_install<'s>(step: &'s Step<'_>) -> Option<&'s ecosystem::Step> {
+    let takes_away = |it: &ecosystem::Step| ["uninstall", "remove", "lock"].iter().any(|verb| it.display.ends_with(verb));
+    let is_named = |it: &&ecosystem::Step| it.action == Action::InstallNamed && it.manager != Manager::Corepack && !takes_away(it);
+    let needs_files = !step.needs.files.is_empty() || !step.needs.trees.is_empty();
+    let mut installs = step.installs.iter().filter(|it| it.installs());
+    if step.obstacle.is_some() || needs_files || !installs.clone().all(|it| is_named(&it)) {
+        return None;
+    }
+    installs.next()
+}
+
+/// A command as it stands in the file, or the beginning of it.
+fn as_written(step: &Step<'_>, install: &ecosystem::Step) -> String {
+    const MOST: usize = 60;
+    let Kind::Run(run) = &step.instruction.kind else { return install.display.clone() };
+    let text = run.command.text.get(install.span.start..install.span.end).unwrap_or(&install.display);
+    let line = text.lines().next().unwrap_or("").trim_end_matches('\\').trim_end();
+    let short: String = line.chars().take(MOST).collect();
+    if short.len() < text.len() { format!("{short}…") } else { short }
+}
+
+/// Whether it only brings the package manager itself up to date, which takes a moment.
+fn renews_installer(install: &ecosystem::Step) -> bool {
+    let name = |it: &str| it.split(['=', '<', '>', '~', '!', '@']).next().unwrap_or("").to_owned();
+    install.operands.iter().all(|it| matches!(name(&it.text).as_str(), "pip" | "setuptools" | "wheel" | "npm"))
 }
 
 fn is_installed(steps: &[Step<'_>], manager: Manager) -> bool {
@@ -127,6 +187,18 @@ struct Victim {
     index: usize,
     copy: usize,
     command: String,
+    needs: Needs,
+}
+
+/// What an install needs of the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// What names its dependencies.
+    Manifests,
+    /// Nothing.
+    Nothing,
+    /// Nothing, and it seldom takes much: it is done at once, or the copy brings single files.
+    Little,
 }
 
 /// The copy that makes an install run again for nothing: the first that brings more than single
@@ -179,21 +251,38 @@ fn report(view: &DockerfileView<'_>, cause: &Cause, findings: &mut Findings<'_>)
     let copy = plan.steps[first.copy].instruction;
     let mut commands: Vec<&str> = cause.victims.iter().map(|it| it.command.as_str()).collect();
     commands.dedup();
-    let mut finding = findings.report(copy.span, format!("any change to {} runs {} again", what_is_copied(&copy.kind), list(&commands)));
+    let needless = match commands.len() {
+        _ if cause.victims.iter().any(|it| it.needs == Needs::Manifests) => "",
+        1 => ", which needs none of it",
+        _ => ", which need none of it",
+    };
+    let mut finding = findings.report(copy.span, format!("any change to {} runs {} again{needless}", what_is_copied(&copy.kind), list(&commands)));
+    if cause.victims.iter().all(|it| it.needs == Needs::Little) {
+        finding = finding.level(Level::Info);
+    }
     let mut refused = Vec::new();
-    let mut fix = None;
+    let mut fix: Option<(Needs, Move)> = None;
     for victim in &cause.victims {
         let Some(plan) = view.plans().find(|it| it.stage == victim.stage) else { continue };
         finding = finding.note(plan.steps[victim.index].instruction.span, format!("`{}` runs again", victim.command));
         match view.prove(victim.stage, |it| it.hoist(&view.source, victim.index, victim.copy)) {
-            Ok(proven) => fix = fix.or(Some(proven)),
+            // What is installed from manifests most often takes longest.
+            Ok(proven) if fix.as_ref().is_none_or(|it| it.0 != Needs::Manifests && victim.needs == Needs::Manifests) => fix = Some((victim.needs, proven)),
+            Ok(_) => {}
             Err(refusal) => refused.push((plan, victim, refusal)),
         }
     }
     let suggest = || refused.iter().find_map(|(plan, victim, _)| plan.suggest_hoist(&view.source, victim.index, victim.copy));
     let suggestion = || Some(view.suggestion("Install from the manifests first, which is not proven", suggest()?));
     match (fix, refused.first()) {
-        (Some(proven), _) => drop(finding.fix(view.reordering("Install from the manifests first", proven))),
+        (Some((Needs::Manifests, proven)), _) => drop(finding.fix(view.reordering("Install from the manifests first", proven))),
+        (Some((Needs::Nothing | Needs::Little, proven)), first) => {
+            let finding = match first.filter(|(_, victim, _)| victim.needs == Needs::Manifests) {
+                Some((_, _, refusal)) => finding.unproven(refusal),
+                None => finding,
+            };
+            drop(finding.fix(view.reordering("Install it above the copy", proven)));
+        }
         (None, Some((_, _, refusal))) => drop(finding.unproven(refusal).maybe_fix(suggestion)),
         (None, None) => {}
     }
@@ -383,6 +472,187 @@ RUN pip install -r requirements.txt
     }
 
     #[test]
+    fn tools_that_need_nothing_of_the_project_go_above_it() {
+        check_fix(
+            &RULE,
+            r#"
+#- main.py
+#- Dockerfile
+FROM python:3.13
+WORKDIR /app
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `pip install apprise==1.9.0` again, which needs none of it
+# For messages.
+RUN pip install apprise==1.9.0
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install apprise==1.9.0` runs again
+RUN python main.py
+"#,
+            r#"
+FROM python:3.13
+WORKDIR /app
+# For messages.
+RUN pip install apprise==1.9.0
+COPY . .
+RUN python main.py
+"#,
+        );
+        check_fix(
+            &RULE,
+            r#"
+#- a.csproj
+<Project></Project>
+#- Dockerfile
+FROM mcr.microsoft.com/dotnet/sdk:8.0
+WORKDIR /src
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `dotnet tool install --global dotnet-ef --version 8.0.15` again, which needs none of it
+RUN dotnet tool install --global dotnet-ef --version 8.0.15
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `dotnet tool install --global dotnet-ef --version 8.0.15` runs again
+RUN dotnet ef migrations script
+"#,
+            r#"
+FROM mcr.microsoft.com/dotnet/sdk:8.0
+WORKDIR /src
+RUN dotnet tool install --global dotnet-ef --version 8.0.15
+COPY . .
+RUN dotnet ef migrations script
+"#,
+        );
+    }
+
+    #[test]
+    fn to_renew_the_package_manager_is_an_information() {
+        check(
+            &RULE,
+            r#"
+#- main.py
+#- Dockerfile
+FROM python:3.13
+WORKDIR /app
+COPY . .
+^^^^^^^^ info: any change to the build context runs `pip install --upgrade pip setuptools` again, which needs none of it
+RUN pip install --upgrade pip setuptools
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install --upgrade pip setuptools` runs again
+RUN pip install .
+"#,
+        );
+    }
+
+    #[test]
+    fn tools_and_dependencies_below_one_copy_are_one_finding() {
+        check_fix(
+            &RULE,
+            r#"
+#- requirements.txt
+a==1
+#- Dockerfile
+FROM python:3.13
+WORKDIR /app
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `pip install --upgrade pip` and `pip install -r requirements.txt` again
+RUN pip install --upgrade pip
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install --upgrade pip` runs again
+RUN pip install -r requirements.txt
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
+"#,
+            r#"
+FROM python:3.13
+WORKDIR /app
+RUN pip install --upgrade pip
+COPY requirements.txt ./
+RUN pip install -r requirements.txt
+COPY . .
+"#,
+        );
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_the_dependencies_is_said_beside_a_fix_for_tools() {
+        check_fix(
+            &RULE,
+            r#"
+#- package.json
+{"name": "a"}
+#- Dockerfile
+FROM node:22.11
+WORKDIR /app
+COPY . .
+^^^^^^^^ warning: any change to the build context runs `npm install -g @angular/cli` and `npm install` again
+^^^^^^^^ note: no safe fix: this writes `/app/package-lock.json`, and so does the later instruction
+RUN npm install -g @angular/cli
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm install -g @angular/cli` runs again
+RUN npm install
+^^^^^^^^^^^^^^^ note: `npm install` runs again
+"#,
+            r#"
+FROM node:22.11
+WORKDIR /app
+RUN npm install -g @angular/cli
+COPY . .
+RUN npm install
+"#,
+        );
+    }
+
+    #[test]
+    fn below_a_copy_of_single_files_it_is_an_information() {
+        check(
+            &RULE,
+            r#"
+#- app.py
+#- Dockerfile
+FROM python:3.13
+COPY app.py /app/
+^^^^^^^^^^^^^^^^^ info: any change to `app.py` runs `pip install flask` again, which needs none of it
+RUN pip install flask
+^^^^^^^^^^^^^^^^^^^^^ note: `pip install flask` runs again
+"#,
+        );
+    }
+
+    #[test]
+    fn tools_that_may_need_the_project_are_silent() {
+        let files = "#- package.json\n{}\n#- tool/package.json\n{}\n#- global.json\n{}\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\n";
+        for lines in [
+            "COPY . .\nRUN npm install -g ./tool\n",
+            "COPY . .\nRUN npm install -g nodemon && npm run build\n",
+            "COPY . .\nRUN make\nRUN npm install -g nodemon\n",
+            "COPY . .\nRUN npm install express\n",
+            "COPY . .\nRUN corepack enable\n",
+            "COPY . .\nRUN pip uninstall -y flask\n",
+            "COPY . .\nRUN dotnet tool install --global dotnet-ef --version 8.0.15\n",
+            "COPY . /root\nRUN npm install -g nodemon\n",
+            "COPY package*.json ./\nRUN npm install -g nodemon\n",
+        ] {
+            check(&RULE, &format!("{files}{lines}"));
+        }
+        check(&RULE, "#- main.py\n#- Dockerfile\nFROM python:3.13 AS prod\nWORKDIR /app\nCOPY . .\nFROM prod AS dev\nRUN pip install debugpy\n");
+    }
+
+    #[test]
+    fn an_install_that_the_default_of_an_argument_skips_is_silent() {
+        let files = "#- package.json\n{}\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\n";
+        let install = "COPY . .\nRUN if [ \"$WITH_UI\" = \"1\" ]; then \\\n    npm install && make ui; \\\n    else mkdir ui; fi\n";
+        check(&RULE, &format!("{files}ARG WITH_UI=0\n{install}"));
+        check(&RULE, &format!("{files}ARG WITH_UI\n{install}"));
+    }
+
+    #[test]
+    fn an_install_behind_another_condition_is_told_of() {
+        let files = "#- package.json\n{}\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\n";
+        for (argument, condition) in [("ARG WITH_UI=1\n", "\"$WITH_UI\" = \"1\""), ("", "-f package.json"), ("ARG WITH_UI=0\n", "\"$WITH_UI\" != \"1\"")] {
+            check(
+                &RULE,
+                &format!(
+                    "{files}{argument}COPY . .\n^^^^^^^^ warning: any change to the build context runs `npm install` again\n\
+                     RUN if [ {condition} ]; then npm install; fi\n    ^^ note: no safe fix: the command has a condition, which is not followed\n{0}^^^^ note: `npm install` runs again\n",
+                    "^".repeat(format!("if [ {condition} ]; then npm install; fi").len()),
+                ),
+            );
+        }
+    }
+
+    #[test]
     fn copies_of_manifests_alone_move_as_they_are_written() {
         check_fix(
             &RULE,
@@ -513,12 +783,13 @@ a==1
 FROM python:3.13
 
 COPY . /app
-^^^^^^^^^^^ warning: any change to the build context runs `pip install -r requirements.txt` again
+^^^^^^^^^^^ warning: any change to the build context runs `pip install b==2` and `pip install -r requirements.txt` again
 
 WORKDIR /app
 
 # Needs nothing.
 RUN pip install b==2
+^^^^^^^^^^^^^^^^^^^^ note: `pip install b==2` runs again
 
 RUN pip install -r requirements.txt
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pip install -r requirements.txt` runs again
