@@ -445,11 +445,9 @@ mod tests {
     #[test]
     fn what_an_expression_makes_is_read_as_if_it_stood_there() {
         let place = |context: &str, file: &str| {
-            let text = format!(
-                "on: {{workflow_call: {{inputs: {{context: {{type: string}}, file: {{type: string}}}}}}}}\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {{context: '${{{{ inputs.context }}}}', file: '${{{{ inputs.file }}}}'}}\n"
-            );
+            let text = "on: {workflow_call: {inputs: {context: {type: string}, file: {type: string}}}}\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {context: '${{ inputs.context }}', file: '${{ inputs.file }}'}\n";
             let call = [("context", context), ("file", file)].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
-            let file = File::new(Kind::Workflow, &text, None).with_calls(vec![Given::from(call)]);
+            let file = File::new(Kind::Workflow, text, None).with_calls(vec![Given::from(call)]);
             let Model::Workflow(workflow) = &file.model else { panic!() };
             let job = &workflow.model.jobs[0];
             let found = super::place(&job.builds[0].build, "/r/.github/workflows/ci.yml", job.legs().first());

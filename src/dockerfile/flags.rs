@@ -154,13 +154,15 @@ impl Plan<'_> {
             // `useradd -b /` makes homes there.
             let above = command.words.iter().any(|it| it.text.starts_with('/') && facts::is_below(folder, &facts::join("/", &it.text)));
             let is_user_tool = !above && command.program().is_some_and(|it| USER_TOOLS.contains(&it));
-            let of_system = ecosystem::recognise(command).is_some_and(|it| {
-                let system = matches!(it.manager, Manager::Apt | Manager::Apk | Manager::Dnf | Manager::Zypper);
-                let elsewhere = |path: &str| path.starts_with('/') && !facts::is_below(path, folder) && !facts::is_below(folder, path);
-                let known = it.unknown.is_empty() && it.paths.iter().all(|it| elsewhere(&it.path));
-                known && (it.manager == Manager::Shell || (system && APPLICATION_FOLDERS.contains(&folder)))
-            });
-            !named && command.redirects.is_empty() && (is_user_tool || of_system)
+            let of_system = || {
+                ecosystem::recognise(command).is_some_and(|it| {
+                    let system = matches!(it.manager, Manager::Apt | Manager::Apk | Manager::Dnf | Manager::Zypper);
+                    let elsewhere = |path: &str| path.starts_with('/') && !facts::is_below(path, folder) && !facts::is_below(folder, path);
+                    let known = it.unknown.is_empty() && it.paths.iter().all(|it| elsewhere(&it.path));
+                    known && (it.manager == Manager::Shell || (system && APPLICATION_FOLDERS.contains(&folder)))
+                })
+            };
+            !named && command.redirects.is_empty() && (is_user_tool || of_system())
         };
         plain && run.script.commands.iter().all(spared)
     }

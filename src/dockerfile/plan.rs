@@ -707,6 +707,10 @@ impl Plan<'_> {
     /// Which known commands of a RUN need the sources, each looked at by itself: what stands beside
     /// them, or the state of the shell, may not be known.
     fn with_sources(&self, index: usize, run: &Run) -> Vec<usize> {
+        let installs = |it: &ecosystem::Step| it.action == ecosystem::Action::InstallDependencies;
+        if !run.reading.steps.iter().any(installs) {
+            return Vec::new();
+        }
         let state = &self.steps[index].state;
         let mut setting = setting(state, state.directory.as_deref().unwrap_or("/"));
         // Where packages go has nothing to do with it.
@@ -718,14 +722,13 @@ impl Plan<'_> {
             let mut step = step.clone();
             step.unknown.clear();
             let asked = |step: &ecosystem::Step| ecosystem::footprint(step, &setting, &brought).is_err_and(|it| it.needs_sources);
-            if step.action != ecosystem::Action::InstallDependencies || asked(&step) {
-                return step.action == ecosystem::Action::InstallDependencies;
+            asked(&step) || {
+                // Nor has what becomes of the lockfile, which may be asked about first.
+                step.frozen = true;
+                asked(&step)
             }
-            // Nor has what becomes of the lockfile, which may be asked about first.
-            step.frozen = true;
-            asked(&step)
         };
-        run.reading.steps.iter().enumerate().filter(|(_, it)| needs_sources(it)).map(|(number, _)| number).collect()
+        run.reading.steps.iter().enumerate().filter(|(_, it)| installs(it) && needs_sources(it)).map(|(number, _)| number).collect()
     }
 
     fn footprint(&self, index: usize, run: &Run) -> Result<(Effects, Needs), Obstacle> {

@@ -4,7 +4,7 @@ use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::plan::{Plan, Step, is_remote_copy};
 use crate::dockerfile::{Frontend, Kind, Run};
-use crate::ecosystem::{self, Action, Manager};
+use crate::ecosystem::{Action, Manager};
 use crate::edit::Span;
 use crate::facts;
 use crate::shell::{Command, Join, Word};
@@ -89,7 +89,7 @@ fn fetches(plan: &Plan<'_>, index: usize, run: &Run) -> Vec<Fetch> {
             res.extend(address(command, shell, told));
         }
         res.extend(clone(plan, index, command));
-        res.extend(packages(command));
+        res.extend(packages(run, command));
     }
     res
 }
@@ -241,7 +241,7 @@ fn chooses_later(plan: &Plan<'_>, index: usize) -> bool {
 }
 
 /// Packages that the command line names without a version.
-fn packages(command: &Command) -> Option<Fetch> {
+fn packages(run: &Run, command: &Command) -> Option<Fetch> {
     match command.program() {
         Some("go") => return go_packages(command),
         Some("cargo") => return crates(command),
@@ -249,7 +249,7 @@ fn packages(command: &Command) -> Option<Fetch> {
         Some("composer" | "composer.phar") => return php_packages(command),
         _ => {}
     }
-    let step = ecosystem::recognise(command).filter(|it| it.action == Action::InstallNamed)?;
+    let step = run.reading.steps.iter().find(|it| it.span == command.span).filter(|it| it.action == Action::InstallNamed)?;
     let is_loose: fn(&str) -> bool = match step.manager {
         Manager::Npm | Manager::Yarn | Manager::Pnpm | Manager::Bun => is_loose_node_package,
         Manager::Pip => is_loose_python_package,
