@@ -258,6 +258,27 @@ fn unwrap_once(words: &[Word]) -> Option<(&[Word], bool)> {
     runs_other.then_some((rest, plain))
 }
 
+/// The first line of a command for a message: with single spaces, and an ellipsis where there is more
+/// than `most` characters of it.
+pub fn beginning(command: &str, most: usize) -> String {
+    let line = command.trim().lines().next().unwrap_or("").trim_end_matches('\\');
+    let mut res = String::new();
+    for word in line.split_whitespace() {
+        if !res.is_empty() {
+            res.push(' ');
+        }
+        res.push_str(word);
+    }
+    match res.char_indices().nth(most) {
+        Some((end, _)) => {
+            res.truncate(end);
+            res + "…"
+        }
+        None if command.trim().lines().nth(1).is_some() => res + "…",
+        None => res,
+    }
+}
+
 /// Whether `text` can be the name of a variable.
 pub fn is_name(text: &str) -> bool {
     !text.starts_with(|it: char| it.is_ascii_digit()) && !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')

@@ -11,7 +11,7 @@ use crate::ecosystem::{self, Child, FileState, Listing, Obstacle};
 use crate::edit::Span;
 use crate::effects::{Effects, Place};
 use crate::facts::{self, Entry};
-use crate::shell::Command;
+use crate::shell::{self, Command};
 use crate::syntax::dockerfile::{self as syntax, Quotes, Variable};
 use crate::volatility::Cost;
 use std::borrow::Cow;
@@ -103,9 +103,7 @@ impl Step<'_> {
             return format!("`{}`", install.display);
         }
         let Kind::Run(run) = &self.instruction.kind else { return format!("`{}`", self.instruction.keyword) };
-        let line = run.command.text.trim().lines().next().unwrap_or("").trim_end_matches('\\').trim();
-        let short: String = line.chars().take(40).collect();
-        if short.len() < line.len() { format!("`{short}…`") } else { format!("`{short}`") }
+        format!("`{}`", shell::beginning(&run.command.text, 40))
     }
 }
 

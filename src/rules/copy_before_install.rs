@@ -6,6 +6,7 @@ use crate::dockerfile::plan::{Plan, Step};
 use crate::dockerfile::{Kind, Run, clean_source};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
+use crate::shell;
 use crate::view::DockerfileView;
 use crate::volatility::Volatility;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,9 +138,7 @@ fn as_written(step: &Step<'_>, install: &ecosystem::Step) -> String {
     const MOST: usize = 60;
     let Kind::Run(run) = &step.instruction.kind else { return install.display.clone() };
     let text = run.command.text.get(install.span.start..install.span.end).unwrap_or(&install.display);
-    let line = text.lines().next().unwrap_or("").trim_end_matches('\\').trim_end();
-    let short: String = line.chars().take(MOST).collect();
-    if short.len() < text.len() { format!("{short}…") } else { short }
+    shell::beginning(text, MOST)
 }
 
 /// Whether it only brings the package manager itself up to date, which takes a moment.

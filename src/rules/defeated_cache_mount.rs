@@ -7,6 +7,7 @@ use crate::dockerfile::mounts::{Hinders, is_cache_of};
 use crate::dockerfile::plan::{Plan, Step};
 use crate::ecosystem::{Action, Manager};
 use crate::edit::{Edit, EditSet, Span};
+use crate::shell;
 use crate::view::DockerfileView;
 
 declare_rule! {
@@ -71,7 +72,7 @@ fn report_hindrances(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, f
     let Some(first) = hindrances.first() else { return false };
     let message = match first.does {
         Hinders::Unused => format!("`{}` leaves the cache mount of this command unused", first.text),
-        Hinders::Emptied => format!("`{}` empties the cache mount of this command", shortened(&first.text)),
+        Hinders::Emptied => format!("`{}` empties the cache mount of this command", shell::beginning(&first.text, 50)),
     };
     let mut finding = findings.report(first.span, message);
     for other in &hindrances[1..] {
@@ -85,12 +86,6 @@ fn report_hindrances(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, f
         Err(refusal) => finding.refused(&refusal),
     });
     true
-}
-
-fn shortened(text: &str) -> String {
-    let line = text.lines().next().unwrap_or("").trim_end_matches('\\').trim_end();
-    let short: String = line.chars().take(50).collect();
-    if short.len() < text.len() { format!("{short}…") } else { short }
 }
 
 /// A variable that turns off the cache that a mount is there for.
