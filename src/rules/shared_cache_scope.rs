@@ -5,7 +5,7 @@ use crate::diagnostic::{Fix, Level};
 use crate::facts;
 use crate::links::locations::{Location, Side};
 use crate::value::Value;
-use crate::view::{CalledWorkflow, Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
+use crate::view::{Call, CalledWorkflow, Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
 use crate::workflow::{Event, Filter, Job, Trigger, Workflow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -278,12 +278,28 @@ fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
 /// Targets of one call of bake or compose that export to one location, where the call itself says so.
 fn check_call(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
     let Some(call) = view.call(build) else { return };
+    // What each leg builds goes where the expressions of the option say in that leg.
+    let is_apart = build.step.targets.iter().any(|it| it.known().is_none());
+    let is_told = |entry: &CacheEntry| entry.attributes.iter().all(|it| it.value.known().is_some());
+    if report_collision(build, &call, |it| !is_apart || is_told(it), findings) || !is_apart {
+        return;
+    }
+    for call in view.calls_in_legs(build) {
+        if report_collision(build, &call, |_| true, findings) {
+            return;
+        }
+    }
+}
+
+/// Reports the first collision of a call whose option stands in the call itself, if there is one.
+fn report_collision(build: &StepView<'_>, call: &Call<'_>, counts: impl Fn(&CacheEntry) -> bool, findings: &mut Findings<'_>) -> bool {
     let targets = call.targets.iter().filter(|it| !it.is_part);
     let builds: Vec<(&str, &Build)> = targets.map(|it| (it.name.as_str(), &it.build)).collect();
+    let found = collisions(&builds);
     // What stands in the file is reported there.
-    if let Some(found) = collisions(&builds).iter().find(|it| call.file_of(build, it.entry).is_none()) {
-        findings.report(found.entry.span, found.message());
-    }
+    let Some(found) = found.iter().find(|it| counts(it.entry) && call.file_of(build, it.entry).is_none()) else { return false };
+    findings.report(found.entry.span, found.message());
+    true
 }
 
 /// Targets of one call, or of a file that nobody is known to call, that export to one location.
@@ -370,6 +386,23 @@ mod tests {
         let at = text.rfind(entry).unwrap();
         let line = text[..at].rfind('\n').unwrap() + 1;
         format!("{}{}", &text[..line], marked(&text[line..], entry, "note: this build does"))
+    }
+
+    #[test]
+    fn targets_of_different_legs_go_where_each_leg_says() {
+        let bake =
+            "#- docker-bake.hcl\ngroup \"both\" { targets = [\"api\", \"web\"] }\ntarget \"api\" { context = \"api\" }\ntarget \"web\" { context = \"web\" }\n";
+        let text = |legs: &str, scope: &str| {
+            let job = steps(&format!(
+                "- uses: docker/bake-action@v7\n  with:\n    targets: ${{{{ matrix.target }}}}\n    set: \"*.cache-to=type=gha,scope={scope}\""
+            ));
+            format!("{bake}{}", job.replace("    steps:", &format!("    strategy: {{matrix: {{target: {legs}}}}}\n    steps:")))
+        };
+        check(&RULE, &text("[api, web]", "${{ matrix.target }}"));
+        let message = |place: &str| format!("warning: the targets `api` and `web` export to the scope `{place}`, and each replaces the cache of the other");
+        let own = "type=gha,scope=${{ matrix.target }}";
+        check(&RULE, &marked(&text("[api, both]", "${{ matrix.target }}"), own, &message("${{ matrix.target }}")));
+        check(&RULE, &marked(&text("[api, web]", "all"), "type=gha,scope=all", &message("all")));
     }
 
     /// A workflow that builds the folder that it is given, and one that calls it with these jobs.

@@ -11,7 +11,11 @@ use crate::links;
 use crate::links::Place;
 use crate::links::baked::{self, Baked, Description};
 use crate::snapshot::Snapshot;
+use crate::value::Leg;
 use crate::workflow::{BuildStep, Job};
+
+/// No more legs of one job are looked at one by one.
+const MAX_LEGS: usize = 20;
 
 /// A call of bake or compose whose files are known.
 pub struct Call<'a> {
@@ -31,9 +35,22 @@ impl<'a> WorkflowView<'a> {
     }
 }
 
+impl<'a> WorkflowView<'a> {
+    /// The same in each leg of the job apart: a leg may build other targets than the next one. Of very many
+    /// legs not all are told.
+    pub fn calls_in_legs(&self, build: &StepView<'_>) -> Vec<Call<'a>> {
+        let legs = build.job.legs().chunks(1).take(MAX_LEGS);
+        legs.filter_map(|leg| Call::in_legs(self.snapshot, &self.path, leg, build.step)).filter(|it| !it.is_open).collect()
+    }
+}
+
 impl<'a> Call<'a> {
     /// The call that a step of the workflow at `path` is, in all legs of its job.
     pub(super) fn of(snapshot: &'a Snapshot, path: &str, job: &Job, step: &BuildStep) -> Option<Call<'a>> {
+        Call::in_legs(snapshot, path, job.legs(), step)
+    }
+
+    fn in_legs(snapshot: &'a Snapshot, path: &str, legs: &[Leg], step: &BuildStep) -> Option<Call<'a>> {
         let names = baked::files(step, path, &|it| snapshot.file(it).is_some())?;
         let mut files = Vec::new();
         for name in names {
@@ -51,7 +68,7 @@ impl<'a> Call<'a> {
         if step.build.tool == Tool::Compose && step.files.is_empty() && may_name_files(snapshot, &files)? {
             return None;
         }
-        match baked::targets(&files, step, path, job.legs()) {
+        match baked::targets(&files, step, path, legs) {
             Some(targets) => Some(Call { files, targets, is_open: false }),
             None => Some(Call { targets: baked::all_targets(&files, step, path)?, files, is_open: true }),
         }
