@@ -161,7 +161,7 @@ pub(super) fn churn(view: &DockerfileView<'_>, context: &Context<'_>) -> Option<
     let mut others = None;
     for it in there {
         let shown = it.shown_by.is_empty() || it.shown_by.iter().any(|it| tree.entries.contains_key(*it));
-        if !shown || context.excludes_all(it.path) || is_brought_back(context, it.path) || copies(view, it.path) || !is_made(view, it) {
+        if !shown || context.excludes(it.path) == Some(true) || is_brought_back(context, it.path) || copies(view, it.path) || !is_made(view, it) {
             continue;
         }
         if others.is_none() {

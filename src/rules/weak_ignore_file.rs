@@ -205,7 +205,14 @@ RUN cd /app && go build
 
     #[test]
     fn what_is_brought_back_is_meant() {
-        check(&RULE, "#- .git/HEAD\n#- .dockerignore\n.git\n!.git/HEAD\n#- Dockerfile\nFROM alpine:3.20\nCOPY . /app\nRUN make\n");
+        for ignore in [
+            ".git\n!.git/HEAD\n",
+            // What comes back is no file of the folder, though it takes a closer look to see it.
+            "**/*\n!app**\n",
+            "****\n![ab]pp\n",
+        ] {
+            check(&RULE, &format!("#- .git/HEAD\n#- .dockerignore\n{ignore}#- Dockerfile\nFROM alpine:3.20\nCOPY . /app\nRUN make\n"));
+        }
     }
 
     #[test]
