@@ -11,7 +11,7 @@ use crate::ecosystem::{self, Child, FileState, Listing, Obstacle};
 use crate::edit::Span;
 use crate::effects::{Effects, Place};
 use crate::facts::{self, Entry};
-use crate::shell::{self, Command};
+use crate::shell::{self, Command, Join};
 use crate::syntax::dockerfile::{self as syntax, Quotes, Variable};
 use crate::volatility::Cost;
 use std::borrow::Cow;
@@ -692,6 +692,13 @@ fn setting(state: &State, directory: &str) -> ecosystem::Setting {
     ecosystem::Setting { directory: directory.to_owned(), environment }
 }
 
+/// Whether a command removes packages, or installs some that are to be removed together.
+fn takes_packages_away(command: &Command) -> bool {
+    const VERBS: &[&str] = &["del", "purge", "remove", "autoremove", "erase", "--virtual", "-t", "--purge", "--auto-remove"];
+    let of_system = command.program().is_some_and(|it| matches!(it, "apk" | "apt" | "apt-get" | "aptitude" | "dpkg" | "dnf" | "microdnf" | "yum" | "zypper"));
+    of_system && command.words.iter().any(|it| VERBS.contains(&it.text.split('=').next().unwrap_or("")))
+}
+
 /// What a RUN cannot do without, as paths of the image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -772,6 +779,32 @@ impl Plan<'_> {
         let mut files: Vec<String> = needs.files.into_iter().filter(|it| !mounted(it)).collect();
         files.sort_by_key(|it| ecosystem::rank(facts::name(it)));
         Ok((effects, Needs { files, trees: needs.trees }))
+    }
+
+    /// What a RUN that is not known as a whole reads and writes up to the first command that is not, if it installs
+    /// packages of the operating system there: an instruction of its own could do that. `None` where packages are
+    /// taken away again in the end, which has to be done in one layer.
+    pub fn effects_of_leading_install(&self, index: usize) -> Option<Effects> {
+        let step = &self.steps[index];
+        let Kind::Run(run) = &step.instruction.kind else { return None };
+        let start = run.reading.obstacle.as_ref()?.at?.start;
+        let is_odd = run.special || run.heredoc || !run.shell_form || step.state.foreign_shell || run.script.opaque.is_some();
+        if is_odd || run.mounts.iter().any(|it| it.kind() != "cache") || run.script.commands.iter().any(takes_packages_away) {
+            return None;
+        }
+        let leading: Vec<ecosystem::Step> = run.reading.steps.iter().filter(|it| it.span.end <= start).cloned().collect();
+        let is_known = |it: &&Command| leading.iter().any(|step| step.span == it.span) || it.is_inert();
+        let before = run.script.commands.iter().take_while(|it| it.span.end <= start);
+        if !before.clone().all(|it| is_known(&it)) || before.clone().any(|it| matches!(it.joined, Join::Or | Join::Pipe)) {
+            return None;
+        }
+        let installs = leading.iter().any(|it| it.action == ecosystem::Action::InstallSystem);
+        if !installs || !leading.iter().all(ecosystem::Step::works_anywhere) {
+            return None;
+        }
+        let brought = Brought { plan: self, before: index, run };
+        let needs = ecosystem::footprints(&leading, &setting(&step.state, "/"), &brought).ok()?;
+        Some(Effects { reads: needs.reads, writes: needs.writes })
     }
 
     /// The files of the context that the bind mounts of a RUN bring and its commands read, in order;

@@ -27,7 +27,8 @@ declare_rule! {
     /// ```
     ///
     /// In a stage that starts from the one with the copy, as stages for development do, it is an
-    /// information only.
+    /// information only; and so it is where other commands in the same instruction may need the sources, so that
+    /// it would have to be divided. One that removes its packages in the end is left alone.
     ///
     /// A copy that may bring package sources, keys or configuration is left where it is.
     ///
@@ -54,17 +55,22 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let mut causes: BTreeMap<usize, Vec<(usize, usize, usize)>> = BTreeMap::new();
     for plan in view.plans() {
         for (index, step) in plan.own() {
-            // With any other command in it, the RUN may well need the sources.
-            if step.obstacle.is_some() || !step.installs.iter().any(|it| it.action == Action::InstallSystem) {
+            if !step.installs.iter().any(|it| it.action == Action::InstallSystem) {
                 continue;
             }
             let Some(copy) = first_volatile_copy(plan, index) else { continue };
-            let brings = plan.steps[copy..index].iter().any(|it| {
+            // With any other command in it, the RUN may well need the sources; what it begins with need not.
+            let own = match &step.obstacle {
+                Some(_) => plan.effects_of_leading_install(index),
+                None => Some(step.effects.clone()),
+            };
+            let Some(own) = own else { continue };
+            let brings = plan.steps[..index].iter().enumerate().skip(copy).any(|(at, it)| {
                 let matters = it.effects.writes.iter().filter(|it| may_matter(it)).cloned().collect();
                 let effects = Effects { reads: it.effects.reads.clone(), writes: matters };
                 it.instruction.keyword != "RUN"
-                    && !knows_no_destination(&it.effects.writes)
-                    && effects.conflicts(&step.effects).iter().any(|it| matches!(it.place(), Place::File(_) | Place::Tree { .. }))
+                    && !(knows_no_destination(&it.effects.writes) && (step.obstacle.is_none() || plan.destination(at).is_none()))
+                    && effects.conflicts(&own).iter().any(|it| matches!(it.place(), Place::File(_) | Place::Tree { .. }))
             });
             if !brings {
                 causes.entry(plan.steps[copy].instruction.span.start).or_default().push((plan.stage, index, copy));
@@ -104,8 +110,11 @@ fn report(view: &DockerfileView<'_>, victims: &[(usize, usize, usize)], findings
     let mut names: Vec<&str> = commands.iter().map(String::as_str).collect();
     names.dedup();
     let mut finding = findings.report(copy.span, format!("any change to {} runs {} again, which needs none of it", what_is_copied(&copy.kind), list(&names)));
-    // A stage for development may well start from the one that ships.
-    if victims.iter().all(|(stage, _, copy)| plan_of(*stage).is_some_and(|it| it.steps[*copy].stage != *stage)) {
+    // A stage for development may well start from the one that ships; and to divide an instruction is a matter of
+    // taste as well.
+    let is_small =
+        |(stage, index, copy): &(usize, usize, usize)| plan_of(*stage).is_some_and(|it| it.steps[*copy].stage != *stage || it.steps[*index].obstacle.is_some());
+    if victims.iter().all(is_small) {
         finding = finding.level(Level::Info);
     }
     let mut fix = None;
@@ -143,8 +152,34 @@ mod tests {
     }
 
     #[test]
-    fn other_commands_may_need_the_sources() {
-        check(&RULE, "FROM debian:12.9\nCOPY . /app\nRUN apt-get update && apt-get install -y gcc && make -C /app\n");
+    fn where_other_commands_may_need_the_sources_it_is_an_information() {
+        check(
+            &RULE,
+            "
+FROM debian:12.9
+COPY . /app
+^^^^^^^^^^^ info: any change to the build context runs `apt-get install` again, which needs none of it
+RUN apt-get update && apt-get install -y gcc && make -C /app
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` runs again
+                                                ^^^^^^^^^^^^ note: no fix: `make` is not known, and may read or write anything
+",
+        );
+    }
+
+    #[test]
+    fn packages_that_are_removed_or_named_by_the_sources_are_silent() {
+        for command in [
+            "make -C /app && apt-get update && apt-get install -y gcc",
+            "apk add --no-cache --virtual .build gcc && make -C /app && apk del .build",
+            "apt-get update && apt-get install -y gcc && make -C /app && apt-get purge -y gcc",
+            "apt-get update && apt-get install -y $(cat /app/packages) && make -C /app",
+            "apt-get update && apt-get install -y /app/x.deb && make -C /app",
+            "cd /app && apt-get update && apt-get install -y ./x.deb && make",
+            "if [ -f /app/a ]; then apt-get update && apt-get install -y gcc; fi && make -C /app",
+        ] {
+            check(&RULE, &format!("FROM debian:12.9\nCOPY . /app\nRUN {command}\n"));
+        }
+        check(&RULE, "FROM debian:12.9\nCOPY . /\nRUN apt-get update && apt-get install -y gcc && make\n");
     }
 
     #[test]
