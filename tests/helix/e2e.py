@@ -76,7 +76,8 @@ def seen(what, present, absent=()):
 
 
 def escape(what, gone):
-    """Leaves a mode or a popup. What is typed before it is left would be taken for a key with Alt."""
+    """Leaves a mode or a popup, once it is there. What is typed before it is left would be taken for a key with Alt."""
+    until(None, lambda: gone in screen())
     keys("Escape")
     seen(what, [" NOR "], [gone])
 
@@ -233,7 +234,6 @@ def main():
     text("# layerwise: ignore[")
     seen("the names of rules are completed, first those of what is found below", ["volatile-arg-before-run", "unused-arg"])
     picture("completion")
-    keys("Escape")
     escape("the list is closed", " INS ")
     keys("u")
 
