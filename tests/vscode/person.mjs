@@ -68,6 +68,8 @@ async function acrossFiles(window) {
   await window.has("web/Dockerfile", ["volatile-arg-before-run"]);
   await window.look();
   await window.command("View: Toggle Primary Side Bar Visibility");
+  await window.command("Notifications: Clear All Notifications");
+  await window.quiet();
   await window.picture("across");
 }
 

@@ -188,6 +188,8 @@ export class Workbench {
     for (const text of texts) {
       await this.page.locator(".monaco-hover:visible", { hasText: text }).first().waitFor();
     }
+    // Shown for a moment, and then for whoever moves the mouse there.
+    await this.page.locator(".monaco-hover:visible .visible.scrollbar").first().waitFor({ state: "hidden" });
     say(`${path}: a hover with ${texts.length} texts`);
   }
 
