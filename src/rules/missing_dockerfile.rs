@@ -419,7 +419,7 @@ mod tests {
         let text = marked(&called("context: web", ""), "web", "error: `web/Dockerfile` does not exist");
         check(&RULE, &marked(&text, "./.github/workflows/build.yml", "note: in this call"));
         check(&RULE, &called("context: api\nfile: ${{ inputs.file }}", "    with: {file: api/Dockerfile}\n"));
-        check(&RULE, &called("context: web", "").replace("uses: ./", "uses: other/repository/"));
+        check(&RULE, &called("context: web", "").replace("uses: ./.github/workflows/build.yml", "uses: other/repository/.github/workflows/build.yml@v1"));
     }
 
     #[test]
