@@ -229,12 +229,21 @@ impl Mount {
 
     /// Where it is mounted.
     pub fn target(&self) -> Option<&str> {
-        self.get("target").or_else(|| self.get("dst")).or_else(|| self.get("destination"))
+        self.target_value().map(|it| it.text.as_str())
+    }
+
+    /// The value that says where it is mounted: that of the last field, however each is spelt.
+    pub fn target_value(&self) -> Option<&Mapped> {
+        self.last(&["target", "dst", "destination"])
     }
 
     /// What is mounted.
     pub fn source(&self) -> Option<&str> {
-        self.get("source").or_else(|| self.get("src"))
+        self.last(&["source", "src"]).map(|it| it.text.as_str())
+    }
+
+    fn last(&self, names: &[&str]) -> Option<&Mapped> {
+        self.fields.iter().rev().find(|it| names.contains(&it.name.as_str()))?.value.as_ref()
     }
 
     /// Whether it mounts files of the build context.

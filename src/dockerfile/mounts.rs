@@ -205,8 +205,7 @@ impl Plan<'_> {
         let run = self.run_of(index)?;
         self.check_need(index, &folders)?;
         self.check_commands(index, &folders)?;
-        let target = mount.mount.fields.iter().find(|it| matches!(it.name.as_str(), "target" | "dst" | "destination"));
-        let target = target.and_then(|it| it.value.as_ref()).ok_or_else(|| self.refuse(index, "the mount has no target"))?;
+        let target = mount.mount.target_value().ok_or_else(|| self.refuse(index, "the mount has no target"))?;
         let mut edits = vec![Edit::replace(target.span(Span::new(0, target.text.len())), folder.path.clone())];
         if self.account(index).is_some_and(|it| !it.root) && mount.mount.get("uid").is_none() {
             edits.extend(self.owner_edits(source, index, std::slice::from_ref(mount))?);

@@ -535,10 +535,9 @@ impl Walk<'_, '_> {
     /// What a mount adds to the key of its command.
     fn mount(&mut self, state: &State, mount: &Mount) -> MountKey {
         let get = |name: &str| mount.get(name).map(|it| self.expand(state, it));
-        let either = |names: &[&str]| names.iter().find_map(|it| get(it));
-        let target = either(&["target", "dst", "destination"]).unwrap_or_default();
+        let target = mount.target().map(|it| self.expand(state, it)).unwrap_or_default();
         let place = if target.starts_with('/') { target.clone() } else { facts::join(&state.directory, &target) };
-        let source = either(&["source", "src"]).unwrap_or_default();
+        let source = mount.source().map(|it| self.expand(state, it)).unwrap_or_default();
         let kind = get("type").unwrap_or_else(|| "bind".to_owned());
         let from = get("from");
         let owner = ["uid", "gid", "mode"].map(get);

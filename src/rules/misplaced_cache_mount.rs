@@ -225,6 +225,22 @@ RUN --mount=type=cache,target=/var/cache/pip pip install flask==3.1.0
     }
 
     #[test]
+    fn the_last_of_several_targets_counts() {
+        check_fix(
+            &RULE,
+            "
+FROM python:3.13
+RUN --mount=type=cache,target=/root/.cache/pip,dst=~/.cache/pip pip install flask==3.1.0
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: `pip install` has its cache in `/root/.cache/pip`, so that this mount at `/~/.cache/pip` stays empty
+",
+            "
+FROM python:3.13
+RUN --mount=type=cache,target=/root/.cache/pip,dst=/root/.cache/pip pip install flask==3.1.0
+",
+        );
+    }
+
+    #[test]
     fn nobody_expands_a_tilde_or_a_home_that_is_not_set() {
         check_fix(
             &RULE,
