@@ -191,7 +191,7 @@ fn point(text: &Rope, offset: usize) -> Point {
 
 fn parse(language: Language, text: &Rope, old: Option<&Tree>) -> Option<Tree> {
     let hidden = match language {
-        Language::Yaml => too_deep(text),
+        Language::Yaml => unreadable(text),
         Language::Dockerfile => Vec::new(),
     };
     let mut read = |offset: usize, _: Point| {
@@ -221,16 +221,18 @@ const FILLING: &str = "}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}
 const MAX_DEPTH: usize = 120;
 
 /// The lines, without indentation and ending, at which the collections that may be open are more
-/// than [`MAX_DEPTH`]. The parser gets [`FILLING`] in their place. Too many are counted rather than too few:
-/// each line that is indented further than the one before it, and each `-`, `?` and `:` that white
-/// space follows, may begin one.
-fn too_deep(text: &Rope) -> Vec<Range<usize>> {
+/// than [`MAX_DEPTH`], and every NUL, which is the end of the file to the scanner. The parser gets
+/// [`FILLING`] in their place. Too many collections are counted rather than too few: each line that is
+/// indented further than the one before it, and each `-`, `?` and `:` that white space follows, may
+/// begin one.
+fn unreadable(text: &Rope) -> Vec<Range<usize>> {
     let mut res = Vec::new();
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut n_open = 0;
     let (mut offset, mut start) = (0, 0);
     let mut column = None;
     let mut n_begun = 0;
+    let mut nuls = Vec::new();
     let mut last = b'\n';
     // The ending that the last line may lack.
     for byte in text.bytes().chain(std::iter::once(b'\n')) {
@@ -238,6 +240,9 @@ fn too_deep(text: &Rope) -> Vec<Range<usize>> {
             n_begun += usize::from(matches!(last, b'-' | b'?' | b':'));
         } else if column.is_none() {
             column = Some(offset - start);
+        }
+        if byte == 0 {
+            nuls.push(offset..offset + 1);
         }
         if matches!(byte, b'\n' | b'\r') {
             if let Some(column) = column.take() {
@@ -248,11 +253,13 @@ fn too_deep(text: &Rope) -> Vec<Range<usize>> {
                 if n_open + weight > MAX_DEPTH {
                     res.push(start + column..offset);
                 } else {
+                    res.append(&mut nuls);
                     open.push((column, weight));
                     n_open += weight;
                 }
             }
             (start, n_begun) = (offset + 1, 0);
+            nuls.clear();
         }
         last = byte;
         offset += 1;

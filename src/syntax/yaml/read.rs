@@ -668,6 +668,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_nul_is_not_the_end_of_the_file() {
+        use crate::syntax::yaml;
+        let found = |text: &str| yaml::parse(text, &yaml::Pieces::default()).0.root.and_then(|it| it.get("b").map(|it| it.span.of(text).to_owned()));
+        for text in ["a: |\n  \0\nb: 1\n", "a: |\n  x\0\n  y\nb: 1\n", "a: \0\nb: 1\n", "# \0\nb: 1\n", "a: 'x\0'\nb: 1\n"] {
+            assert_eq!(found(text).as_deref(), Some("1"), "{text:?}");
+        }
+    }
+
     /// A scalar in any style, right or wrong: the judge takes what it takes.
     fn scalar_text(indent: usize) -> impl Strategy<Value = String> {
         let pad = " ".repeat(indent);
