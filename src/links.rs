@@ -365,13 +365,15 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     // An absolute path of a runner is not one of this disk.
     let is_here = |it: &str| own_file || !it.starts_with('/');
     let folder = build.folder.as_ref().filter(|it| is_here(it)).map(|it| facts::join(base(path), it)).or_else(|| own_file.then(|| base(path).to_owned()));
-    let context = match (&build.context, &folder) {
-        (Context::Folder(value), Some(folder)) => match known(value) {
-            // What an expression makes may be more than a folder.
-            Some(text) if !own_file && value.parts.iter().any(|it| matches!(it, Part::Expression { .. })) => named_folder(build, &text, folder, base(path)),
-            Some(text) if is_here(&text) => Folder::Disk(facts::join(folder, &text)),
-            _ => Folder::Unknown,
-        },
+    // What an expression makes may be more than a folder.
+    let made = match &build.context {
+        Context::Folder(value) if !own_file && value.parts.iter().any(|it| matches!(it, Part::Expression { .. })) => {
+            known(value).map(|it| made_context(build, &it))
+        }
+        _ => None,
+    };
+    let context = match (made.as_ref().unwrap_or(&build.context), &folder) {
+        (Context::Folder(value), Some(folder)) => known(value).filter(|it| is_here(it)).map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it))),
         (Context::Git(None), _) => Folder::Git(base(path).to_owned()),
         (Context::Git(Some(value)), _) => known(value).map_or(Folder::Unknown, |it| Folder::Git(facts::join(base(path), &it))),
         (Context::Folder(_), None) | (Context::Foreign(_), _) => Folder::Unknown,
@@ -382,20 +384,9 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
     Place { dockerfile, context, target }
 }
 
-/// The context of a text that an expression makes, for a build that runs in `folder` of the repository
-/// at `root`. An action that is given nothing clones the repository.
-fn named_folder(build: &Build, text: &str, folder: &str, root: &str) -> Folder {
-    if build.tool == Tool::BuildPushAction && text.trim().is_empty() {
-        return Folder::Git(root.to_owned());
-    }
-    match workflow::context_named(text) {
-        Context::Folder(value) => {
-            let place = value.known().filter(|it| !it.starts_with('/'));
-            place.map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it)))
-        }
-        Context::Git(below) => Folder::Git(facts::join(root, &below.and_then(|it| it.known()).unwrap_or_default())),
-        Context::Foreign(_) => Folder::Unknown,
-    }
+/// The context of a text that an expression makes. An action that is given nothing clones the repository.
+fn made_context(build: &Build, text: &str) -> Context {
+    if build.tool == Tool::BuildPushAction && text.trim().is_empty() { Context::Git(None) } else { workflow::context_named(text) }
 }
 
 fn dockerfile(build: &Build, context: &Folder, folder: Option<&str>, known: &dyn Fn(&Value) -> Option<String>) -> Option<String> {

@@ -49,6 +49,14 @@ impl Part {
             Part::Expression { known, .. } => known.as_deref(),
         }
     }
+
+    /// The text, or the expression in its normal form, `${{ source }}`.
+    fn pattern(&self) -> String {
+        match self {
+            Part::Expression { source, known: None, .. } => format!("${{{{ {source} }}}}"),
+            _ => self.known().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// One combination of a matrix: key in lower case, value. Nested values have keys `key.field`.
@@ -76,13 +84,7 @@ impl Value {
     /// The text with every unknown expression in its normal form, `${{ source }}`: two values of
     /// one job with the same pattern are the same text. Also what a fix writes.
     pub fn pattern(&self) -> String {
-        self.parts
-            .iter()
-            .map(|it| match it {
-                Part::Expression { source, known: None, .. } => format!("${{{{ {source} }}}}"),
-                _ => it.known().unwrap_or_default().to_owned(),
-            })
-            .collect()
+        self.parts.iter().map(Part::pattern).collect()
     }
 
     /// The text as a person reads it: like [`Value::pattern`], with variables of a script as scripts have
@@ -90,7 +92,7 @@ impl Value {
     pub fn shown(&self) -> String {
         let part = |it: &Part| match it {
             Part::Expression { source, known: None, .. } if source.starts_with('$') => source.clone(),
-            it => Value { span: self.span, parts: vec![it.clone()] }.pattern(),
+            it => it.pattern(),
         };
         self.parts.iter().map(part).collect()
     }

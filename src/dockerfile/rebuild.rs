@@ -517,13 +517,14 @@ impl Walk<'_, '_> {
         // The environment as a number: many commands below many variables would need much room.
         let environment = fingerprint(&state.environment);
         let operation = format!("RUN {words:?} {environment} {:?} {:?} {others:?} {texts:?}", state.directory, state.user);
-        let mut inputs: Vec<Input> = mounts.into_iter().filter_map(|it| it.content).map(Input::Content).collect();
-        match state.layers.last() {
+        let below = match state.layers.last() {
             // The last mount of an input decides that it is compared by content, all of it here
             // (`getMountDeps` in solver/llbsolver/ops/exec.go of BuildKit).
-            Some(root) if mounts_root && self.keys == Keys::Graph => inputs.insert(0, Input::Content(Content::Output(root.key, "/".to_owned()))),
-            _ => inputs.splice(..0, state.chain()).for_each(drop),
-        }
+            Some(root) if mounts_root && self.keys == Keys::Graph => vec![Input::Content(Content::Output(root.key, "/".to_owned()))],
+            _ => state.chain(),
+        };
+        let contents = mounts.into_iter().filter_map(|it| it.content).map(Input::Content);
+        let inputs = below.into_iter().chain(contents).collect();
         let key = self.arena.add(operation, inputs);
         state.layers.push(Layer { key, path: None });
     }

@@ -88,6 +88,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let dependencies = step.dependency_install();
             let Some(install) = dependencies.or_else(|| named_install(step)) else { continue };
             let Some(copy) = culprit(plan, index, install) else { continue };
+            let mut proven = None;
             let is_meant = match dependencies {
                 Some(_) => {
                     plan.fetches_project(index, install)
@@ -99,7 +100,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
                 None if plan.steps[copy].stage != plan.stage || tried == MAX_TRIED => true,
                 None => {
                     tried += 1;
-                    view.prove(plan.stage, |it| it.hoist(&view.source, index, copy)).is_err()
+                    proven = view.prove(plan.stage, |it| it.hoist(&view.source, index, copy)).ok();
+                    proven.is_none()
                 }
             };
             if is_meant {
@@ -112,11 +114,11 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             };
             let cause = causes.entry(plan.steps[copy].instruction.span.start).or_default();
             let command = if needs == Needs::Manifests { install.display.clone() } else { as_written(step, install) };
-            cause.victims.push(Victim { stage: plan.stage, index, copy, command, needs });
+            cause.victims.push(Victim { stage: plan.stage, index, copy, command, needs, proven });
         }
     }
-    for cause in causes.into_values() {
-        report(view, &cause, findings);
+    for mut cause in causes.into_values() {
+        report(view, &mut cause, findings);
     }
 }
 
@@ -187,6 +189,8 @@ struct Victim {
     copy: usize,
     command: String,
     needs: Needs,
+    /// The proof that it can stand above the copy, where that had to be known to report it.
+    proven: Option<Move>,
 }
 
 /// What an install needs of the project.
@@ -244,7 +248,7 @@ fn is_bound(bound: &BTreeSet<String>, source: &str) -> bool {
     folders.chain(["", source]).any(|it| bound.contains(it))
 }
 
-fn report(view: &DockerfileView<'_>, cause: &Cause, findings: &mut Findings<'_>) {
+fn report(view: &DockerfileView<'_>, cause: &mut Cause, findings: &mut Findings<'_>) {
     let Some(first) = cause.victims.first() else { return };
     let Some(plan) = view.plans().find(|it| it.stage == first.stage) else { return };
     let copy = plan.steps[first.copy].instruction;
@@ -261,10 +265,10 @@ fn report(view: &DockerfileView<'_>, cause: &Cause, findings: &mut Findings<'_>)
     }
     let mut refused = Vec::new();
     let mut fix: Option<(Needs, Move)> = None;
-    for victim in &cause.victims {
+    for victim in &mut cause.victims {
         let Some(plan) = view.plans().find(|it| it.stage == victim.stage) else { continue };
         finding = finding.note(plan.steps[victim.index].instruction.span, format!("`{}` runs again", victim.command));
-        match view.prove(victim.stage, |it| it.hoist(&view.source, victim.index, victim.copy)) {
+        match victim.proven.take().map_or_else(|| view.prove(victim.stage, |it| it.hoist(&view.source, victim.index, victim.copy)), Ok) {
             // What is installed from manifests most often takes longest.
             Ok(proven) if fix.as_ref().is_none_or(|it| it.0 != Needs::Manifests && victim.needs == Needs::Manifests) => fix = Some((victim.needs, proven)),
             Ok(_) => {}

@@ -5,6 +5,7 @@ use crate::ecosystem::Action;
 use crate::effects::{Effects, Place};
 use crate::facts;
 use crate::view::DockerfileView;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 declare_rule! {
@@ -61,8 +62,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
             let Some(copy) = first_volatile_copy(plan, index) else { continue };
             // With any other command in it, the RUN may well need the sources; what it begins with need not.
             let own = match &step.obstacle {
-                Some(_) => plan.effects_of_leading_install(index),
-                None => Some(step.effects.clone()),
+                Some(_) => plan.effects_of_leading_install(index).map(Cow::Owned),
+                None => Some(Cow::Borrowed(&step.effects)),
             };
             let Some(own) = own else { continue };
             let brings = plan.steps[..index].iter().enumerate().skip(copy).any(|(at, it)| {

@@ -96,8 +96,7 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    // GitHub only runs what lies at the root.
-    if view.workflow.broken || links::base(&view.path) != view.snapshot.root(&view.path) {
+    if view.workflow.broken || !view.is_at_root() {
         return;
     }
     check_calls(view, findings);

@@ -4,7 +4,7 @@ use crate::config;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Dockerfile, Frontend};
 use crate::edit::{Edit, EditSet, Span};
-use crate::links::{self, Place, Target};
+use crate::links::{Place, Target};
 use crate::snapshot::Snapshot;
 use crate::view::{StepView, TargetsView, WorkflowView, display, is_fixed};
 use crate::workflow::{BuildStep, Job, Step};
@@ -65,7 +65,7 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    if view.workflow.broken || links::base(&view.path) != view.snapshot.root(&view.path) {
+    if view.workflow.broken || !view.is_at_root() {
         return;
     }
     check_calls(view, findings);

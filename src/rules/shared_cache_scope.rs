@@ -8,6 +8,7 @@ use crate::value::Value;
 use crate::view::{Call, CalledWorkflow, Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
 use crate::workflow::{Event, Filter, Job, Trigger, Workflow};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 declare_rule! {
@@ -94,6 +95,7 @@ const MAX_OTHERS: usize = 20;
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Location> = Vec::new();
+    let calls = LazyCell::new(|| if view.workflow.is_reusable() { view.as_called() } else { Vec::new() });
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
         if matches!(build.build.tool, Tool::Bake | Tool::Compose) {
             check_call(view, build, findings);
@@ -107,7 +109,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             }
             let rival = fresh.iter().find_map(|it| rivals(view, build, entry, it).map(|others| (it.clone(), others)));
             let Some((location, others)) = rival else {
-                check_as_called(view, build, entry, findings);
+                check_as_called(view, &calls, build, entry, findings);
                 continue;
             };
             let span = entry.key().map_or(entry.span, |it| it.span);
@@ -124,11 +126,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 
 /// The calls of one workflow of the repository, with which the build makes images of which each replaces
 /// the cache of the others.
-fn check_as_called(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
-    if !view.workflow.is_reusable() {
-        return;
-    }
-    let calls = view.as_called();
+fn check_as_called(view: &WorkflowView<'_>, calls: &[CalledWorkflow<'_>], build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
     let told = |it: &CalledWorkflow<'_>| entry.backend != Backend::Gha || !is_on_tags_only(it.workflow);
     for (index, call) in calls.iter().enumerate().filter(|(_, it)| told(it)) {
         let near = calls[index..].iter().filter(|it| it.caller == call.caller && !may_exclude(&conditions(it.job), &conditions(call.job)));

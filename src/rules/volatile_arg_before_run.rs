@@ -173,6 +173,7 @@ const MAX_DOCKERFILES: usize = 5;
 /// that have a share in it. It matters less there, where nothing can be mended.
 fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut reported: Vec<Span> = Vec::new();
+    let mut seen = BTreeSet::new();
     for step in &view.builds {
         let volatile: Vec<_> = step.build.arguments.iter().filter(|it| it.value.as_ref().is_some_and(|it| it.variance().is_per_commit())).collect();
         if volatile.is_empty() || step.build.dry || step.build.no_cache || step.described.starts_empty() {
@@ -180,7 +181,8 @@ fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         }
         let paths: BTreeSet<&String> = step.places.iter().filter_map(|it| it.dockerfile.as_ref()).collect();
         for path in paths.into_iter().take(MAX_DOCKERFILES) {
-            if view.dockerfile(path).is_none() {
+            // All that pass to it are looked at together.
+            if view.dockerfile(path).is_none() || !seen.insert(path) {
                 continue;
             }
             let Some(View::Dockerfile(dockerfile)) = View::new(view.snapshot, path, findings.config()) else { continue };

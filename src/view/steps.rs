@@ -15,7 +15,12 @@ impl WorkflowView<'_> {
     /// Whether it only ever runs in this repository: GitHub runs what lies at the root, and what is
     /// called from elsewhere runs there.
     pub fn runs_here_only(&self) -> bool {
-        links::base(&self.path) == self.snapshot.root(&self.path) && self.workflow.trigger(&Event::WorkflowCall).is_none()
+        self.is_at_root() && self.workflow.trigger(&Event::WorkflowCall).is_none()
+    }
+
+    /// Whether it lies at the root of its repository, where alone GitHub looks for what it runs.
+    pub fn is_at_root(&self) -> bool {
+        links::base(&self.path) == self.snapshot.root(&self.path)
     }
 
     /// Whether nothing that git tracks stands at `path`; `None` where that is not known (yet): what
