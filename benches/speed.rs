@@ -24,6 +24,7 @@ use std::time::Duration;
 use support::{LENGTHS, SORTS, Sort, middle};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::runtime::Runtime;
+use tokio_util::io::SyncIoBridge;
 
 fn language(sort: Sort) -> Language {
     match sort {
@@ -142,7 +143,8 @@ impl Editor {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("an event loop");
         let (to_server, input) = tokio::io::duplex(1 << 20);
         let (output, from_server) = tokio::io::duplex(1 << 20);
-        runtime.spawn(server::serve(input, output));
+        let _inside = runtime.enter();
+        runtime.spawn(server::serve(SyncIoBridge::new(input), SyncIoBridge::new(output)));
         let before = &text[..middle(text)];
         let line = before.matches('\n').count();
         let column = before.len() - before.rfind('\n').map_or(0, |it| it + 1);

@@ -265,6 +265,11 @@ impl File {
         File::with(self.kind, document, Some(version), self.calls.clone(), &self.model)
     }
 
+    /// The same file, when the editor has given it back: nobody edits it any more.
+    pub(crate) fn closed(&self) -> File {
+        File { document: self.document.clone().without_tree(), version: None, ..self.clone() }
+    }
+
     /// The same file, an action or a workflow that is called with `calls`.
     pub(crate) fn with_calls(&self, calls: Vec<Given>) -> File {
         File::with(self.kind, self.document.clone(), self.version, calls, &self.model)

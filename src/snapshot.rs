@@ -161,10 +161,14 @@ impl Host {
         !known
     }
 
-    /// Sets a file. One with a version is the editor's, any other the disk's.
+    /// Sets a file. One with a version is the editor's, any other the disk's. Of a file that the editor
+    /// has, that on disk is not kept: it would take as much memory again, and nobody asks for it.
     pub fn set(&mut self, path: &str, file: File) {
         let of_editor = file.version.is_some();
         self.replace(path, of_editor, Some(Arc::new(file)));
+        if of_editor && self.current.disk.contains_key(path) {
+            Arc::make_mut(&mut self.current.disk).remove(path);
+        }
     }
 
     /// Changes the text of an open file. `false` if it is not open.
@@ -174,9 +178,15 @@ impl Host {
         true
     }
 
-    /// The editor gives a file back. What the disk has is to be read again.
+    /// The editor gives a file back. What the disk has is to be read again; until then what the editor had
+    /// stands for it, lest what refers to it finds nothing for a moment.
     pub fn close(&mut self, path: &str) {
+        let last = self.current.open.get(path).filter(|it| it.kind.is_checked()).cloned();
         self.replace(path, true, None);
+        if let Some(last) = last {
+            self.replace(path, false, Some(Arc::new(last.closed())));
+            self.stale.insert(path.to_owned());
+        }
         self.disk_changed(path);
     }
 
@@ -240,6 +250,7 @@ impl Host {
         let kind = self.current.links.kind(path);
         let loaded = self.current.disk.contains_key(path);
         let changed = match &text {
+            Text::Known(_) if self.current.open.contains_key(path) => false,
             Text::Known(it) if kind.is_checked() || loaded => {
                 self.set(path, File::new(kind, it, None));
                 true
@@ -319,8 +330,10 @@ mod tests {
         assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM b\n".into())));
         assert_eq!(host.snapshot().files().count(), 1);
         host.close("/Dockerfile");
-        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM c\n".into())));
+        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM b\n".into())), "until the disk is read");
         assert_eq!(host.take_stale(), ["/Dockerfile"]);
+        host.learn_text("/Dockerfile", Text::Known("FROM c\n".into()));
+        assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM c\n".into())));
         host.learn_text("/Dockerfile", Text::Missing);
         assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Missing));
     }
@@ -384,6 +397,7 @@ mod tests {
         host.set(ci, File::new(Kind::Workflow, &workflow("z"), Some(1)));
         assert_eq!(target(&host).as_deref(), Some("z"));
         host.close(ci);
+        set(&mut host, ci, &workflow("y"));
         assert_eq!(target(&host).as_deref(), Some("y"));
         host.remove(ci);
         assert_eq!(target(&host), None);

@@ -357,7 +357,8 @@ impl Passage {
 
     /// What the model keeps.
     pub fn value(&self) -> Value {
-        let mut parts = Vec::new();
+        // Mostly there is one part, for which a list that grows by itself would take the room of four.
+        let mut parts = Vec::with_capacity(2 * self.holes.len() + usize::from(self.holes.last().is_none_or(|it| it.at.end < self.text().len())));
         let mut start = 0;
         for hole in &self.holes {
             let text = Span::new(start, hole.at.start).of(self.text());

@@ -42,8 +42,11 @@ pub enum Axis {
 }
 
 /// The set of axes a value varies over; empty for a constant.
+///
+/// In order, and each once. There are few, and models hold thousands of such sets: a tree would take
+/// ten times the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
-pub struct Variance(std::collections::BTreeSet<Axis>);
+pub struct Variance(Vec<Axis>);
 
 impl Variance {
     /// The variance of a constant.
@@ -53,18 +56,24 @@ impl Variance {
 
     /// Varies over one axis.
     pub fn over(axis: Axis) -> Variance {
-        Variance(std::iter::once(axis).collect())
+        Variance(vec![axis])
     }
 
     /// Varies over all that either varies over.
     pub fn join(mut self, other: &Variance) -> Variance {
-        self.0.extend(other.0.iter().cloned());
+        for axis in &other.0 {
+            if let Err(at) = self.0.binary_search(axis) {
+                self.0.insert(at, axis.clone());
+            }
+        }
         self
     }
 
     /// Adds an axis.
     pub fn add(&mut self, axis: Axis) {
-        self.0.insert(axis);
+        if let Err(at) = self.0.binary_search(&axis) {
+            self.0.insert(at, axis);
+        }
     }
 
     /// Whether it varies over `axis`.

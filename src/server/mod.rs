@@ -21,17 +21,16 @@ use publish::{PATIENCE, Report, matters, publish, read_folders, work};
 use serde_json::{Value, json};
 use state::{Abilities, Shared, View};
 use std::future::Future;
-use std::io;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::*;
 use tower_lsp::{LanguageServer, LspService, Server};
 
-/// Threads for work that takes long: one of them waits for input all the time.
-const THREADS: usize = 6;
+/// Threads for work that takes long.
+const THREADS: usize = 4;
 
 /// Serves one client on standard input and output. Says whether it ended as the protocol wants:
 /// `shutdown` before `exit`.
@@ -41,15 +40,31 @@ const THREADS: usize = 6;
 pub fn run() -> io::Result<bool> {
     // One thread turns the loop; work is done on others, which start when there is some.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(THREADS).build()?;
-    let clean = runtime.block_on(serve(tokio::io::stdin(), tokio::io::stdout()));
-    // The thread that reads standard input may wait for ever.
+    let clean = runtime.block_on(serve(io::stdin(), standard_output()?));
+    // Work may still be under way, which nobody waits for.
     runtime.shutdown_background();
-    Ok(clean)
+    clean
+}
+
+/// Standard output without the library's buffer, which would hand on a message in two parts: up to
+/// its last line break, and the rest.
+#[cfg(unix)]
+fn standard_output() -> io::Result<io::PipeWriter> {
+    use std::os::fd::AsFd;
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> io::Result<io::Stdout> {
+    Ok(io::stdout())
 }
 
 /// Serves one client until it leaves. Says whether it ended as the protocol wants.
-pub async fn serve(input: impl AsyncRead + Unpin + Send + 'static, output: impl AsyncWrite + Unpin + Send + 'static) -> bool {
-    let (library_input, library_output, outbox, connection) = transport::connect(input, output);
+///
+/// # Errors
+/// If the system gives no thread.
+pub async fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<bool> {
+    let (library_input, library_output, outbox, connection) = transport::connect(input, output)?;
     let mut shared = None;
     let (service, socket) = LspService::new(|client| {
         let it = Arc::new(Shared::new(client));
@@ -62,7 +77,7 @@ pub async fn serve(input: impl AsyncRead + Unpin + Send + 'static, output: impl 
         loops.abort();
     }
     connection.end().await;
-    shared.is_some_and(|it| it.ending.load(Ordering::Relaxed))
+    Ok(shared.is_some_and(|it| it.ending.load(Ordering::Relaxed)))
 }
 
 struct Backend {

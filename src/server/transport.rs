@@ -7,11 +7,11 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::io;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::thread;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tower_lsp::jsonrpc::{Id, Request, Response};
 use tower_lsp::ls_types::notification::Notification;
@@ -22,7 +22,7 @@ const LONGEST: usize = 64 << 20;
 /// How much of a header line is kept.
 const LONGEST_LINE: usize = 4096;
 
-/// How many messages wait for the client to read them.
+/// How many messages wait for the client to read them, or for the library.
 const WAITING: usize = 32;
 
 /// How long the client may take to read the last messages.
@@ -54,45 +54,67 @@ struct Message<'a, P> {
     params: &'a P,
 }
 
-/// The tasks that hold the client's ends of the connection.
+/// What is left of the connection when the library has ended.
 pub struct Connection {
-    reader: JoinHandle<()>,
-    writer: JoinHandle<io::Result<()>>,
+    written: oneshot::Receiver<()>,
 }
 
 impl Connection {
-    /// Reads no more, and writes what is left. A client that is gone, or reads nothing any more, is
-    /// no error.
+    /// Waits until what is left is written. A client that is gone, or reads nothing any more, is no
+    /// error.
     pub async fn end(self) {
-        self.reader.abort();
-        let _ = timeout(FAREWELL, self.writer).await;
+        let _ = timeout(FAREWELL, self.written).await;
     }
 }
 
 /// Stands between the client and the library, whose ends are returned: where it reads, and where it
 /// writes. The connection ends when the outbox is gone as well.
+///
+/// The client's ends have a thread each, because there is no other way to wait for standard input.
+/// The event loop could lend its own; but then each message takes a dozen turns from thread to thread,
+/// which is as much work as to check a small file.
+///
+/// # Errors
+/// If the system gives no thread.
 pub fn connect(
-    input: impl AsyncRead + Unpin + Send + 'static,
-    output: impl AsyncWrite + Unpin + Send + 'static,
-) -> (impl AsyncRead + Unpin, impl AsyncWrite + Unpin, Outbox, Connection) {
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+) -> io::Result<(impl AsyncRead + Unpin, impl AsyncWrite + Unpin, Outbox, Connection)> {
     let (library_input, to_library) = tokio::io::simplex(BETWEEN);
     let (from_library, library_output) = tokio::io::simplex(BETWEEN);
     let (messages, waiting) = mpsc::channel(WAITING);
-    let reader = tokio::spawn(sift(input, to_library, messages.clone()));
+    let (read, to_hand_on) = mpsc::channel(WAITING);
+    let (last, written) = oneshot::channel();
+    // The reader may wait for ever, and must not keep the writer waiting.
+    let errors = messages.downgrade();
+    thread::Builder::new().name("reader".to_owned()).spawn(move || sift(input, &read, &errors))?;
+    thread::Builder::new().name("writer".to_owned()).spawn(move || {
+        // A client that is gone reads nothing.
+        let _ = write(waiting, output);
+        let _ = last.send(());
+    })?;
+    tokio::spawn(hand_on(to_hand_on, to_library));
     tokio::spawn(collect(from_library, messages.clone()));
-    let writer = tokio::spawn(write(waiting, output));
-    (library_input, library_output, Outbox(messages), Connection { reader, writer })
+    Ok((library_input, library_output, Outbox(messages), Connection { written }))
 }
 
-/// Hands on what can be read, answers what cannot.
-async fn sift(input: impl AsyncRead + Unpin, mut to_library: impl AsyncWrite + Unpin, errors: mpsc::Sender<Vec<u8>>) {
+/// Reads what the client says: keeps what the library can read, answers what it cannot.
+fn sift(input: impl Read, read: &mpsc::Sender<Vec<u8>>, errors: &mpsc::WeakSender<Vec<u8>>) {
     let mut frames = Frames { input: BufReader::new(input) };
-    while let Ok(Some(frame)) = frames.next().await {
+    while let Ok(Some(frame)) = frames.next() {
         let sent = match frame.map_err(|reason| error(&Value::Null, PARSE_ERROR, reason)).and_then(examine) {
-            Ok(body) => send(&mut to_library, &body).await.is_ok(),
-            Err(answer) => errors.send(answer).await.is_ok(),
+            Ok(body) => read.blocking_send(body).is_ok(),
+            Err(answer) => errors.upgrade().is_some_and(|it| it.blocking_send(answer).is_ok()),
         };
         if !sent {
+            break;
+        }
+    }
+}
+
+async fn hand_on(mut read: mpsc::Receiver<Vec<u8>>, mut to_library: impl AsyncWrite + Unpin) {
+    while let Some(body) = read.recv().await {
+        if to_library.write_all(&framed(&body)).await.is_err() {
             break;
         }
     }
@@ -102,30 +124,37 @@ async fn sift(input: impl AsyncRead + Unpin, mut to_library: impl AsyncWrite + U
 
 /// Takes the library's output apart into messages, so that no answer of ours lands inside one.
 async fn collect(from_library: impl AsyncRead + Unpin, messages: mpsc::Sender<Vec<u8>>) {
-    let mut frames = Frames { input: BufReader::new(from_library) };
-    while let Ok(Some(frame)) = frames.next().await {
-        if let Ok(body) = frame
-            && messages.send(body).await.is_err()
-        {
-            break;
+    let mut from_library = tokio::io::BufReader::new(from_library);
+    let mut length = None;
+    let mut line = Vec::new();
+    while matches!(from_library.read_until(b'\n', &mut line).await, Ok(1..)) {
+        if let Some(named) = content_length(&line) {
+            length = Some(named);
+        } else if let Some(length) = length.take_if(|_| line.trim_ascii().is_empty()) {
+            let mut body = vec![0; length];
+            if from_library.read_exact(&mut body).await.is_err() || messages.send(body).await.is_err() {
+                break;
+            }
         }
+        line.clear();
     }
 }
 
-async fn write(mut waiting: mpsc::Receiver<Vec<u8>>, mut output: impl AsyncWrite + Unpin) -> io::Result<()> {
-    while let Some(body) = waiting.recv().await {
-        send(&mut output, &body).await?;
+fn write(mut waiting: mpsc::Receiver<Vec<u8>>, mut output: impl Write) -> io::Result<()> {
+    while let Some(body) = waiting.blocking_recv() {
+        output.write_all(&framed(&body))?;
         if waiting.is_empty() {
-            output.flush().await?;
+            output.flush()?;
         }
     }
-    output.flush().await
+    output.flush()
 }
 
-async fn send(output: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> io::Result<()> {
+/// A message with its header, in one piece: parts would be written one by one.
+fn framed(body: &[u8]) -> Vec<u8> {
     let mut message = format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes();
     message.extend_from_slice(body);
-    output.write_all(&message).await
+    message
 }
 
 /// The messages of a stream.
@@ -133,23 +162,23 @@ struct Frames<R> {
     input: BufReader<R>,
 }
 
-impl<R: AsyncRead + Unpin> Frames<R> {
+impl<R: Read> Frames<R> {
     /// The body of the next message, or why it has none; `None` at the end.
-    async fn next(&mut self) -> io::Result<Option<Result<Vec<u8>, &'static str>>> {
+    fn next(&mut self) -> io::Result<Option<Result<Vec<u8>, &'static str>>> {
         let mut length = None;
         let mut lines = 0;
         loop {
-            let Some(line) = self.line().await? else { return Ok(None) };
+            let Some(line) = self.line()? else { return Ok(None) };
             if !line.is_empty() {
                 length = content_length(&line).or(length);
                 lines += 1;
                 continue;
             }
             match length {
-                Some(length) if length <= LONGEST => return self.body(length).await.map(|it| it.map(Ok)),
+                Some(length) if length <= LONGEST => return self.body(length).map(|it| it.map(Ok)),
                 Some(length) => {
                     let mut rest = (&mut self.input).take(length as u64);
-                    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+                    io::copy(&mut rest, &mut io::sink())?;
                     return Ok(Some(Err("the message is too long")));
                 }
                 None if lines > 0 => return Ok(Some(Err("the message has no Content-Length"))),
@@ -159,10 +188,13 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 
     /// The next line without its ending; the middle of a long one is left out.
-    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
         loop {
-            let buffer = self.input.fill_buf().await?;
+            let buffer = match self.input.fill_buf() {
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
             if buffer.is_empty() {
                 return Ok(None);
             }
@@ -182,9 +214,9 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
     }
 
-    async fn body(&mut self, length: usize) -> io::Result<Option<Vec<u8>>> {
+    fn body(&mut self, length: usize) -> io::Result<Option<Vec<u8>>> {
         let mut body = Vec::new();
-        (&mut self.input).take(length as u64).read_to_end(&mut body).await?;
+        (&mut self.input).take(length as u64).read_to_end(&mut body)?;
         Ok((body.len() == length).then_some(body))
     }
 }
@@ -257,15 +289,12 @@ mod tests {
     use super::*;
 
     fn frames(input: &[u8]) -> Vec<Result<String, &'static str>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut frames = Frames { input: BufReader::new(input) };
-            let mut res = Vec::new();
-            while let Some(frame) = frames.next().await.unwrap() {
-                res.push(frame.map(|it| String::from_utf8_lossy(&it).into_owned()));
-            }
-            res
-        })
+        let mut frames = Frames { input: BufReader::new(input) };
+        let mut res = Vec::new();
+        while let Some(frame) = frames.next().unwrap() {
+            res.push(frame.map(|it| String::from_utf8_lossy(&it).into_owned()));
+        }
+        res
     }
 
     #[test]

@@ -14,9 +14,12 @@ use crate::edit::Span;
 pub struct Mapped {
     /// The text.
     pub text: String,
-    /// Pieces in order: at this offset of the text begins what stands at this span of the source.
-    /// A piece whose span is as long as its text is the same bytes; any other is atomic (an escape).
-    pieces: Vec<(usize, Span)>,
+    /// What the text begins with stands at this span of the source. A piece whose span is as long as its
+    /// text is the same bytes; any other is atomic (an escape).
+    first: Span,
+    /// The other pieces in order: at this offset of the text begins what stands at this span. Apart from
+    /// the first, because most texts have one piece, and then need no memory for them.
+    more: Vec<(usize, Span)>,
 }
 
 impl Mapped {
@@ -27,9 +30,27 @@ impl Mapped {
         res
     }
 
-    /// Has room for a text of this many bytes, in one piece as most are.
+    /// Has room for a text of this many bytes.
     pub fn with_capacity(length: usize) -> Mapped {
-        Mapped { text: String::with_capacity(length), pieces: Vec::with_capacity(1) }
+        Mapped { text: String::with_capacity(length), ..Mapped::default() }
+    }
+
+    /// The piece with this number: where it begins in the text, and what it stands for.
+    fn piece(&self, index: usize) -> Option<(usize, Span)> {
+        match index.checked_sub(1) {
+            Some(index) => self.more.get(index).copied(),
+            None => (!self.text.is_empty()).then_some((0, self.first)),
+        }
+    }
+
+    /// The number of the piece that holds the byte at `offset` of the text.
+    fn holding(&self, offset: usize) -> usize {
+        self.more.partition_point(|(at, _)| *at <= offset)
+    }
+
+    /// Where the piece with this number begins in the text, or the text ends.
+    fn start_of(&self, index: usize) -> usize {
+        self.piece(index).map_or(self.text.len(), |(at, _)| at)
     }
 
     /// Adds `text`, which stands for `source`.
@@ -38,25 +59,23 @@ impl Mapped {
             return;
         }
         let plain = source.len() == text.len();
-        if let Some((at, last)) = self.pieces.last_mut()
-            && plain
-            && last.end == source.start
-            && last.len() == self.text.len() - *at
-        {
+        let length = self.text.len();
+        let (at, last) = self.more.last_mut().map_or((0, &mut self.first), |(at, last)| (*at, last));
+        if length == 0 {
+            self.first = source;
+        } else if plain && last.end == source.start && last.len() == length - at {
             last.end = source.end;
         } else {
-            self.pieces.push((self.text.len(), source));
+            self.more.push((length, source));
         }
         self.text.push_str(text);
     }
 
     /// The place in the source of the byte at `offset` of the text.
     pub fn offset(&self, offset: usize) -> usize {
-        let index = self.pieces.partition_point(|(at, _)| *at <= offset);
-        let Some((at, source)) = index.checked_sub(1).and_then(|it| self.pieces.get(it)) else {
-            return self.pieces.first().map_or(0, |(_, it)| it.start);
-        };
-        let next = self.pieces.get(index).map_or(self.text.len(), |(at, _)| *at);
+        let index = self.holding(offset);
+        let Some((at, source)) = self.piece(index) else { return 0 };
+        let next = self.start_of(index + 1);
         if source.len() == next - at {
             (source.start + offset - at).min(source.end)
         } else if offset >= next {
@@ -72,25 +91,25 @@ impl Mapped {
             return Span::at(self.offset(span.start));
         }
         let last = span.end - 1;
-        let index = self.pieces.partition_point(|(at, _)| *at <= last);
-        let Some((at, source)) = index.checked_sub(1).and_then(|it| self.pieces.get(it)) else { return Span::default() };
-        let next = self.pieces.get(index).map_or(self.text.len(), |(at, _)| *at);
+        let index = self.holding(last);
+        let Some((at, source)) = self.piece(index) else { return Span::default() };
+        let next = self.start_of(index + 1);
         let end = if source.len() == next - at { source.start + (span.end - at) } else { source.end };
         Span::new(self.offset(span.start), end)
     }
 
     /// Whether the bytes `span` of the text stand in the source as they are, in one piece.
     pub fn is_verbatim(&self, span: Span) -> bool {
-        let index = self.pieces.partition_point(|(at, _)| *at <= span.start);
-        let Some((at, source)) = index.checked_sub(1).and_then(|it| self.pieces.get(it)) else { return false };
-        let next = self.pieces.get(index).map_or(self.text.len(), |(at, _)| *at);
+        let index = self.holding(span.start);
+        let Some((at, source)) = self.piece(index) else { return false };
+        let next = self.start_of(index + 1);
         source.len() == next - at && span.end <= next
     }
 
     /// The same text, where its source stands `by` bytes further on.
     pub fn moved(&self, by: usize) -> Mapped {
-        let pieces = self.pieces.iter().map(|(at, source)| (*at, Span::new(source.start + by, source.end + by))).collect();
-        Mapped { text: self.text.clone(), pieces }
+        let more = self.more.iter().map(|(at, source)| (*at, source.shift(by))).collect();
+        Mapped { text: self.text.clone(), first: self.first.shift(by), more }
     }
 
     /// A part of the text, with its way back.
@@ -111,18 +130,15 @@ impl Mapped {
     }
 
     fn copy_to(&self, target: &mut Mapped, span: Span) {
-        let first = self.pieces.partition_point(|(at, _)| *at <= span.start).saturating_sub(1);
-        for (index, (at, source)) in self.pieces.iter().enumerate().skip(first) {
-            if *at >= span.end {
-                break;
-            }
-            let next = self.pieces.get(index + 1).map_or(self.text.len(), |(at, _)| *at);
-            let (start, end) = (span.start.max(*at), span.end.min(next));
+        for index in self.holding(span.start).. {
+            let Some((at, source)) = self.piece(index).filter(|(at, _)| *at < span.end) else { break };
+            let next = self.start_of(index + 1);
+            let (start, end) = (span.start.max(at), span.end.min(next));
             if start >= end {
                 continue;
             }
             let plain = source.len() == next - at;
-            let from = if plain { Span::new(source.start + start - at, source.start + end - at) } else { *source };
+            let from = if plain { Span::new(source.start + start - at, source.start + end - at) } else { source };
             target.push(Span::new(start, end).of(&self.text), from);
         }
     }

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
+use tokio_util::io::SyncIoBridge;
 
 /// A Dockerfile that copies everything before it installs dependencies, and what it needs for a safe
 /// fix of that.
@@ -92,7 +93,7 @@ pub fn capabilities() -> Value {
 pub struct Client {
     to_server: DuplexStream,
     from_server: BufReader<DuplexStream>,
-    server: JoinHandle<bool>,
+    server: JoinHandle<std::io::Result<bool>>,
     next: i64,
     inbox: VecDeque<Value>,
     /// Requests of the server, in order.
@@ -109,7 +110,7 @@ impl Client {
     pub fn silent() -> Client {
         let (to_server, input) = tokio::io::duplex(1 << 20);
         let (output, from_server) = tokio::io::duplex(1 << 20);
-        let server = tokio::spawn(layerwise::server::serve(input, output));
+        let server = tokio::spawn(layerwise::server::serve(SyncIoBridge::new(input), SyncIoBridge::new(output)));
         Client {
             to_server,
             from_server: BufReader::new(from_server),
@@ -252,14 +253,14 @@ impl Client {
     pub async fn stop(mut self) -> bool {
         self.request("shutdown", Value::Null).await;
         self.notify("exit", Value::Null).await;
-        self.server.await.unwrap()
+        self.server.await.unwrap().unwrap()
     }
 
     /// Leaves without a word.
     pub async fn vanish(self) -> bool {
         drop(self.to_server);
         drop(self.from_server);
-        tokio::time::timeout(Duration::from_secs(20), self.server).await.expect("the server stays").unwrap()
+        tokio::time::timeout(Duration::from_secs(20), self.server).await.expect("the server stays").unwrap().unwrap()
     }
 }
 
