@@ -8,6 +8,9 @@
 
 /// <reference types="tree-sitter-cli/dsl" />
 
+// About the square root of the number of instructions in a long file.
+const GROUP = 16;
+
 export default grammar({
   name: 'dockerfile',
 
@@ -37,7 +40,14 @@ export default grammar({
   extras: _ => [/[\t\n\v\f\r \u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]/],
 
   rules: {
-    source_file: $ => repeat(choice($.directive, $.comment, $.instruction)),
+    // In groups, because after an edit tree-sitter takes over the rest of a list item by item, but a group as a whole.
+    source_file: $ => seq(repeat($._group), optional($._rest)),
+
+    _group: $ => seq(...Array(GROUP).fill($._item)),
+
+    _rest: $ => choice(...Array.from({length: GROUP - 1}, (_, index) => seq(...Array(index + 1).fill($._item)))),
+
+    _item: $ => choice($.directive, $.comment, $.instruction),
 
     directive: $ => seq(
       $._directive_start,
