@@ -81,7 +81,7 @@ fn lower_and_check(c: &mut Criterion) {
         let (snapshot, configs) = (host.snapshot(), Configs::new(check::known_rules()));
         let file = snapshot.file(&path).expect("it is open").clone();
         it.iter(|| {
-            black_box(Model::lower(file.kind, &file.document, &file.calls, &Model::default()));
+            black_box(Model::lower(file.kind, file.text(), &file.document, &file.calls, &Model::default()));
             check::check(&snapshot, &configs, &path, Repairs::Late)
         });
     });

@@ -225,7 +225,7 @@ pub fn parent(path: &str) -> &str {
 
 /// The last part of `path`.
 pub fn name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    path.rfind('/').map_or(path, |it| &path[it + 1..])
 }
 
 /// Whether `path` is `folder` or lies below it.

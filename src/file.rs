@@ -180,22 +180,21 @@ impl<T> Yaml<T> {
 }
 
 impl Model {
-    /// Reads what a document means; an action or a workflow as it is called with `calls`. `before` is what an
+    /// Reads what a document with this text means; an action or a workflow as it is called with `calls`. `before` is what an
     /// earlier text of it meant: parts that did not change are not parsed again.
-    pub fn lower(kind: Kind, document: &Document, calls: &[Given], before: &Model) -> Model {
-        let text = document.source();
+    pub fn lower(kind: Kind, text: &str, document: &Document, calls: &[Given], before: &Model) -> Model {
         match (kind, document.tree()) {
             (Kind::Dockerfile, Some(tree)) => {
                 let before = match before {
                     Model::Dockerfile(it) => Some(&**it),
                     _ => None,
                 };
-                Model::Dockerfile(Arc::new(dockerfile::lower_after(&text, &syntax::dockerfile::read(&text, tree), before)))
+                Model::Dockerfile(Arc::new(dockerfile::lower_after(text, syntax::dockerfile::read(text, tree), before)))
             }
-            (Kind::Workflow, _) => Yaml::read(&text, before, |it| Some(workflow::lower(&text, it, calls))).map_or(Model::Other, Model::Workflow),
-            (Kind::Action, _) => Yaml::read(&text, before, |it| workflow::lower_action(&text, it, calls)).map_or(Model::Other, Model::Workflow),
-            (Kind::Compose, _) => Yaml::read(&text, before, |it| Some(compose::lower(it))).map_or(Model::Other, Model::Compose),
-            (Kind::Bake, _) => Model::Bake(Arc::new(bake::lower(&text))),
+            (Kind::Workflow, _) => Yaml::read(text, before, |it| Some(workflow::lower(text, it, calls))).map_or(Model::Other, Model::Workflow),
+            (Kind::Action, _) => Yaml::read(text, before, |it| workflow::lower_action(text, it, calls)).map_or(Model::Other, Model::Workflow),
+            (Kind::Compose, _) => Yaml::read(text, before, |it| Some(compose::lower(it))).map_or(Model::Other, Model::Compose),
+            (Kind::Bake, _) => Model::Bake(Arc::new(bake::lower(text))),
             _ => Model::Other,
         }
     }
@@ -248,7 +247,7 @@ pub struct File {
     pub calls: Vec<Given>,
     /// What went wrong when it was lowered: a fault of ours. Its text is right all the same.
     pub fault: Option<String>,
-    /// The text in one piece, made when first asked for.
+    /// The text in one piece; that of a file on disk is made when first asked for.
     text: OnceLock<Arc<str>>,
 }
 
@@ -277,13 +276,16 @@ impl File {
 
     fn with(kind: Kind, document: Document, version: Option<i32>, calls: Vec<Given>, before: &Model) -> File {
         // The editor's changes are relative to the text before them: no fault may lose one.
-        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &document, &calls, before)));
+        let text: Arc<str> = document.source().into();
+        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &text, &document, &calls, before)));
         let (model, fault) = match lowered {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
-        let (document, model) = if version.is_some() { (document, model) } else { (document.without_tree(), model.settled()) };
-        File { kind, document, version, model, calls, fault, text: OnceLock::new() }
+        if version.is_some() {
+            return File { kind, document, version, model, calls, fault, text: text.into() };
+        }
+        File { kind, document: document.without_tree(), version, model: model.settled(), calls, fault, text: OnceLock::new() }
     }
 
     /// The whole text.

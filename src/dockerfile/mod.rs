@@ -33,6 +33,8 @@ pub struct Dockerfile {
     pub globals: Vec<Instruction>,
     /// The stages, in order.
     pub stages: Vec<Stage>,
+    /// The numbers of the stages by name; a later stage of the same name hides an earlier one.
+    names: HashMap<String, usize>,
     /// Own-line comments, for suppressions.
     pub comments: Vec<Span>,
     /// Where an instruction may be put at the earliest: behind byte order mark and directives.
@@ -314,9 +316,15 @@ impl Stage {
 impl Dockerfile {
     /// The stage of that name or number; names in any case.
     pub fn stage(&self, name: &str) -> Option<&Stage> {
-        let name = name.to_ascii_lowercase();
-        // A later stage of the same name hides an earlier one.
-        self.stages.iter().rev().find(|it| it.name.as_deref() == Some(&name)).or_else(|| self.stages.get(name.parse::<usize>().ok()?))
+        self.stage_named(name).or_else(|| self.stages.get(name.parse::<usize>().ok()?))
+    }
+
+    fn stage_named(&self, name: &str) -> Option<&Stage> {
+        let index = match name.bytes().any(|it| it.is_ascii_uppercase()) {
+            true => self.names.get(&name.to_ascii_lowercase()),
+            false => self.names.get(name),
+        };
+        self.stages.get(*index?)
     }
 
     /// The stages that are built for `target` (the last one where none is named): the target, what
@@ -387,27 +395,29 @@ type Scripts<'a> = HashMap<&'a str, (&'a Arc<Script>, &'a Arc<Reading>)>;
 
 /// Makes the model of a Dockerfile.
 pub fn lower(text: &str, source: &Source) -> Dockerfile {
-    lower_after(text, source, None)
+    lower_after(text, source.clone(), None)
 }
 
 /// Makes the model of a Dockerfile. `before` is that of an earlier text of it, whose scripts are not
 /// read again: they know nothing of what is around them.
-pub fn lower_after(text: &str, source: &Source, before: Option<&Dockerfile>) -> Dockerfile {
+pub fn lower_after(text: &str, mut source: Source, before: Option<&Dockerfile>) -> Dockerfile {
     let runs = before.into_iter().flat_map(Dockerfile::instructions).filter_map(|(_, it)| match &it.kind {
         Kind::Run(run) if run.shell_form => Some((run.command.text.as_str(), (&run.script, &run.reading))),
         _ => None,
     });
     let scripts: Scripts<'_> = runs.collect();
-    let mut res = Dockerfile { escape: source.escape, comments: source.comments.clone(), ..Dockerfile::default() };
-    res.frontend = frontend(source);
+    let mut res = Dockerfile { escape: source.escape, frontend: frontend(&source), ..Dockerfile::default() };
     // One without a value is a comment to BuildKit.
     let effective = source.directives.iter().take_while(|it| !it.value.is_empty());
     res.top = effective.map(|it| line_end(text, it.span.end)).last().unwrap_or_else(|| text.len() - text.trim_start_matches('\u{feff}').len());
-    let owners = Owners::new(text, source);
-    for instruction in &source.instructions {
-        let lowered = lower_instruction(text, instruction, source.escape, owners.owned(instruction), &scripts);
-        if instruction.keyword == "FROM" {
-            let (name, base) = lower_from(&res, instruction, source.escape);
+    let instructions = std::mem::take(&mut source.instructions);
+    let owners = Owners::new(text, &source);
+    for instruction in instructions {
+        let owned = owners.owned(&instruction);
+        let from = (instruction.keyword == "FROM").then(|| lower_from(&res, &instruction, source.escape));
+        let lowered = lower_instruction(text, instruction, source.escape, owned, &scripts);
+        if let Some((name, base)) = from {
+            res.names.extend(name.clone().map(|it| (it, res.stages.len())));
             res.stages.push(Stage { index: res.stages.len(), name, from: lowered, base, instructions: Vec::new() });
         } else if let Some(stage) = res.stages.last_mut() {
             stage.instructions.push(lowered);
@@ -415,6 +425,7 @@ pub fn lower_after(text: &str, source: &Source, before: Option<&Dockerfile>) -> 
             res.globals.push(lowered);
         }
     }
+    res.comments = source.comments;
     res
 }
 
@@ -438,15 +449,15 @@ fn lower_from(file: &Dockerfile, instruction: &syntax::Instruction, escape: char
     };
     let name = from.name.map(|it| it.text.to_ascii_lowercase());
     let image = from.image;
-    let text = instruction.words.first().map_or_else(String::new, |it| syntax::unquoted(&Mapped::verbatim(&it.text, 0), escape).text);
-    if let Some(stage) = file.stages.iter().rev().find(|it| it.name.as_deref() == Some(text.to_ascii_lowercase().as_str())) {
+    let text = instruction.words(escape).first().map_or_else(String::new, |it| syntax::unquoted(&Mapped::verbatim(&it.text, 0), escape).text);
+    if let Some(stage) = file.stage_named(&text) {
         return (name, Base::Stage(stage.index));
     }
     let expanded = syntax::expand(&text, escape, Quotes::Removed, |it| file.global(it));
     let arguments = syntax::expansions(&Mapped::verbatim(&text, 0), escape, Quotes::Removed).into_iter().map(|it| it.name).collect();
     let base = match expanded.as_deref() {
         Some("scratch") => Base::Scratch,
-        Some(other) => match file.stages.iter().rev().find(|it| it.name.as_deref() == Some(other.to_ascii_lowercase().as_str())) {
+        Some(other) => match file.stage_named(other) {
             Some(stage) => Base::Stage(stage.index),
             None => Base::Image(Image { span: image.span, text, expanded, arguments }),
         },
@@ -522,8 +533,8 @@ pub(crate) fn line_start(text: &str, offset: usize) -> usize {
     text.get(..offset).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1)
 }
 
-fn lower_instruction(text: &str, instruction: &syntax::Instruction, escape: char, owned: Span, scripts: &Scripts<'_>) -> Instruction {
-    let kind = lower_kind(text, instruction, escape, scripts);
+fn lower_instruction(text: &str, mut instruction: syntax::Instruction, escape: char, owned: Span, scripts: &Scripts<'_>) -> Instruction {
+    let kind = lower_kind(text, &mut instruction, escape, scripts);
     let expanding = match &kind {
         // The shell expands these, not BuildKit; a heredoc of COPY is expanded if its marker is bare.
         Kind::Run(_) | Kind::Shell(_) | Kind::Onbuild | Kind::Unknown | Kind::Config { shell_form: true } => false,
@@ -540,11 +551,11 @@ fn lower_instruction(text: &str, instruction: &syntax::Instruction, escape: char
         span: instruction.span,
         lines: instruction.lines,
         owned,
-        keyword: instruction.keyword.clone(),
+        keyword: instruction.keyword,
         keyword_is_lower: instruction.keyword_span.of(text).starts_with(char::is_lowercase),
         kind,
         expansions,
-        flags: instruction.flags.clone(),
+        flags: instruction.flags,
     }
 }
 
@@ -552,7 +563,8 @@ fn heredoc_expansions(text: &str, heredoc: &Heredoc, escape: char) -> Vec<Expans
     syntax::expansions(&Mapped::verbatim(heredoc.body.of(text), heredoc.body.start), escape, Quotes::Kept)
 }
 
-fn lower_kind(text: &str, instruction: &syntax::Instruction, escape: char, scripts: &Scripts<'_>) -> Kind {
+/// What the instruction does. That of RUN takes its arguments.
+fn lower_kind(text: &str, instruction: &mut syntax::Instruction, escape: char, scripts: &Scripts<'_>) -> Kind {
     let variables = |instruction: &syntax::Instruction| -> Vec<Variable> {
         syntax::pairs(instruction, escape).into_iter().map(|it| Variable { span: it.span, name: it.name.text, value: it.value.map(|it| it.text) }).collect()
     };
@@ -572,7 +584,7 @@ fn lower_kind(text: &str, instruction: &syntax::Instruction, escape: char, scrip
     }
 }
 
-fn lower_run(text: &str, instruction: &syntax::Instruction, scripts: &Scripts<'_>) -> Run {
+fn lower_run(text: &str, instruction: &mut syntax::Instruction, scripts: &Scripts<'_>) -> Run {
     let mounts: Vec<Mount> = instruction.flags.iter().filter(|it| it.name == "mount").map(|it| Mount { fields: syntax::mount_fields(it) }).collect();
     let special = instruction.flags.iter().any(|it| !matches!(it.name.as_str(), "mount" | "network"));
     // `RUN <<EOF` and no more: the body is the script.
@@ -585,13 +597,12 @@ fn lower_run(text: &str, instruction: &syntax::Instruction, scripts: &Scripts<'_
             let body = heredoc.body.of(text);
             (Mapped::verbatim(body, heredoc.body.start), !body.starts_with("#!"))
         }
-        (None, Some(_)) => (instruction.arguments.clone(), false),
-        (None, None) => (instruction.arguments.clone(), true),
+        (None, json) => (std::mem::take(&mut instruction.arguments), json.is_none()),
     };
     let known = scripts.get(command.text.as_str()).filter(|_| shell_form);
     let (script, reading) = match (known, &instruction.json, whole_heredoc) {
         (Some((script, reading)), ..) => (Arc::clone(script), Arc::clone(reading)),
-        (None, Some(words), None) => read_script(exec_script(words, &instruction.arguments)),
+        (None, Some(words), None) => read_script(exec_script(words, &command)),
         _ if shell_form => read_script(crate::shell::parse(&command.text)),
         _ => read_script(Script { commands: Vec::new(), opaque: Some((Span::new(0, command.text.len()), "a script of its own")) }),
     };

@@ -61,8 +61,6 @@ pub struct Instruction {
     /// All after the flags, continuations and the comments inside them taken out, without white
     /// space at either end. For ONBUILD, the whole trigger.
     pub arguments: Mapped,
-    /// The words of the arguments, split at white space as BuildKit does, quotes kept.
-    pub words: Vec<Word>,
     /// The strings of the JSON form, where the arguments are one; for HEALTHCHECK, where what
     /// follows the first word is one. Their spans include the quotes.
     pub json: Option<Vec<Word>>,
@@ -134,6 +132,17 @@ pub fn read(text: &str, tree: &Tree) -> Source {
     res
 }
 
+impl Instruction {
+    /// The words of the arguments, split at white space as BuildKit does for this instruction, quotes kept.
+    /// Where it does not split them at all, they are split between quotes too.
+    pub fn words(&self, escape: char) -> Vec<Word> {
+        match self.keyword.as_str() {
+            "ADD" | "COPY" | "EXPOSE" | "FROM" | "VOLUME" => line::plain_words(&self.arguments),
+            _ => line::quoted_words(&self.arguments, escape),
+        }
+    }
+}
+
 fn span(node: Node<'_>) -> Span {
     Span::new(node.start_byte(), node.end_byte())
 }
@@ -162,7 +171,7 @@ fn directive(text: &str, node: Node<'_>) -> Directive {
 }
 
 /// What the tree says about an instruction.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Outline {
     /// Where the keyword begins.
     keyword: Option<usize>,
@@ -174,16 +183,34 @@ struct Outline {
     heredocs: Vec<HeredocOutline>,
 }
 
+#[derive(Debug, PartialEq)]
 struct HeredocOutline {
     body: Span,
     end: Option<Span>,
 }
 
 impl Outline {
-    fn of(node: Node<'_>) -> Outline {
+    fn of(text: &str, node: Node<'_>, escape: char) -> Outline {
+        Outline::plain(text, node, escape).unwrap_or_else(|| Outline::read(node))
+    }
+
+    fn read(node: Node<'_>) -> Outline {
         let mut res = Outline::default();
         res.add_children(node);
         res
+    }
+
+    /// The outline of an instruction without heredocs, which is most of them, without a look at its tokens:
+    /// to walk a tree takes longer than to read what was found. It begins with its keyword, and its last
+    /// token is not a continuation or a comment.
+    fn plain(text: &str, node: Node<'_>, escape: char) -> Option<Outline> {
+        let whole = span(node);
+        // The token of a continuation takes the end of its line.
+        let written = whole.of(text).trim_end();
+        let last_line = written[written.rfind('\n').map_or(0, |it| it + 1)..].trim_start();
+        let is_plain =
+            written.starts_with(|it: char| it.is_ascii_alphabetic()) && !written.contains("<<") && !last_line.starts_with('#') && !last_line.ends_with(escape);
+        is_plain.then(|| Outline { keyword: Some(whole.start), end: whole.end, ..Outline::default() })
     }
 
     /// An ONBUILD holds an instruction, and each holds arguments: that is as deep as it goes.
@@ -223,7 +250,7 @@ impl HeredocOutline {
 }
 
 fn instruction(text: &str, node: Node<'_>, escape: char) -> Instruction {
-    let outline = Outline::of(node);
+    let outline = Outline::of(text, node, escape);
     let start = outline.keyword.unwrap_or(outline.end);
     let line = line::join(text, Span::new(start, line_feed(text, outline.end)), escape);
     let heredocs = heredocs(text, &outline, escape);
@@ -257,7 +284,6 @@ fn from_line(line: &Mapped, escape: char) -> Instruction {
     Instruction {
         span: Span::new(keyword_span.start, end),
         lines: Span::default(),
-        words: words(&keyword, &arguments, escape),
         json: json(&keyword, &arguments),
         keyword,
         keyword_span,
@@ -265,15 +291,6 @@ fn from_line(line: &Mapped, escape: char) -> Instruction {
         arguments,
         heredocs: Vec::new(),
         trigger: None,
-    }
-}
-
-/// Splits arguments as BuildKit does for this instruction. Where it does not split them at all, they
-/// are split between quotes too.
-fn words(keyword: &str, arguments: &Mapped, escape: char) -> Vec<Word> {
-    match keyword {
-        "ADD" | "COPY" | "EXPOSE" | "FROM" | "VOLUME" => line::plain_words(arguments),
-        _ => line::quoted_words(arguments, escape),
     }
 }
 
@@ -383,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_trailing_hash_is_no_comment() {
-        assert_eq!(texts(&one("COPY . . # note\n").words), [".", ".", "#", "note"]);
+        assert_eq!(texts(&one("COPY . . # note\n").words('\\')), [".", ".", "#", "note"]);
         assert_eq!(keywords("RUN echo \"x\" # ok\nCOPY . .\n"), ["RUN", "COPY"]);
     }
 
@@ -429,7 +446,7 @@ mod tests {
         let text = "# escape=`\nRUN dir C:\\\nCOPY a `\n b\n";
         let source = source(text);
         assert_eq!(source.instructions[0].arguments.text, "dir C:\\");
-        assert_eq!(texts(&source.instructions[1].words), ["a", "b"]);
+        assert_eq!(texts(&source.instructions[1].words('`')), ["a", "b"]);
     }
 
     #[test]
@@ -507,10 +524,10 @@ mod tests {
 
     #[test]
     fn words_are_split_as_the_instruction_wants() {
-        assert_eq!(texts(&one("COPY \"a b\" c\n").words), ["\"a", "b\"", "c"]);
-        assert_eq!(texts(&one("ENV a=\"b c\" d='e f' g=h\\ i\n").words), ["a=\"b c\"", "d='e f'", "g=h\\ i"]);
-        assert_eq!(texts(&one("RUN echo \"a b\"\t\u{b}c\n").words), ["echo", "\"a b\"", "c"]);
-        assert_eq!(texts(&one("EXPOSE 80 82/$p\r\n").words), ["80", "82/$p"]);
+        assert_eq!(texts(&one("COPY \"a b\" c\n").words('\\')), ["\"a", "b\"", "c"]);
+        assert_eq!(texts(&one("ENV a=\"b c\" d='e f' g=h\\ i\n").words('\\')), ["a=\"b c\"", "d='e f'", "g=h\\ i"]);
+        assert_eq!(texts(&one("RUN echo \"a b\"\t\u{b}c\n").words('\\')), ["echo", "\"a b\"", "c"]);
+        assert_eq!(texts(&one("EXPOSE 80 82/$p\r\n").words('\\')), ["80", "82/$p"]);
     }
 
     #[test]
@@ -823,14 +840,14 @@ mod tests {
         }
     }
 
-    fn check_instruction(text: &str, it: &Instruction) {
+    fn check_instruction(text: &str, it: &Instruction, escape: char) {
         for span in [it.span, it.lines, it.keyword_span] {
             check_span(text, span);
         }
         assert!(it.lines.contains(it.span) && it.span.contains(it.keyword_span), "{it:?} in {text:?}");
         check_mapped(text, &it.arguments);
         let mut end = it.keyword_span.end;
-        let parts = it.flags.iter().map(|it| it.span).chain(it.words.iter().map(|it| it.span));
+        let parts = it.flags.iter().map(|it| it.span).chain(it.words(escape).into_iter().map(|it| it.span));
         for span in parts {
             check_span(text, span);
             assert!(end <= span.start && it.span.contains(span), "{span:?} of {it:?} in {text:?}");
@@ -847,7 +864,7 @@ mod tests {
         for flag in &it.flags {
             flag.value.iter().for_each(|it| check_mapped(text, it));
         }
-        it.trigger.iter().for_each(|it| check_instruction(text, it));
+        it.trigger.iter().for_each(|it| check_instruction(text, it, escape));
     }
 
     /// What is left of a text without all that was read is white space.
@@ -866,7 +883,17 @@ mod tests {
             end = span.end;
         }
         assert!(Span::new(end, text.len()).of(text).trim_start_matches('\u{feff}').trim().is_empty(), "the end was not read in {text:?}");
-        source.instructions.iter().for_each(|it| check_instruction(text, it));
+        source.instructions.iter().for_each(|it| check_instruction(text, it, source.escape));
+    }
+
+    fn check_outlines(text: &str) {
+        let document = Document::new(Language::Dockerfile, text);
+        let root = document.tree().unwrap().root_node();
+        let escape = read(text, document.tree().unwrap()).escape;
+        for node in root.children(&mut root.walk()).filter(|it| it.kind() == "instruction") {
+            let plain = Outline::plain(text, node, escape);
+            assert!(plain.as_ref().is_none_or(|it| *it == Outline::read(node)), "{plain:?} of {:?} in {text:?}", span(node).of(text));
+        }
     }
 
     fn check_arguments(source: &Source) {
@@ -901,6 +928,7 @@ mod tests {
             let source = source(&text);
             check_source(&text, &source);
             check_arguments(&source);
+            check_outlines(&text);
         }
 
         #[test]
@@ -909,6 +937,7 @@ mod tests {
                 let source = source(&text);
                 check_source(&text, &source);
                 check_arguments(&source);
+                check_outlines(&text);
             }
         }
 

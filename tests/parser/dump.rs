@@ -33,7 +33,7 @@ fn instruction(text: &str, line_feeds: &[usize], it: &Instruction, escape: char)
         "flags": it.flags.iter().map(|it| it.span.of(text)).collect::<Vec<_>>(),
         "values": it.flags.iter().map(|it| (&it.name, it.value.as_ref().map(|it| &it.text))).collect::<Vec<_>>(),
         "arguments": it.arguments.text,
-        "words": it.words.iter().map(|it| &it.text).collect::<Vec<_>>(),
+        "words": it.words(escape).into_iter().map(|it| it.text).collect::<Vec<_>>(),
         "json": it.json.as_ref().map(|it| it.iter().map(|it| &it.text).collect::<Vec<_>>()),
         "heredocs": it.heredocs.iter().map(|it| heredoc(text, it)).collect::<Vec<_>>(),
         "trigger": it.trigger.as_ref().map(|it| instruction(text, line_feeds, it, escape)),

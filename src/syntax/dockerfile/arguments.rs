@@ -107,12 +107,13 @@ fn image_separators(text: &str) -> (Option<usize>, Option<usize>) {
 
 /// Reads a FROM instruction; `None` where it names no image.
 pub fn from_arguments(instruction: &Instruction, escape: char) -> Option<FromArguments> {
-    let image = Span::new(0, instruction.words.first()?.text.len());
-    let keyword = instruction.words.get(1).filter(|it| it.text.eq_ignore_ascii_case("AS"));
+    let words = instruction.words(escape);
+    let image = Span::new(0, words.first()?.text.len());
+    let keyword = words.get(1).filter(|it| it.text.eq_ignore_ascii_case("AS"));
     Some(FromArguments {
         platform: instruction.flags.iter().find(|it| it.name == "platform").and_then(|it| it.value.clone()),
         image: image_reference(&unquoted(&instruction.arguments.slice(image), escape))?,
-        name: keyword.and_then(|_| instruction.words.get(2)).cloned(),
+        name: keyword.and_then(|_| words.get(2)).cloned(),
     })
 }
 
@@ -203,7 +204,7 @@ fn comma_separated(value: &Mapped) -> Vec<Mapped> {
 
 /// Reads what COPY and ADD copy; `None` where there is no destination.
 pub fn copy_paths(instruction: &Instruction, escape: char) -> Option<CopyPaths> {
-    let words = instruction.json.as_ref().unwrap_or(&instruction.words);
+    let words = instruction.json.clone().unwrap_or_else(|| instruction.words(escape));
     let (destination, sources) = words.split_last()?;
     if sources.is_empty() {
         return None;

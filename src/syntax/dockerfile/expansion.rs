@@ -83,8 +83,11 @@ pub enum Variable {
 /// All expansions of a text, nested ones behind the one they stand in. Half-typed ones are here as
 /// far as they go.
 pub fn expansions(text: &Mapped, escape: char, quotes: Quotes) -> Vec<Expansion> {
-    let (pieces, _) = Lexer::read(&text.text, escape, quotes);
     let mut res = Vec::new();
+    if !text.text.contains('$') {
+        return res;
+    }
+    let (pieces, _) = Lexer::read(&text.text, escape, quotes);
     collect(&pieces, text, &mut res);
     res
 }
