@@ -4,6 +4,7 @@
 mod baking;
 mod caching;
 mod called;
+mod given;
 mod runs;
 mod scopes;
 mod stages;
@@ -13,6 +14,7 @@ mod targets;
 pub use baking::Call;
 pub use caching::{Likeness, Use, display};
 pub use called::CalledWorkflow;
+pub use given::Site;
 pub use runs::Run;
 pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
 pub use stages::{beside, is_costly};
@@ -21,7 +23,7 @@ pub use targets::{TargetBuild, TargetView, TargetsView, is_fixed, is_fixed_entry
 use crate::build::Build;
 use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix};
-use crate::dockerfile::context::{Context, Ignore, Passed};
+use crate::dockerfile::context::{Context, Ignore, Origin, Passed};
 use crate::dockerfile::flags::FlagEdit;
 use crate::dockerfile::ignore;
 use crate::dockerfile::mounts::MountEdit;
@@ -35,7 +37,10 @@ use crate::file::{File, Model};
 use crate::links::{self, Described, Folder, Place, Target};
 use crate::snapshot::Snapshot;
 use crate::syntax::yaml;
+use crate::value::Value;
+use crate::volatility::{Axis, Variance};
 use crate::workflow::{BuildStep, Builder, Job, Workflow};
+use std::cell::LazyCell;
 use std::sync::Arc;
 use targets::Syntax;
 
@@ -395,7 +400,7 @@ fn contexts<'a>(snapshot: &'a Snapshot, path: &str, dockerfile: &Dockerfile, cal
             folders.push((folder, git));
         }
     }
-    let passed = passed(callers);
+    let passed = passed(snapshot, path, callers);
     let targets: Vec<Option<String>> = callers
         .iter()
         .map(|it| match &it.place.target {
@@ -514,24 +519,43 @@ fn ignore_file(snapshot: &Snapshot, path: &str, folder: &str) -> Ignore {
 
 /// What the builds pass; `None` where no workflow's build is known, or where one is that passes
 /// what cannot be told. Bake and compose files are used by hand as well, with other arguments.
-fn passed(callers: &[Caller<'_>]) -> Option<Vec<Passed>> {
+fn passed(snapshot: &Snapshot, dockerfile: &str, callers: &[Caller<'_>]) -> Option<Vec<Passed>> {
     if !callers.iter().any(|it| it.build.step.is_some()) || callers.iter().any(|it| it.build.build.opaque) {
         return None;
     }
     let mut res = Vec::new();
     for caller in callers {
         let cached = !caller.build.starts_empty();
+        let sites = LazyCell::new(|| given::sites(snapshot, caller.path));
         for argument in &caller.build.build.arguments {
+            let mut origin = None;
             let (variance, text) = match &argument.value {
                 // A build that uses no cache loses nothing by what it passes.
-                Some(value) if caller.build.build.no_cache => (crate::volatility::Variance::default(), value.shown()),
-                Some(value) => (value.variance(), value.shown()),
-                None => (crate::volatility::Variance::over(crate::volatility::Axis::Unknown), String::new()),
+                Some(value) if caller.build.build.no_cache => (Variance::default(), value.shown()),
+                Some(value) => {
+                    origin = given::is_given(value).then(|| origin_of(&sites, &caller.build, value, dockerfile)).flatten();
+                    let variance = value.variance();
+                    (origin.as_ref().map_or_else(|| variance.clone(), |it| variance.clone().join(&it.variance)), value.shown())
+                }
+                None => (Variance::over(Axis::Unknown), String::new()),
             };
-            res.push(Passed { name: argument.name.clone(), variance, path: caller.path.clone(), span: argument.span, text, cached });
+            res.push(Passed { name: argument.name.clone(), variance, path: caller.path.clone(), span: argument.span, text, cached, origin });
         }
     }
     Some(res)
+}
+
+/// What one of the calls at `sites` gives an input that the value of an argument is made of, if that is another
+/// on every commit for a build of `dockerfile`; else if it is not known. The value itself comes first.
+fn origin_of(sites: &[Site<'_>], build: &Described<'_>, value: &Value, dockerfile: &str) -> Option<Origin> {
+    if value.variance().is_per_commit() {
+        return None;
+    }
+    let origin = |wanted: fn(&Variance) -> bool| {
+        let mut found = sites.iter().filter_map(|it| it.origin(value, wanted).map(|origin| (it, origin)));
+        found.find(|(it, _)| it.builds(build, dockerfile)).map(|it| it.1)
+    };
+    origin(Variance::is_per_commit).or_else(|| origin(Variance::is_unknown))
 }
 
 impl<'a> WorkflowView<'a> {

@@ -59,6 +59,23 @@ pub struct Passed {
     pub text: String,
     /// The build finds layers of earlier ones, as far as is known, so that a new value costs something.
     pub cached: bool,
+    /// Where that comes from what the value varies with, if it is made of an input.
+    pub origin: Option<Origin>,
+}
+
+/// What a call of an action or a workflow gives an input, or the default of one.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The file that it stands in.
+    pub path: Arc<str>,
+    /// Where it stands there.
+    pub span: Span,
+    /// How it is written.
+    pub text: String,
+    /// What it varies with.
+    pub variance: Variance,
+    /// The file that calls, or that calls what calls.
+    pub caller: Arc<str>,
 }
 
 /// What is known of one file of the context.

@@ -2,9 +2,12 @@ use super::{Check, Findings, declare_rule};
 use crate::build::Build;
 use crate::cache::{Attribute, Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
+use crate::dockerfile::context::Origin;
+use crate::facts;
 use crate::links::locations::{Location, Side};
-use crate::view::{StepView, TargetView, TargetsView, WorkflowView};
+use crate::view::{Site, StepView, TargetView, TargetsView, WorkflowView};
 use crate::volatility::{Axis, Variance};
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -47,6 +50,9 @@ declare_rule! {
     /// of names in a bucket with one that stays, and a place that another build of the same run
     /// imports from.
     ///
+    /// What a called workflow or action is given counts as well: it is a warning then, since it is right
+    /// for other calls, and silent where the caller has more than one call that could import it.
+    ///
     /// ## Fix safety
     ///
     /// Only cache options change.
@@ -59,13 +65,47 @@ declare_rule! {
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
+    let sites = LazyCell::new(|| view.sites());
     for build in view.judged() {
         for (entry, key, axis) in lost(build.build) {
             if !is_handed_on(view, build, entry) {
-                findings.report(key.span, message(key, &axis)).maybe_fix(|| fix(view, build, entry, key));
+                findings.report(key.span, message(key, &axis, "")).maybe_fix(|| fix(view, build, entry, key));
             }
         }
+        if build.build.exports.iter().any(|it| per_run(it).is_none() && is_given(it)) {
+            check_as_called(view, &sites, build, findings);
+        }
     }
+}
+
+/// What a call makes of the places. Another call may do well, and those of other repositories are not known.
+fn check_as_called(view: &WorkflowView<'_>, sites: &[Site<'_>], build: &StepView<'_>, findings: &mut Findings<'_>) {
+    let is_alone = |it: &&Site<'_>| sites.iter().filter(|other| other.path == it.path).count() == 1 && !it.imports_per_run();
+    let lost = sites.iter().filter(is_alone).map(|it| lost_as_called(it, build.build)).find(|it| !it.is_empty()).unwrap_or_default();
+    for (_, key, origin) in lost.into_iter().filter(|it| !is_handed_on(view, build, it.0)) {
+        let Some(axis) = axis(&origin.variance) else { continue };
+        let caller = format!(" as `{}` calls it", facts::name(&origin.caller));
+        let finding = findings.report(key.span, message(key, &axis, &caller)).level(Level::Warning);
+        drop(finding.note_in(origin.path, origin.span, format!("`{}` is given here", origin.text)));
+    }
+}
+
+/// The exports of a build that a call sends to places that change, if all do.
+fn lost_as_called<'b>(site: &Site<'_>, build: &'b Build) -> Vec<(&'b CacheEntry, &'b Attribute, Origin)> {
+    let mut res = Vec::new();
+    for entry in &build.exports {
+        if per_run(entry).is_some() {
+            continue;
+        }
+        let Some(key) = entry.key().filter(|_| !entry.opaque && entry.backend != Backend::Inline) else { return Vec::new() };
+        let Some(origin) = site.origin(&key.value, |it| axis(it).is_some()).filter(|_| !is_list(key)) else { return Vec::new() };
+        res.push((entry, key, origin));
+    }
+    res
+}
+
+fn is_given(entry: &CacheEntry) -> bool {
+    entry.key().is_some_and(|it| it.value.variance().iter().any(|it| matches!(it, Axis::Input(_))))
 }
 
 fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
@@ -75,7 +115,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
         let is_handed_on = |it: &CacheEntry| view.targets.iter().filter(|other| other.index != target.index).any(|other| imports(other, it));
         for (entry, key, axis) in lost(&build.build) {
             if view.has(entry) && !is_handed_on(entry) && seen.insert(key.span) {
-                findings.report(key.span, message(key, &axis));
+                findings.report(key.span, message(key, &axis, ""));
             }
         }
     }
@@ -97,19 +137,27 @@ fn lost(build: &Build) -> Vec<(&CacheEntry, &Attribute, Axis)> {
     build.exports.iter().filter_map(|it| per_run(it).map(|(key, axis)| (it, key, axis))).collect()
 }
 
-fn message(key: &Attribute, axis: &Axis) -> String {
+/// `caller` says by whose call, where the build does not say it by itself.
+fn message(key: &Attribute, axis: &Axis, caller: &str) -> String {
     let changes = if *axis == Axis::Commit { "with every commit" } else { "in every run" };
-    format!("`{}` changes {changes}, so that what is exported is never imported again", key.name)
+    format!("`{}` changes {changes}{caller}, so that what is exported is never imported again", key.name)
 }
 
 /// The attribute that makes the place another one in every run, and what it changes with.
 fn per_run(entry: &CacheEntry) -> Option<(&Attribute, Axis)> {
     let key = entry.key().filter(|_| !entry.opaque)?;
-    let variance = key.value.variance();
-    let axis = [Axis::Run, Axis::Commit].into_iter().find(|it| variance.has(it))?;
-    // A list of names is written to all of them.
-    let is_list = key.name == "name" && key.value.pattern().contains(';');
-    (!is_list).then_some((key, axis))
+    let axis = axis(&key.value.variance())?;
+    (!is_list(key)).then_some((key, axis))
+}
+
+/// What makes a place another one in every run.
+fn axis(variance: &Variance) -> Option<Axis> {
+    [Axis::Run, Axis::Commit].into_iter().find(|it| variance.has(it))
+}
+
+/// Whether it is a list of names, which is written to all of them.
+fn is_list(key: &Attribute) -> bool {
+    key.name == "name" && key.value.pattern().contains(';')
 }
 
 /// Whether another build reads it: a later job of the same run, or a workflow that follows.
@@ -224,5 +272,66 @@ mod tests {
         check(&RULE, &format!("{bake}target \"web\" {{\n  cache-from = [\"type=gha,scope=${{GITHUB_SHA}}\"]\n}}\n"));
         let compose = "#- compose.yaml\nservices:\n  app:\n    build:\n      cache_to: ['type=registry,ref=o/app:${GITHUB_RUN_ID:-0}']\n";
         check(&RULE, &marked(compose, "ref=o/app:${GITHUB_RUN_ID:-0}", "error: `ref` changes in every run, so that what is exported is never imported again"));
+    }
+
+    /// A reusable workflow whose scope an input says, and callers: the name of the file, and its jobs.
+    fn called(scope: &str, callers: &[(&str, &str)]) -> String {
+        let callee = format!(
+            "#- .github/workflows/build.yml\non:\n  workflow_call:\n    inputs:\n      tag: {{type: string, default: x}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/setup-buildx-action@v4\n      - uses: docker/build-push-action@v7\n        with:\n          cache-to: type=gha,scope={scope}\n"
+        );
+        callers.iter().fold(callee, |res, (name, jobs)| format!("{res}#- .github/workflows/{name}\non: push\njobs:\n{jobs}"))
+    }
+
+    const CALL: &str = "  call:\n    uses: ./.github/workflows/build.yml\n    with: {tag: 'a-${{ github.sha }}'}\n";
+    const AS_CALLED: &str = "warning: `scope` changes with every commit as `ci.yml` calls it, so that what is exported is never imported again";
+
+    /// With the note at what the call gives.
+    fn given(text: &str, by: &str) -> String {
+        marked(text, by, &format!("note: `{by}` is given here"))
+    }
+
+    #[test]
+    fn what_a_call_gives_counts() {
+        let scope = "scope=app-${{ inputs.tag }}";
+        let text = called("app-${{ inputs.tag }}", &[("ci.yml", CALL)]);
+        check_without_fix(&RULE, &given(&marked(&text, scope, AS_CALLED), "a-${{ github.sha }}"));
+        let fixed = CALL.replace("${{ github.sha }}", "main");
+        check_without_fix(
+            &RULE,
+            &given(&marked(&called("app-${{ inputs.tag }}", &[("ci.yml", CALL), ("other.yml", &fixed)]), scope, AS_CALLED), "a-${{ github.sha }}"),
+        );
+        check(&RULE, &called("app-${{ inputs.tag }}", &[("ci.yml", &fixed)]));
+        check(&RULE, &called("app-${{ inputs.tag }}", &[("ci.yml", &CALL.replace("tag:", "other:"))]));
+        check(&RULE, &called("app-${{ inputs.tag }}", &[]));
+        check(&RULE, &called("app", &[("ci.yml", CALL)]));
+    }
+
+    #[test]
+    fn what_the_caller_may_import_again_is_silent() {
+        let scope = "app-${{ inputs.tag }}";
+        check(&RULE, &called(scope, &[("ci.yml", &format!("{CALL}{}", CALL.replace("call:", "again:")))]));
+        let reads = "  read:\n    needs: call\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/build-push-action@v7\n        with:\n          cache-from: type=gha,scope=app-a-${{ github.sha }}\n";
+        check(&RULE, &called(scope, &[("ci.yml", &format!("{CALL}{reads}"))]));
+        check(&RULE, &called(&format!("{scope}\n            type=gha"), &[("ci.yml", CALL)]).replace("cache-to: ", "cache-to: |\n            "));
+    }
+
+    #[test]
+    fn a_call_through_another_counts_and_a_step_that_calls_an_action() {
+        let text = called(
+            "${{ inputs.tag }}",
+            &[
+                ("middle.yml", "  call:\n    uses: ./.github/workflows/build.yml\n    with: {tag: '${{ inputs.tag }}'}\n"),
+                ("ci.yml", &CALL.replace("build.yml", "middle.yml")),
+            ],
+        );
+        let text = text.replace("middle.yml\non: push", "middle.yml\non:\n  workflow_call:\n    inputs: {tag: {type: string}}");
+        check_without_fix(&RULE, &given(&marked(&text, "scope=${{ inputs.tag }}", AS_CALLED), "a-${{ github.sha }}"));
+        let action = "#- .github/actions/build/action.yml\ninputs:\n  tag: {required: true}\n  run: {default: '${{ github.run_id }}'}\nruns:\n  using: composite\n  steps:\n    - uses: docker/setup-buildx-action@v4\n    - uses: docker/build-push-action@v7\n      with:\n        cache-to: type=gha,scope=${{ inputs.tag }}\n#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: ./.github/actions/build\n        with: {tag: 'a-${{ github.sha }}'}\n";
+        check_without_fix(&RULE, &given(&marked(action, "scope=${{ inputs.tag }}", AS_CALLED), "a-${{ github.sha }}"));
+        check(&RULE, &action.replace("github.sha", "github.ref_name"));
+        let default = action.replace("scope=${{ inputs.tag }}", "scope=${{ inputs.run }}");
+        let message = AS_CALLED.replace("with every commit", "in every run");
+        let note = "note: `${{ github.run_id }}` is given here";
+        check_without_fix(&RULE, &marked(&marked(&default, "scope=${{ inputs.run }}", &message), "'${{ github.run_id }}'", note));
     }
 }

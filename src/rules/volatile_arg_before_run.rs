@@ -2,7 +2,7 @@ use super::frozen_command_output::fetches;
 use super::unused_arg::{FetchesAgain, is_to_fetch_again};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{Fix, Level};
-use crate::dockerfile::context::Passed;
+use crate::dockerfile::context::{Origin, Passed};
 use crate::dockerfile::key::{ArgumentVolatility, argument_volatility, is_moment_name, is_volatile_name};
 use crate::dockerfile::moves::{Move, Refusal};
 use crate::dockerfile::plan::{Plan, Step, has_word};
@@ -12,8 +12,10 @@ use crate::edit::Span;
 use crate::effects::Place;
 use crate::facts;
 use crate::file;
+use crate::value::Value;
 use crate::view::{DockerfileView, View, WorkflowView};
-use crate::volatility::{Axis, Cost, Volatility};
+use crate::volatility::{Axis, Cost, Variance, Volatility};
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -51,7 +53,8 @@ declare_rule! {
     ///
     /// The values that workflows pass decide, where they are known: an argument is volatile if a
     /// workflow passes `${{ github.sha }}`, the date or the number of the run, whatever its name,
-    /// and is not if every workflow passes a fixed value. Otherwise its name decides. A date above
+    /// and is not if every workflow passes a fixed value. What a reusable workflow or a composite action makes
+    /// of an input varies with what its calls in the repository give. Otherwise its name decides. A date above
     /// `curl`, `wget` or `git clone` is left alone: it may be there to load again what has no version.
     ///
     /// ```dockerfile,good
@@ -92,7 +95,10 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
                 finding = finding.note(member.variable.span, format!("`{}` is declared here", member.variable.name));
             }
             for passed in group.members.iter().filter_map(|it| it.cause) {
-                finding = finding.note_in(passed.path.clone(), passed.span, format!("`{}` is another on {}", passed.text, axes(passed)));
+                finding = finding.note_in(passed.path.clone(), passed.span, format!("`{}` is another on {}{}", passed.text, axes(passed), as_called(passed)));
+                if let Some(origin) = &passed.origin {
+                    finding = finding.note_in(origin.path.clone(), origin.span, given(origin));
+                }
             }
             finding = finding.note(plan.steps[victims.steps[0]].instruction.span, format!("{} runs again", command(&plan.steps[victims.steps[0]])));
             drop(match fix(view, plan, &group) {
@@ -174,9 +180,11 @@ const MAX_DOCKERFILES: usize = 5;
 fn check_workflow(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut reported: Vec<Span> = Vec::new();
     let mut seen = BTreeSet::new();
+    let sites = LazyCell::new(|| view.sites());
     for step in &view.builds {
-        let volatile: Vec<_> = step.build.arguments.iter().filter(|it| it.value.as_ref().is_some_and(|it| it.variance().is_per_commit())).collect();
-        if volatile.is_empty() || step.build.dry || step.build.no_cache || step.described.starts_empty() {
+        let is_volatile = |it: &Value| it.variance().is_per_commit() || sites.iter().any(|site| site.origin(it, Variance::is_per_commit).is_some());
+        let has_volatile = step.build.arguments.iter().filter_map(|it| it.value.as_ref()).any(is_volatile);
+        if !has_volatile || step.build.dry || step.build.no_cache || step.described.starts_empty() {
             continue;
         }
         let paths: BTreeSet<&String> = step.places.iter().filter_map(|it| it.dockerfile.as_ref()).collect();
@@ -218,6 +226,9 @@ fn report_cause(
     let message = format!("every new value of `{name}` runs {} of `{file}` again, which {} not use it", victims.commands(plan), victims.do_or_does());
     let mut finding = findings.report(at.span, message).level(Level::Info);
     finding = finding.note_in(dockerfile.path.clone(), first.variable.span, "the argument is declared here");
+    if let Some(origin) = &at.origin {
+        finding = finding.note_in(origin.path.clone(), origin.span, given(origin));
+    }
     let mut others: Vec<(Arc<str>, Span)> = passed.iter().map(|it| place(it.1)).filter(|it| *it != place(at)).collect();
     others.sort();
     others.dedup();
@@ -258,6 +269,15 @@ fn volatile_argument<'p>(plan: &'p Plan<'_>, index: usize, variable: &Variable) 
         ArgumentVolatility::Passed(passed) => Some(Some(passed)),
         ArgumentVolatility::Named => Some(None),
     }
+}
+
+/// Says by whose call an argument is volatile, where the build does not say it by itself.
+fn as_called(passed: &Passed) -> String {
+    passed.origin.as_ref().map(|it| format!(" as `{}` calls it", facts::name(&it.caller))).unwrap_or_default()
+}
+
+fn given(origin: &Origin) -> String {
+    format!("`{}` is given here", origin.text)
 }
 
 fn axes(passed: &Passed) -> &'static str {
@@ -686,5 +706,56 @@ RUN corepack enable
 "
             ),
         );
+    }
+
+    /// A reusable workflow that passes its input `version`, with its callers: the file and what it gives.
+    fn with_callers(callers: &[(&str, &str)]) -> String {
+        let callee = "#- .github/workflows/build.yml\non:\n  workflow_call:\n    inputs:\n      version: {type: string, default: dev}\n      file: {type: string, default: Dockerfile}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/setup-buildx-action@v4\n      - uses: docker/build-push-action@v7\n        with:\n          context: .\n          file: ${{ inputs.file }}\n          cache-from: type=gha\n          build-args: VERSION=${{ inputs.version }}\n";
+        let caller = |(name, with): &(&str, &str)| {
+            format!("#- .github/workflows/{name}\non: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n    with: {{{with}}}\n")
+        };
+        format!("{callee}{}", callers.iter().map(caller).collect::<String>())
+    }
+
+    const VERSIONED: &str = "FROM alpine:3.20\nARG VERSION\nRUN apk add --no-cache git\nRUN echo $VERSION > version\n";
+    const SHA: &str = "version: '${{ github.sha }}'";
+
+    /// With what is found in the Dockerfile and in the called workflow, where `ci.yml` gives the commit.
+    fn found_as_called(text: &str) -> String {
+        let argument = "VERSION=${{ inputs.version }}";
+        let text = marked(text, argument, "note: `${{ inputs.version }}` is another on every commit as `ci.yml` calls it");
+        let text = marked(&text, argument, "info: every new value of `VERSION` runs `apk add` of `Dockerfile` again, which does not use it");
+        let text = marked(&text, "${{ github.sha }}", "note: `${{ github.sha }}` is given here");
+        let text = marked(&text, "${{ github.sha }}", "note: `${{ github.sha }}` is given here");
+        let declared = VERSIONED
+            .replace("VERSION\n", "VERSION\n    ^^^^^^^ warning: every new value of `VERSION` runs `apk add` again, which does not use it\n    ^^^^^^^ note: the argument is declared here\n")
+            .replace("git\n", "git\n^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apk add` runs again\n");
+        format!("{text}#- Dockerfile\n{declared}")
+    }
+
+    #[test]
+    fn what_a_caller_gives_is_what_is_passed() {
+        check(&RULE, &found_as_called(&with_callers(&[("ci.yml", SHA)])));
+        check(&RULE, &found_as_called(&with_callers(&[("ci.yml", SHA), ("release.yml", "version: '1.0'")])));
+        let silent = |callers: &[(&str, &str)]| check(&RULE, &format!("{}#- Dockerfile\n{VERSIONED}", with_callers(callers)));
+        silent(&[]);
+        silent(&[("ci.yml", "version: '1.0'")]);
+        silent(&[("ci.yml", "version: '${{ github.ref_name }}'")]);
+        silent(&[("ci.yml", "tag: '${{ github.sha }}'")]);
+    }
+
+    #[test]
+    fn a_call_counts_for_the_dockerfile_that_it_builds() {
+        let callers = [("ci.yml", "version: '${{ github.sha }}', file: other.Dockerfile"), ("release.yml", "version: '1.0'")];
+        check(&RULE, &format!("{}#- Dockerfile\n{VERSIONED}#- other.Dockerfile\nFROM alpine:3.20\nARG VERSION\n", with_callers(&callers)));
+    }
+
+    #[test]
+    fn what_a_step_gives_an_action_is_what_is_passed() {
+        let action = "#- .github/actions/build/action.yml\ninputs:\n  version: {required: true}\nruns:\n  using: composite\n  steps:\n    - uses: docker/setup-buildx-action@v4\n    - uses: docker/build-push-action@v7\n      with:\n        context: .\n        cache-from: type=gha\n        build-args: VERSION=${{ inputs.version }}\n#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: ./.github/actions/build\n        with:\n          version: 1-${{ github.sha }}\n";
+        let text = found_as_called(action).replace("note: `${{ github.sha }}`", "note: `1-${{ github.sha }}`");
+        let text = text.replace("  ^^^^^^^^^^^^^^^^^ note: `1-", "^^^^^^^^^^^^^^^^^^^ note: `1-");
+        check(&RULE, &text);
+        check(&RULE, &format!("{}#- Dockerfile\n{VERSIONED}", action.replace("github.sha", "github.job")));
     }
 }

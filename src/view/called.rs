@@ -72,7 +72,7 @@ fn called<'a>(snapshot: &'a Snapshot, caller: &'a Arc<str>, workflow: &'a Workfl
 }
 
 /// The inputs of a leg.
-fn inputs_of(leg: Option<&Leg>) -> Leg {
+pub(super) fn inputs_of(leg: Option<&Leg>) -> Leg {
     let inputs = leg.into_iter().flatten().filter(|it| expression::is_input_key(it.0));
     inputs.map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -1,7 +1,7 @@
 //! Composite actions and reusable workflows of the repository: what a step or a job gives one that it
 //! calls, and what that makes of its inputs.
 
-use super::{DeclaredInput, Event, Input, InputKind, Job, Step, Workflow, expression};
+use super::{Action, DeclaredInput, Event, Input, InputKind, Job, Step, Workflow, expression};
 use crate::edit::Span;
 use crate::value::Leg;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ const CALLER: &str = "./";
 impl Step {
     /// The step in front of those of a composite action.
     pub(super) fn of_caller(span: Span) -> Step {
-        let action = super::Action { span, name: CALLER.to_owned(), reference: None, reference_span: Span::at(span.end), comment: None };
+        let action = Action { span, name: CALLER.to_owned(), reference: None, reference_span: Span::at(span.end), comment: None };
         Step {
             span: Span::at(span.start),
             id: None,
@@ -40,16 +40,21 @@ impl Step {
 pub fn calls(workflow: &Workflow) -> BTreeSet<(String, Given)> {
     let mut res = BTreeSet::new();
     for job in &workflow.jobs {
-        let of_job = job.call.iter().map(|it| (&it.action, &it.inputs));
-        let of_steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter_map(|it| Some((it.action.as_ref()?, &it.inputs)));
-        for (action, inputs) in of_job.chain(of_steps) {
-            let Some(place) = Some(action).filter(|it| it.is_local()).and_then(|it| super::build::clean(&it.name)) else { continue };
+        for (action, inputs) in calls_of_job(workflow, job) {
+            let Some(place) = super::build::clean(&action.name) else { continue };
             // Of very many it is not told what they give.
             let given = if res.len() < MAX_CALLS { given(job, inputs) } else { vec![inputs.iter().map(|it| (it.name.clone(), None)).collect()] };
             res.extend(given.into_iter().map(|it| (place.clone(), it)));
         }
     }
     res
+}
+
+/// The actions and the workflows of the repository that a job of `workflow` calls, with what it gives each.
+pub fn calls_of_job<'a>(workflow: &Workflow, job: &'a Job) -> impl Iterator<Item = (&'a Action, &'a [Input])> + use<'a> {
+    let of_job = job.call.iter().map(|it| (&it.action, it.inputs.as_slice()));
+    let of_steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter_map(|it| Some((it.action.as_ref()?, it.inputs.as_slice())));
+    of_job.chain(of_steps).filter(|(action, _)| action.is_local())
 }
 
 /// What is given with `inputs`, in each leg of the job.
@@ -65,8 +70,7 @@ pub(super) fn legs(inputs: &[DeclaredInput], calls: &[Given]) -> Vec<Leg> {
     let value = |input: &DeclaredInput, call: &Given| match call.get(&input.name) {
         Some(given) => given.clone(),
         None => match (&input.default, input.kind) {
-            // What is computed in a default is not followed.
-            (Some(default), _) => default.known().filter(|it| !it.contains("${{")),
+            (Some(default), _) => default.known(),
             (None, InputKind::Text) => Some(String::new()),
             (None, InputKind::Truth) => Some("false".to_owned()),
             (None, InputKind::Number) => Some("0".to_owned()),
@@ -91,8 +95,12 @@ pub(super) fn legs_of_workflow(workflow: &Workflow, calls: &[Given]) -> Vec<Leg>
 /// The inputs that a workflow has in the calls of `job`, which is one of those that call it: one leg for
 /// each leg of the job.
 pub fn inputs_in_call(called: &Workflow, job: &Job) -> Vec<Leg> {
-    let (Some(call), Some(trigger)) = (&job.call, called.trigger(&Event::WorkflowCall)) else { return Vec::new() };
-    legs(&trigger.inputs, &given(job, &call.inputs))
+    job.call.as_ref().map(|it| inputs_given(called, job, &it.inputs)).unwrap_or_default()
+}
+
+/// The same of an action or a workflow that `job` or a step of it gives `inputs`.
+pub fn inputs_given(called: &Workflow, job: &Job, inputs: &[Input]) -> Vec<Leg> {
+    called.trigger(&Event::WorkflowCall).map(|it| legs(&it.inputs, &given(job, inputs))).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -255,7 +255,8 @@ fn filter(node: &Node) -> Filter {
 }
 
 fn declared_inputs(node: &Node) -> Vec<DeclaredInput> {
-    let default = |it: &Entry| it.value.get("default").and_then(|it| Some(Value::literal(it.text()?, it.span)));
+    // An action computes its defaults where it is called, of which nothing is known here.
+    let default = |it: &Entry| it.value.get("default").and_then(|it| Some(expression::value(&it.scalar()?.value, it.span, &expression::Nowhere)));
     let required = |it: &Entry| it.value.get("required").and_then(Node::text) == Some("true");
     let kind = |it: &Entry| match it.value.get("type").and_then(Node::text) {
         Some("boolean") => InputKind::Truth,

@@ -18,7 +18,7 @@ mod run;
 mod scope;
 mod script;
 
-pub use action::{Given, MAX_CALLS, calls, inputs_in_call};
+pub use action::{Given, MAX_CALLS, calls, calls_of_job, inputs_given, inputs_in_call};
 pub use build::{BuildStep, Override, context_named};
 pub use builder::Builder;
 pub use lower::{lower, lower_action};

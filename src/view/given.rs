@@ -1,0 +1,111 @@
+//! What the calls of a composite action or of a reusable workflow give it, and where that comes from.
+
+use super::WorkflowView;
+use super::called::inputs_of;
+use crate::dockerfile::context::Origin;
+use crate::facts;
+use crate::file::Model;
+use crate::links::{self, Described};
+use crate::snapshot::Snapshot;
+use crate::value::Value;
+use crate::volatility::{Axis, Variance};
+use crate::workflow::{self, Event, Input, Job, Workflow};
+use std::sync::Arc;
+
+/// Longer chains of calls are not followed back.
+const MAX_DEPTH: usize = 4;
+/// More calls of one file are not looked at.
+const MAX_SITES: usize = 20;
+
+/// A job or a step of the repository that calls a workflow or an action.
+pub struct Site<'a> {
+    snapshot: &'a Snapshot,
+    /// The file that calls.
+    pub path: &'a Arc<str>,
+    /// Its workflow, or the action that it is.
+    pub workflow: &'a Workflow,
+    /// The job that calls, or a step of which does.
+    job: &'a Job,
+    inputs: &'a [Input],
+    called_path: &'a Arc<str>,
+    called: &'a Workflow,
+}
+
+impl<'a> WorkflowView<'a> {
+    /// The calls of this workflow or action in its repository, in order of path and place.
+    pub fn sites(&self) -> Vec<Site<'a>> {
+        sites(self.snapshot, &self.path)
+    }
+}
+
+/// The calls of the workflow or the action at `path`.
+pub(super) fn sites<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Site<'a>> {
+    let mut res = Vec::new();
+    let Some((called_path, file)) = snapshot.entry(path) else { return res };
+    let Model::Workflow(called) = &file.model else { return res };
+    let name = if links::is_action(path) { facts::parent(path) } else { path };
+    for (path, file) in snapshot.links.callers(name).filter_map(|it| snapshot.entry(it)).filter(|(path, _)| snapshot.runs(path)) {
+        let Model::Workflow(caller) = &file.model else { continue };
+        let of_job = |job: &'a Job| workflow::calls_of_job(&caller.model, job).map(move |(action, inputs)| (job, action, inputs));
+        let all = caller.model.jobs.iter().flat_map(of_job).filter(|(_, action, _)| facts::join(links::base(path), &action.name) == name);
+        res.extend(all.map(|(job, _, inputs)| Site { snapshot, path, workflow: &caller.model, job, inputs, called_path, called: &called.model }));
+        if res.len() >= MAX_SITES {
+            break;
+        }
+    }
+    res.truncate(MAX_SITES);
+    res
+}
+
+/// Whether a value is made of inputs and does not say by itself what is asked of it.
+pub(super) fn is_given(value: &Value) -> bool {
+    value.variance().iter().any(|it| matches!(it, Axis::Input(_)))
+}
+
+impl Site<'_> {
+    /// Where an input that `value` is made of comes from, if that is `wanted`: what this call gives it, its
+    /// default where the call gives nothing, or what calls of the caller give that in turn.
+    pub fn origin(&self, value: &Value, wanted: fn(&Variance) -> bool) -> Option<Origin> {
+        self.followed(value, wanted, 0)
+    }
+
+    fn followed(&self, value: &Value, wanted: fn(&Variance) -> bool, depth: usize) -> Option<Origin> {
+        let variance = value.variance();
+        let names = variance.iter().filter_map(|it| match it {
+            Axis::Input(name) => Some(name),
+            _ => None,
+        });
+        names.into_iter().find_map(|name| match self.inputs.iter().rev().find(|it| it.name == *name) {
+            Some(input) => self.source(self.path, &input.value, wanted, depth),
+            None => {
+                let declared = &self.called.trigger(&Event::WorkflowCall)?.inputs;
+                self.source(self.called_path, declared.iter().find(|it| it.name == *name)?.default.as_ref()?, wanted, depth)
+            }
+        })
+    }
+
+    /// The origin that a value of the file at `path` is or has.
+    fn source(&self, path: &Arc<str>, value: &Value, wanted: fn(&Variance) -> bool, depth: usize) -> Option<Origin> {
+        let variance = value.variance();
+        if wanted(&variance) {
+            return Some(Origin { path: path.clone(), span: value.span, text: value.shown(), variance, caller: self.path.clone() });
+        }
+        if depth == MAX_DEPTH || !is_given(value) {
+            return None;
+        }
+        sites(self.snapshot, path).iter().find_map(|it| it.followed(value, wanted, depth + 1))
+    }
+
+    /// Whether another build of the file that calls imports what one run writes for itself.
+    pub fn imports_per_run(&self) -> bool {
+        let imports = self.workflow.builds().flat_map(|(_, it)| &it.build.imports);
+        imports.into_iter().any(|it| it.opaque || it.key().is_some_and(|it| it.value.variance().is_per_commit()))
+    }
+
+    /// Whether this call has a build of what it calls made of a Dockerfile.
+    pub(super) fn builds(&self, build: &Described<'_>, dockerfile: &str) -> bool {
+        let inputs = workflow::inputs_given(self.called, self.job, self.inputs);
+        let legs = build.legs().into_iter().filter(|(_, leg)| leg.is_none_or(|it| inputs.contains(&inputs_of(Some(it)))));
+        legs.into_iter().any(|(_, leg)| links::place(build.build, self.called_path, leg).dockerfile.as_deref() == Some(dockerfile))
+    }
+}
