@@ -109,7 +109,9 @@ impl Mapped {
     /// The same text, where its source stands `by` bytes further on.
     pub fn moved(&self, by: usize) -> Mapped {
         let more = self.more.iter().map(|(at, source)| (*at, source.shift(by))).collect();
-        Mapped { text: self.text.clone(), first: self.first.shift(by), more }
+        // An empty text has no first piece to be moved.
+        let first = if self.text.is_empty() { self.first } else { self.first.shift(by) };
+        Mapped { text: self.text.clone(), first, more }
     }
 
     /// A part of the text, with its way back.
@@ -174,6 +176,12 @@ mod tests {
         assert_eq!(joined.text, "abcf");
         assert!(joined.is_verbatim(Span::new(0, 3)));
         assert_eq!(joined.span(Span::new(2, 4)), Span::new(12, 16));
+    }
+
+    #[test]
+    fn a_text_that_is_moved_stands_further_on() {
+        assert_eq!(Mapped::verbatim("ab", 1).moved(2), Mapped::verbatim("ab", 3));
+        assert_eq!(Mapped::default().moved(2), Mapped::default());
     }
 
     #[test]
