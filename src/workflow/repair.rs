@@ -9,6 +9,7 @@
 
 use super::Step;
 use super::build::BuildStep;
+use super::expression;
 use crate::build::{Build, Tool};
 use crate::cache::{Attribute, Backend, CacheEntry};
 use crate::edit::{Edit, EditSet, Span};
@@ -304,9 +305,22 @@ const OF_EXPORTS: &[&str] = &[
     "timeout",
 ];
 
-/// An entry, without quotes and expressions, that is there in runs other than those of pull requests.
+/// An entry, without quotes, that is there in runs other than those of pull requests.
 pub fn outside_of_pull_requests(record: &str) -> String {
-    format!("${{{{ github.event_name != 'pull_request' && '{record}' || '' }}}}")
+    // An expression cannot stand in the text of another.
+    let places = expression::find(record);
+    let (mut pattern, mut arguments, mut done) = (String::new(), String::new(), 0);
+    let escaped = |text: &str| text.replace('{', "{{").replace('}', "}}");
+    for (index, place) in places.iter().enumerate() {
+        pattern += &format!("{}{{{index}}}", escaped(Span::new(done, place.span.start).of(record)));
+        arguments += &format!(", {}", place.inside.of(record).trim());
+        done = place.span.end;
+    }
+    let text = match places.is_empty() {
+        true => format!("'{record}'"),
+        false => format!("format('{pattern}{}'{arguments})", escaped(Span::new(done, record.len()).of(record))),
+    };
+    format!("${{{{ github.event_name != 'pull_request' && {text} || '' }}}}")
 }
 
 /// The import that reads what an export writes, as text; `None` for `inline`, whose import names
@@ -630,6 +644,14 @@ mod tests {
         assert_eq!(run_of(&after), "docker buildx build --cache-to \"type=gha,scope=b,mode=max\" --cache-to=type=inline .");
         assert_eq!(set(&script("docker buildx build --cache-to type=gha ."), &[("scope", "$(x)")]), None);
         assert_eq!(set(&script("C=type=gha\ndocker buildx build --cache-to $C ."), &[("mode", "max")]), None);
+    }
+
+    #[test]
+    fn an_entry_is_kept_from_pull_requests_with_its_expressions() {
+        let kept = |it: &str| outside_of_pull_requests(it).replace("github.event_name != 'pull_request'", "_");
+        assert_eq!(kept("type=gha"), "${{ _ && 'type=gha' || '' }}");
+        assert_eq!(kept("type=gha,scope=a-${{ matrix.b }}-${{ c['d'] }}"), "${{ _ && format('type=gha,scope=a-{0}-{1}', matrix.b, c['d']) || '' }}");
+        assert_eq!(kept("scope={a}${{ b }}"), "${{ _ && format('scope={{a}}{0}', b) || '' }}");
     }
 
     #[test]
