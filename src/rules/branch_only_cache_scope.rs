@@ -5,7 +5,7 @@ use crate::links::locations::{Location, Side};
 use crate::value::{Part, Value};
 use crate::view::{Run, StepView, WorkflowView};
 use crate::volatility::{Axis, Variance};
-use crate::workflow::Event;
+use crate::workflow::{Event, Trigger};
 
 declare_rule! {
     /// A cache is another one for each branch, and a new branch has none.
@@ -100,16 +100,19 @@ fn has_fallback(build: &StepView<'_>, entry: &CacheEntry) -> bool {
 
 /// Whether it runs on more than one branch.
 fn runs_on_several(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
-    let runs = build.runs(view.workflow);
+    let runs = build.runs(view);
     if runs.contains(&Run::Unknown) {
         return false;
     }
     if runs.contains(&Run::PullRequest) || runs.contains(&Run::MergeGroup) {
         return true;
     }
-    let pushes = view.workflow.trigger(&Event::Push).filter(|it| runs.contains(&Run::Branch) && !it.is_tags_only());
-    let Some(push) = pushes else { return false };
-    push.branches.as_ref().is_none_or(|it| it.patterns.len() > 1 || it.patterns.iter().any(|it| it.pattern().contains(['*', '?', '+', '['])))
+    let is_open = |push: &Trigger| {
+        push.branches.as_ref().is_none_or(|it| it.patterns.len() > 1 || it.patterns.iter().any(|it| it.pattern().contains(['*', '?', '+', '['])))
+    };
+    let triggers = view.triggers();
+    let mut pushes = triggers.iter().map(|it| it.1).filter(|it| it.event == Event::Push && !it.is_tags_only());
+    runs.contains(&Run::Branch) && pushes.any(is_open)
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, key: &Attribute) -> Option<Fix> {
@@ -155,6 +158,17 @@ mod tests {
             ("a-${{ github.ref_name }}-b", "a-b"),
         ] {
             check_fix(&RULE, &found(&both(scope), &format!("scope={scope}"), SCOPE), &both(after));
+        }
+    }
+
+    #[test]
+    fn what_is_called_runs_on_the_branches_of_its_callers() {
+        let callee = both("app-${{ github.ref_name }}").replace("on: push", "on: workflow_call");
+        let called = |on: &str| format!("#- .github/workflows/main.yml\non: {on}\njobs:\n  a:\n    uses: ./.github/workflows/ci.yml\n");
+        let marked = found(&callee, "scope=app-${{ github.ref_name }}", SCOPE);
+        check_fix(&RULE, &format!("{marked}{}", called("push")), &both("app").replace("on: push", "on: workflow_call"));
+        for on in ["{push: {branches: [main]}}", "schedule", "workflow_call"] {
+            check(&RULE, &format!("{callee}{}", called(on)));
         }
     }
 

@@ -118,7 +118,7 @@ fn is_own_image(build: &StepView<'_>, import: &CacheEntry) -> bool {
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, import: &CacheEntry, is_lenient: bool) -> Option<Fix> {
-    let writes = view.workflow.triggers.iter().any(|it| it.event == Event::Push && !it.is_tags_only());
+    let writes = view.triggers().iter().any(|it| it.1.event == Event::Push && !it.1.is_tags_only());
     // What is exported to the name of the image would take the image's place.
     if !writes || import.backend != Backend::Gha || view.may_be_started_by_strangers() {
         return None;

@@ -190,7 +190,7 @@ impl<'v, 'a> Twin<'v, 'a> {
             && self.conditions == other.conditions
             && !self.products.is_disjoint(&other.products)
             && self.caches.is_disjoint(&other.caches)
-            && !self.build.runs(view.workflow).is_disjoint(&other.build.runs(view.workflow))
+            && !self.build.runs(view).is_disjoint(&other.build.runs(view))
     }
 }
 

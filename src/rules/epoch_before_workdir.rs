@@ -75,7 +75,7 @@ declare_rule! {
 const NAME: &str = "SOURCE_DATE_EPOCH";
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
-    if view.runs_on_tags_only() || view.workflow.triggers.iter().all(|it| matches!(it.event, Event::Release | Event::Schedule)) {
+    if view.runs_on_tags_only() || view.triggers().iter().all(|it| matches!(it.1.event, Event::Release | Event::Schedule)) {
         return;
     }
     let mut reported: Vec<Span> = Vec::new();

@@ -168,7 +168,9 @@ fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level>
         let seldom = view.workflow.triggers.iter().filter(|it| often(it)).all(runs_for_the_recipe);
         Some(if publishes || seldom || is_scheduled(view) { Level::Info } else { Level::Warning })
     } else {
-        let releases = view.workflow.triggers.iter().any(|it| it.event == Event::Release || it.is_tags_only());
+        // What is called runs when its callers do.
+        let triggers = view.triggers();
+        let releases = triggers.iter().any(|it| it.1.event == Event::Release || it.1.is_tags_only()) && !triggers.iter().any(|it| often(it.1));
         (view.workflow.triggers.iter().any(by_hand) && !publishes && !releases).then_some(Level::Info)
     }
 }
@@ -253,7 +255,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
         return None;
     }
     // A cache that no branch writes would help nobody.
-    let runs = build.runs(view.workflow);
+    let runs = build.runs(view);
     if runs.iter().all(|it| it.is_closed()) {
         return None;
     }
@@ -402,6 +404,44 @@ mod tests {
         check_fix(&RULE, &found(&text, ACTION, "warning"), &text.replace("tags: org/app:1", &options));
         let alone = build_step("tags: org/app:1").replace("on: push", "on: pull_request");
         check_without_fix(&RULE, &found(&alone, ACTION, "warning"));
+    }
+
+    #[test]
+    fn a_scope_of_a_matrix_is_kept_from_pull_requests() {
+        let text = build_step("file: ${{ matrix.app }}.Dockerfile").replace("on: push", "on: [push, pull_request]");
+        let text = text.replace("    steps:", "    strategy: {matrix: {app: [a, b]}}\n    steps:");
+        let files = "#- a.Dockerfile\nFROM a:1.0\nRUN x\n#- b.Dockerfile\nFROM a:1.0\nRUN x\n";
+        let export = "${{ github.event_name != 'pull_request' && format('type=gha,mode=max,scope={0},ignore-error=true', matrix.app) || '' }}";
+        let options = format!(".Dockerfile\n          cache-from: type=gha,scope=${{{{ matrix.app }}}}\n          cache-to: {export}\n");
+        let fixed = text.replace(".Dockerfile\n", &options);
+        check_fix(&RULE, &format!("{files}{}", found(&text, ACTION, "warning").replace(DOCKERFILE, "")), &fixed);
+    }
+
+    /// A reusable workflow without a cache, and one that calls it.
+    fn called(on: &str) -> [String; 2] {
+        let callee = build_step("tags: org/app:1").replace("on: push", "on: workflow_call").replace("ci.yml", "build.yml");
+        [callee, format!("#- .github/workflows/main.yml\n{on}\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n")]
+    }
+
+    #[test]
+    fn what_is_called_runs_when_its_callers_do() {
+        let fixed = |export: &str| {
+            let [callee, caller] = called("on: push");
+            format!("{}{caller}", callee.replace("org/app:1", &format!("org/app:1\n          cache-from: type=gha,scope=app\n          cache-to: {export}")))
+        };
+        let [callee, caller] = called("on: push");
+        let after = |export: &str| fixed(export).split("#- .github/workflows/main.yml").next().unwrap().to_owned();
+        check_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")), &after("type=gha,mode=max,scope=app,ignore-error=true"));
+        let [callee, caller] = called("on: [push, pull_request]");
+        let kept = "${{ github.event_name != 'pull_request' && 'type=gha,mode=max,scope=app,ignore-error=true' || '' }}";
+        check_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")), &after(kept));
+        for on in ["on: [push, pull_request_target]", "on: pull_request"] {
+            let [callee, caller] = called(on);
+            check_without_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")));
+        }
+        for on in ["on: release", "on: {push: {tags: ['v*']}}"] {
+            quiet(&called(on).concat());
+        }
     }
 
     #[test]

@@ -86,7 +86,8 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
 /// Whether it only runs to build everything again.
 fn is_refresh(view: &WorkflowView<'_>) -> bool {
     let refreshes = |it: &Event| matches!(it, Event::Schedule | Event::WorkflowDispatch);
-    !view.workflow.triggers.is_empty() && view.workflow.triggers.iter().all(|it| refreshes(&it.event))
+    let triggers = view.triggers();
+    !triggers.is_empty() && triggers.iter().all(|it| refreshes(&it.1.event))
 }
 
 /// The option that keeps all layers from being used, with the name of the input that it is.
@@ -190,5 +191,13 @@ mod tests {
         let text = build_step(&format!("no-cache: true\n{CACHE}"));
         check(&RULE, &text.replace("on: push", "on: {schedule: [{cron: '0 3 * * *'}], workflow_dispatch: }"));
         check(&RULE, &text.replace("docker/build-push-action", "depot/build-push-action"));
+        let callee = text.replace("on: push", "on: workflow_call");
+        let called = |on: &str| format!("#- .github/workflows/main.yml\non: {on}\njobs:\n  a:\n    uses: ./.github/workflows/ci.yml\n");
+        check(&RULE, &format!("{callee}{}", called("schedule")));
+        check_unsafe_fix(
+            &RULE,
+            &format!("{}{}", found(&callee, "no-cache: true", "type=gha"), called("[schedule, push]")),
+            &callee.replace("          no-cache: true\n", ""),
+        );
     }
 }

@@ -1,6 +1,6 @@
 use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
-use crate::diagnostic::{FileEdits, Fix, Level};
+use crate::diagnostic::{FileEdits, FileSpan, Fix, Level};
 use crate::links::locations::{Location, Side};
 use crate::view::{Run, StepView, WorkflowView};
 use crate::volatility::Axis;
@@ -71,9 +71,9 @@ enum Harm {
     /// Others read it.
     Shared,
     /// GitHub refuses it.
-    Refused(crate::edit::Span),
+    Refused(FileSpan),
     /// It is written by a run of the default branch, with code that strangers send.
-    Poisoned(crate::edit::Span),
+    Poisoned(FileSpan),
 }
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
@@ -81,7 +81,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
-        let runs = build.runs(view.workflow);
+        let runs = build.runs(view);
         for entry in build.build.exports.iter().filter(|it| is_plain(it)) {
             let Some(harm) = harm(view, build, entry, &runs) else { continue };
             let (level, message) = match harm {
@@ -93,7 +93,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             let finding = findings.report(entry.span, message).level(level);
             match harm {
                 Harm::Refused(trigger) | Harm::Poisoned(trigger) => {
-                    drop(finding.note(trigger, "anybody can start a run on the default branch with this event"))
+                    drop(finding.note_in(trigger.path, trigger.span, "anybody can start a run on the default branch with this event"))
                 }
                 // A pull request that lives long loses by it.
                 Harm::Room => drop(finding.maybe_fix(|| Some(unproven(view, edit(view, build, entry)?)))),
@@ -113,16 +113,17 @@ fn harm(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, runs:
         return None;
     }
     let is_gha = entry.backend == Backend::Gha;
-    if let Some(trigger) = view.read_only_trigger(build) {
+    if let Some((path, trigger)) = view.read_only_trigger(build) {
+        let trigger = FileSpan { path: path.clone(), span: trigger.span };
         let fails = entry.attribute("ignore-error").is_none_or(|it| it.known().as_deref() == Some("false")) && entry.attribute("token").is_none();
         return match is_gha {
-            true => (fails && view.is_on_github()).then_some(Harm::Refused(trigger.span)),
-            false => (builds_what_strangers_send(build) && is_shared(view, build, entry)).then_some(Harm::Poisoned(trigger.span)),
+            true => (fails && view.is_on_github()).then_some(Harm::Refused(trigger)),
+            false => (builds_what_strangers_send(build) && is_shared(view, build, entry)).then_some(Harm::Poisoned(trigger)),
         };
     }
     // What somebody starts by hand does not keep the cache of the default branch current.
     let by_itself = |it: &Trigger| (it.event == Event::Push && !it.is_tags_only()) || it.event == Event::Schedule;
-    let others = runs.contains(&Run::Branch) && view.workflow.triggers.iter().any(by_itself);
+    let others = runs.contains(&Run::Branch) && view.triggers().iter().any(|it| by_itself(it.1));
     match is_gha {
         _ if !runs.contains(&Run::PullRequest) => None,
         true => (others && view.is_on_github()).then_some(Harm::Room),
@@ -137,7 +138,7 @@ fn is_shared(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) 
     let variance = key.value.variance();
     let apart = [Axis::Ref, Axis::Event, Axis::Unknown].iter().any(|it| variance.has(it)) || variance.is_per_commit();
     let is_outside = |it: &Run| matches!(it, Run::Branch | Run::Tag | Run::Stranger);
-    let read = |it: &Location| view.users(Side::Import, it).any(|it| it.runs().iter().any(is_outside));
+    let read = |it: &Location| view.users(Side::Import, it).any(|it| it.runs(view.snapshot).iter().any(is_outside));
     !apart && build.locations(entry, &view.path).iter().any(|it| matches!(it, Location::At(_)) && read(it))
 }
 
@@ -155,7 +156,7 @@ fn unproven(view: &WorkflowView<'_>, edit: CacheEdit) -> Fix {
 
 fn edit(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Option<CacheEdit> {
     // Without other runs there would be no export at all.
-    if build.runs(view.workflow).iter().all(|it| *it == Run::PullRequest) {
+    if build.runs(view).iter().all(|it| *it == Run::PullRequest) {
         return None;
     }
     view.edits().keep_from_pull_requests(entry)
@@ -277,5 +278,18 @@ mod tests {
         }
         check(&RULE, &on("on: [push, pull_request]", "cache-to: type=gha").replace("docker/build-push-action", "depot/build-push-action"));
         check(&RULE, &on("on: [push, pull_request]", "cache-to: type=gha").replace("jobs:", "cache-mode: read\njobs:"));
+    }
+
+    #[test]
+    fn what_is_called_runs_when_its_callers_do() {
+        let callee = on("on: workflow_call", "cache-to: type=gha").replace("ci.yml", "build.yml");
+        let called = |on: &str| format!("{callee}#- .github/workflows/ci.yml\non: {on}\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n");
+        check_without_fix(&RULE, &marked(&marked(&called("pull_request_target"), "pull_request_target", STRANGERS), "type=gha", REFUSED));
+        let after = callee.replace("type=gha", "${{ github.event_name != 'pull_request' && 'type=gha' || '' }}");
+        check_unsafe_fix(&RULE, &marked(&called("[push, pull_request]"), "type=gha", ROOM), &after);
+        for on in ["push", "pull_request", "workflow_call", "workflow_run", "pull_request_target\ncache-mode: write"] {
+            check(&RULE, &called(on));
+        }
+        check(&RULE, &called("[push, pull_request_target]").replace("  a:\n", "  a:\n    if: github.event_name == 'push'\n"));
     }
 }

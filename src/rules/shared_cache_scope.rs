@@ -193,7 +193,7 @@ fn rivals<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, entry: &CacheEntry,
 }
 
 fn is_rival(view: &WorkflowView<'_>, own: &Use<'_>, other: &Use<'_>, backend: Backend) -> bool {
-    let (Some((workflow, job, _)), Some((other_workflow, other_job, _))) = (own.described.step, other.described.step) else { return false };
+    let (Some((_, job, _)), Some((_, other_job, _))) = (own.described.step, other.described.step) else { return false };
     let (build, other_build) = (own.described.build, other.described.build);
     if other_build.opaque || other_build.dry || view.likeness(own, other) != Likeness::Different {
         return false;
@@ -207,7 +207,7 @@ fn is_rival(view: &WorkflowView<'_>, own: &Use<'_>, other: &Use<'_>, backend: Ba
     if for_test || may_exclude(&own.conditions(), &other.conditions()) {
         return false;
     }
-    same_file || backend != Backend::Gha || meet(workflow, other_workflow)
+    same_file || backend != Backend::Gha || meet(view, own, other)
 }
 
 /// Whether the conditions may never hold on one branch: they ask for the event or the branch, and
@@ -218,9 +218,10 @@ fn may_exclude(a: &[String], b: &[String]) -> bool {
     a != b && (asks(a) || asks(b))
 }
 
-/// Whether two workflows are started on one branch or pull request, without anybody's doing.
-fn meet(a: &Workflow, b: &Workflow) -> bool {
-    a.triggers.iter().any(|a| b.triggers.iter().any(|b| triggers_meet(a, b)))
+/// Whether the workflows of two builds are started on one branch or pull request, without anybody's doing.
+fn meet(view: &WorkflowView<'_>, a: &Use<'_>, b: &Use<'_>) -> bool {
+    let (a, b) = (view.sure_triggers(a), view.sure_triggers(b));
+    a.iter().any(|a| b.iter().any(|b| triggers_meet(a, b)))
 }
 
 fn triggers_meet(a: &Trigger, b: &Trigger) -> bool {
@@ -487,6 +488,22 @@ mod tests {
         for on in ["on: pull_request", "on: release", "on: {push: {tags: ['v*']}}", "on: workflow_dispatch", "on: workflow_call"] {
             check(&RULE, &format!("{text}{}", other_file("file: b.Dockerfile\ncache-to: 'type=gha'", on)));
         }
+    }
+
+    #[test]
+    fn what_is_called_meets_what_its_callers_meet() {
+        let text = build_step("file: a.Dockerfile\ntags: org/a\ncache-to: type=gha");
+        let callee = other_file("file: b.Dockerfile\ntags: org/b\ncache-to: type=gha", "on: workflow_call");
+        let caller = "#- .github/workflows/main.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/other.yml\n";
+        let marks = |text: &str| {
+            let message = "warning: another build exports to the scope `buildkit` too, and each replaces the cache of the other";
+            marked(&marked(text, "type=gha", "note: this build does"), "type=gha", message)
+        };
+        check(&RULE, &format!("{}{}{caller}", marks(&text), marks(&callee)));
+        for other in ["on: release", "on: workflow_call", "on: pull_request"] {
+            check(&RULE, &format!("{text}{callee}{}", caller.replace("on: push", other)));
+        }
+        check(&RULE, &format!("{text}{callee}{}", caller.replace("  a:\n", "  a:\n    if: github.event_name == 'push'\n")));
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn is_static(view: &WorkflowView<'_>, build: &StepView<'_>, key: &Input) -> bool
     let variance = key.value.variance();
     let stays = |it: &Axis| matches!(it, Axis::Workflow | Axis::Matrix(_) | Axis::Ref);
     // A tag is built once.
-    let once = variance.has(&Axis::Ref) && build.runs(view.workflow).iter().all(|it| *it == Run::Tag);
+    let once = variance.has(&Axis::Ref) && build.runs(view).iter().all(|it| *it == Run::Tag);
     !key.value.is_blank() && variance.iter().all(stays) && !once
 }
 

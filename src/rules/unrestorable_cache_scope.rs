@@ -85,8 +85,8 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             let words: Vec<&str> = runs.iter().map(|it| it.words()).collect();
             let message = format!("only {} write {}, which {} can read", words.join(" and "), entry.describe(), others(&runs));
             let finding = findings.report(entry.span, message);
-            match view.workflow.triggers.first() {
-                Some(trigger) => drop(finding.note(trigger.span, "no build on a branch writes it")),
+            match view.triggers().first() {
+                Some((path, trigger)) => drop(finding.note_in((*path).clone(), trigger.span, "no build on a branch writes it")),
                 None => drop(finding),
             }
         }
@@ -116,7 +116,7 @@ fn is_plain(entry: &CacheEntry) -> bool {
 
 /// What all builds that write a location run on, if that is closed for everybody else.
 fn writers(view: &WorkflowView<'_>, build: &StepView<'_>, location: &Location) -> Option<BTreeSet<Run>> {
-    let mut res = build.runs(view.workflow);
+    let mut res = build.runs(view);
     let mut closed = matches!(location, Location::At(_)) && !res.is_empty();
     for (count, it) in view.users(Side::Export, location).enumerate() {
         // Bake and compose files run wherever somebody calls them.
@@ -124,7 +124,7 @@ fn writers(view: &WorkflowView<'_>, build: &StepView<'_>, location: &Location) -
         if !closed {
             return None;
         }
-        res.extend(it.runs());
+        res.extend(it.runs(view.snapshot));
     }
     (closed && res.iter().all(|it| it.is_closed())).then_some(res)
 }
@@ -198,5 +198,27 @@ mod tests {
         check(&RULE, &on(TAGS, "cache-from: type=gha,scope=app"));
         check(&RULE, &on(TAGS, "cache-to: type=gha,scope=app").replace("docker/build-push-action", "depot/build-push-action"));
         check(&RULE, &on(TAGS, "cache-to: type=gha,scope=app").replace(".github", ".gitea"));
+    }
+
+    #[test]
+    fn what_is_called_runs_on_what_its_callers_do() {
+        let callee = on("on: workflow_call", "cache-to: type=gha,scope=app").replace("ci.yml", "build.yml");
+        let caller =
+            |name: &str, on: &str| format!("#- .github/workflows/{name}\non: {on}\njobs:\n  a:\n    if: success()\n    uses: ./.github/workflows/build.yml\n");
+        let both = format!("{callee}{}", caller("ci.yml", "pull_request"));
+        check_without_fix(&RULE, &found(&both, "pull_request", "type=gha,scope=app", "pull requests"));
+        check(&RULE, &format!("{both}{}", caller("main.yml", "push")));
+        check(&RULE, &format!("{both}{}", caller("main.yml", "workflow_run")));
+        let tags = format!("{both}{}", caller("main.yml", "push").replace("success()", "startsWith(github.ref, 'refs/tags/')"));
+        check_without_fix(&RULE, &found(&tags, "pull_request", "type=gha,scope=app", "tags and pull requests"));
+        check(&RULE, &tags.replace("startsWith(github.ref, 'refs/tags/')", "inputs.all"));
+        check(&RULE, &callee);
+    }
+
+    #[test]
+    fn an_action_runs_on_what_its_callers_do() {
+        let action = "#- .github/actions/build/action.yml\nruns:\n  using: composite\n  steps:\n    - uses: docker/setup-buildx-action@v4\n    - uses: docker/build-push-action@v7\n      with:\n        cache-to: type=gha,scope=app\n#- .github/workflows/ci.yml\non: EVENT\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: ./.github/actions/build\n";
+        check_without_fix(&RULE, &found(&action.replace("EVENT", "release"), "release", "type=gha,scope=app", "tags"));
+        check(&RULE, &action.replace("EVENT", "push"));
     }
 }

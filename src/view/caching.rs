@@ -163,14 +163,14 @@ impl<'a> WorkflowView<'a> {
     /// have built to everybody (docs/facts.md D.6).
     pub fn may_be_started_by_strangers(&self) -> bool {
         let strangers = [Event::PullRequestTarget, Event::IssueComment, Event::WorkflowRun];
-        strangers.iter().any(|it| self.workflow.trigger(it).is_some())
+        self.triggers().iter().any(|it| strangers.contains(&it.1.event))
     }
 
     /// Whether it runs on tags only, each of which has a cache of its own at GitHub that no other
     /// run reads (docs/facts.md D.6).
     pub fn runs_on_tags_only(&self) -> bool {
-        let triggers = &self.workflow.triggers;
-        !triggers.is_empty() && triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
+        let triggers = self.triggers();
+        !triggers.is_empty() && triggers.iter().all(|it| it.1.is_tags_only() || it.1.event == Event::Release)
     }
 
     /// A scope for a build, named after its image, and after the file where another workflow

@@ -9,13 +9,13 @@ use crate::links::{self, Described};
 use crate::snapshot::Snapshot;
 use crate::value::Value;
 use crate::volatility::{Axis, Variance};
-use crate::workflow::{self, Event, Input, Job, Workflow};
+use crate::workflow::{self, Event, Input, Job, Step, Workflow};
 use std::sync::Arc;
 
 /// Longer chains of calls are not followed back.
 const MAX_DEPTH: usize = 4;
 /// More calls of one file are not looked at.
-const MAX_SITES: usize = 20;
+pub(super) const MAX_SITES: usize = 20;
 
 /// A job or a step of the repository that calls a workflow or an action.
 pub struct Site<'a> {
@@ -25,7 +25,9 @@ pub struct Site<'a> {
     /// Its workflow, or the action that it is.
     pub workflow: &'a Workflow,
     /// The job that calls, or a step of which does.
-    job: &'a Job,
+    pub job: &'a Job,
+    /// The step, of a call of an action.
+    step: Option<&'a Step>,
     inputs: &'a [Input],
     called_path: &'a Arc<str>,
     called: &'a Workflow,
@@ -46,9 +48,10 @@ pub(super) fn sites<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Site<'a>> {
     let name = if links::is_action(path) { facts::parent(path) } else { path };
     for (path, file) in snapshot.links.callers(name).filter_map(|it| snapshot.entry(it)).filter(|(path, _)| snapshot.runs(path)) {
         let Model::Workflow(caller) = &file.model else { continue };
-        let of_job = |job: &'a Job| workflow::calls_of_job(&caller.model, job).map(move |(action, inputs)| (job, action, inputs));
-        let all = caller.model.jobs.iter().flat_map(of_job).filter(|(_, action, _)| facts::join(links::base(path), &action.name) == name);
-        res.extend(all.map(|(job, _, inputs)| Site { snapshot, path, workflow: &caller.model, job, inputs, called_path, called: &called.model }));
+        let of_job = |job: &'a Job| workflow::calls_of_job(&caller.model, job).map(move |(action, inputs, step)| (job, action, inputs, step));
+        let all = caller.model.jobs.iter().flat_map(of_job).filter(|(_, action, ..)| facts::join(links::base(path), &action.name) == name);
+        let site = |(job, _, inputs, step)| Site { snapshot, path, workflow: &caller.model, job, step, inputs, called_path, called: &called.model };
+        res.extend(all.map(site));
         if res.len() >= MAX_SITES {
             break;
         }
@@ -94,6 +97,12 @@ impl Site<'_> {
             return None;
         }
         sites(self.snapshot, path).iter().find_map(|it| it.followed(value, wanted, depth + 1))
+    }
+
+    /// The conditions that the call is under, the step's and its job's.
+    pub(super) fn conditions(&self) -> Vec<String> {
+        let own = self.step.and_then(|it| it.condition.as_ref());
+        self.job.condition.iter().chain(own).map(Value::pattern).collect()
     }
 
     /// Whether another build of the file that calls imports what one run writes for itself.

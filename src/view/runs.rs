@@ -1,10 +1,16 @@
 //! On what a build runs: a branch, a tag, a pull request. What it leaves in the cache of GitHub can
 //! be read from some of these only (docs/facts.md D.6).
 
+use super::given::{self, MAX_SITES};
 use super::{StepView, Use, WorkflowView};
+use crate::snapshot::Snapshot;
 use crate::value::Value;
 use crate::workflow::{Event, Job, Trigger, Workflow};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Longer chains of calls are not followed back.
+const MAX_DEPTH: usize = 4;
 
 /// What a run is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,21 +71,72 @@ fn of_trigger(trigger: &Trigger) -> Vec<Run> {
     }
 }
 
-/// What a workflow's job runs on, its own conditions (`own`) and those of the jobs it waits for
+/// What a job of the workflow at `path` runs on, its own conditions (`own`) and those of the jobs it waits for
 /// taken into account.
-fn of_job(workflow: &Workflow, job: &Job, own: &[String]) -> BTreeSet<Run> {
+fn of_job(snapshot: &Snapshot, path: &str, workflow: &Workflow, job: &Job, own: &[String]) -> BTreeSet<Run> {
+    starts(snapshot, path, workflow, job, own, 0).into_iter().map(|it| it.1).collect()
+}
+
+/// The events that start a job, each with what the run is of.
+fn starts(snapshot: &Snapshot, path: &str, workflow: &Workflow, job: &Job, own: &[String], depth: usize) -> Vec<(Event, Run)> {
     let mut conditions = own.to_vec();
     needed(workflow, job, &mut conditions);
-    let mut pairs: Vec<(&Event, Run)> = workflow.triggers.iter().flat_map(|it| of_trigger(it).into_iter().map(|run| (&it.event, run))).collect();
-    let mut res = BTreeSet::new();
+    let mut res = Vec::new();
+    for trigger in &workflow.triggers {
+        match trigger.event {
+            Event::WorkflowCall => res.extend(starts_of_callers(snapshot, path, depth)),
+            _ => res.extend(of_trigger(trigger).into_iter().map(|run| (trigger.event.clone(), run))),
+        }
+    }
     for term in conditions.iter().flat_map(|it| terms(it)) {
         match Asked::of(&term) {
-            Some(asked) => pairs.retain(|(event, run)| *run == Run::Unknown || asked.holds(event, *run)),
-            None if asks(&term) => drop(res.insert(Run::Unknown)),
+            Some(asked) => res.retain(|(event, run)| *run == Run::Unknown || asked.holds(event, *run)),
+            None if asks(&term) => res.push((Event::WorkflowCall, Run::Unknown)),
             None => {}
         }
     }
-    res.extend(pairs.into_iter().map(|it| it.1));
+    res
+}
+
+/// What starts the jobs and the steps of the repository that call the workflow or the action at `path`. What
+/// another repository calls runs there, and has the caches of that one.
+fn starts_of_callers(snapshot: &Snapshot, path: &str, depth: usize) -> Vec<(Event, Run)> {
+    let sites = given::sites(snapshot, path);
+    if sites.is_empty() || sites.len() == MAX_SITES || depth == MAX_DEPTH {
+        return vec![(Event::WorkflowCall, Run::Unknown)];
+    }
+    let mut res: Vec<(Event, Run)> = Vec::new();
+    for start in sites.iter().flat_map(|it| starts(snapshot, it.path, it.workflow, it.job, &it.conditions(), depth + 1)) {
+        if !res.contains(&start) {
+            res.push(start);
+        }
+    }
+    res
+}
+
+/// What starts the workflow at `path`, with the file that says so: in the place of a call, what starts those of the
+/// repository that call it, as far as they are known and `counts`.
+pub(super) fn triggers<'a>(
+    snapshot: &'a Snapshot,
+    path: &'a Arc<str>,
+    workflow: &'a Workflow,
+    counts: fn(&[String]) -> bool,
+) -> Vec<(&'a Arc<str>, &'a Trigger)> {
+    let mut res: Vec<(&Arc<str>, &Trigger)> = Vec::new();
+    let mut open = VecDeque::from([(path, workflow)]);
+    let mut seen: BTreeSet<&Arc<str>> = BTreeSet::new();
+    while let Some((path, workflow)) = open.pop_front() {
+        if !seen.insert(path) || seen.len() > MAX_SITES {
+            continue;
+        }
+        for trigger in &workflow.triggers {
+            let sites = if trigger.event == Event::WorkflowCall { given::sites(snapshot, path) } else { Vec::new() };
+            if sites.is_empty() {
+                res.push((path, trigger));
+            }
+            open.extend(sites.into_iter().filter(|it| counts(&it.conditions())).map(|it| (it.path, it.workflow)));
+        }
+    }
     res
 }
 
@@ -152,26 +209,45 @@ impl Asked {
 
 impl Use<'_> {
     /// What it runs on; nothing for bake and compose files.
-    pub fn runs(&self) -> BTreeSet<Run> {
-        self.described.step.map(|(workflow, job, _)| of_job(workflow, job, &self.conditions())).unwrap_or_default()
+    pub fn runs(&self, snapshot: &Snapshot) -> BTreeSet<Run> {
+        self.described.step.map(|(workflow, job, _)| of_job(snapshot, self.path, workflow, job, &self.conditions())).unwrap_or_default()
     }
 }
 
 impl StepView<'_> {
     /// What it runs on.
-    pub fn runs(&self, workflow: &Workflow) -> BTreeSet<Run> {
-        of_job(workflow, self.job, &self.conditions())
+    pub fn runs(&self, view: &WorkflowView<'_>) -> BTreeSet<Run> {
+        of_job(view.snapshot, &view.path, view.workflow, self.job, &self.conditions())
     }
 }
 
-impl WorkflowView<'_> {
+impl<'a> WorkflowView<'a> {
+    /// What starts it, with the file that says so: of what others of the repository call, what starts those.
+    pub fn triggers(&self) -> Vec<(&'a Arc<str>, &'a Trigger)> {
+        let Some((path, _)) = self.snapshot.entry(&self.path) else { return Vec::new() };
+        triggers(self.snapshot, path, self.workflow, |_| true)
+    }
+
+    /// What starts the workflow of a build, calls under conditions on what the run is of left out.
+    pub fn sure_triggers<'u>(&self, build: &Use<'u>) -> Vec<&'u Trigger>
+    where
+        'a: 'u,
+    {
+        let Some((workflow, ..)) = build.described.step else { return Vec::new() };
+        let is_sure = |conditions: &[String]| !conditions.iter().flat_map(|it| terms(it)).any(|it| asks(&it));
+        triggers(self.snapshot, build.path, workflow, is_sure).into_iter().map(|it| it.1).collect()
+    }
+
     /// The trigger by which strangers start a build on the default branch, where GitHub gives them
     /// a cache that they can only read; `None` where there is none, where a `cache-mode` says what
     /// holds, or where the build's conditions leave it out.
-    pub fn read_only_trigger(&self, build: &StepView<'_>) -> Option<&Trigger> {
-        let is_plain = self.workflow.cache_mode(build.job).is_none() && build.runs(self.workflow).contains(&Run::Stranger);
-        let is_meant = |it: &&Trigger| matches!(it.event, Event::PullRequestTarget | Event::IssueComment);
-        self.workflow.triggers.iter().find(is_meant).filter(|_| is_plain && !build.runs(self.workflow).contains(&Run::Unknown))
+    pub fn read_only_trigger(&self, build: &StepView<'_>) -> Option<(&'a Arc<str>, &'a Trigger)> {
+        let is_meant = |it: &(&Arc<str>, &Trigger)| matches!(it.1.event, Event::PullRequestTarget | Event::IssueComment);
+        let trigger = self.triggers().into_iter().find(is_meant)?;
+        let runs = build.runs(self);
+        let sites = self.sites();
+        let has_mode = self.workflow.cache_mode(build.job).is_some() || sites.iter().any(|it| it.workflow.cache_mode(it.job).is_some());
+        (!has_mode && runs.contains(&Run::Stranger) && !runs.contains(&Run::Unknown)).then_some(trigger)
     }
 }
 
@@ -179,7 +255,6 @@ impl WorkflowView<'_> {
 mod tests {
     use super::*;
     use crate::file::{File, Kind};
-    use std::sync::Arc;
 
     fn runs(on: &str, condition: &str) -> Vec<Run> {
         let path: Arc<str> = "/r/.github/workflows/ci.yml".into();
@@ -188,7 +263,7 @@ mod tests {
         );
         let file = File::new(Kind::Workflow, &text, None);
         let described = file.builds()[0];
-        Use { path: &path, index: 0, described, leg: None }.runs().into_iter().collect()
+        Use { path: &path, index: 0, described, leg: None }.runs(&Snapshot::default()).into_iter().collect()
     }
 
     #[test]

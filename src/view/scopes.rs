@@ -126,7 +126,7 @@ fn verdict(snapshot: &Snapshot, location: &Location, writers: &[Use<'_>], reader
     let compared = &writers[..writers.len().min(MAX_COMPARED)];
     let differs = |(index, a): (usize, &Use<'_>)| compared[index + 1..].iter().any(|b| likeness(snapshot, a, b) == Likeness::Different);
     let is_closed = |it: &Use<'_>| {
-        let runs = it.runs();
+        let runs = it.runs(snapshot);
         !runs.is_empty() && runs.iter().all(|it| it.is_closed())
     };
     let is_gha = text.starts_with(&format!("{}:", Backend::Gha.name()));
@@ -157,7 +157,7 @@ fn builds(snapshot: &Snapshot, uses: &[Use<'_>]) -> Vec<Build> {
             contexts: BTreeSet::new(),
             targets: BTreeSet::new(),
             platforms: BTreeSet::new(),
-            runs: it.runs(),
+            runs: it.runs(snapshot),
         });
         for place in places(snapshot, it) {
             known.dockerfiles.extend(place.dockerfile);

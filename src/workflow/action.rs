@@ -40,7 +40,7 @@ impl Step {
 pub fn calls(workflow: &Workflow) -> BTreeSet<(String, Given)> {
     let mut res = BTreeSet::new();
     for job in &workflow.jobs {
-        for (action, inputs) in calls_of_job(workflow, job) {
+        for (action, inputs, _) in calls_of_job(workflow, job) {
             let Some(place) = super::build::clean(&action.name) else { continue };
             // Of very many it is not told what they give.
             let given = if res.len() < MAX_CALLS { given(job, inputs) } else { vec![inputs.iter().map(|it| (it.name.clone(), None)).collect()] };
@@ -50,11 +50,12 @@ pub fn calls(workflow: &Workflow) -> BTreeSet<(String, Given)> {
     res
 }
 
-/// The actions and the workflows of the repository that a job of `workflow` calls, with what it gives each.
-pub fn calls_of_job<'a>(workflow: &Workflow, job: &'a Job) -> impl Iterator<Item = (&'a Action, &'a [Input])> + use<'a> {
-    let of_job = job.call.iter().map(|it| (&it.action, it.inputs.as_slice()));
-    let of_steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter_map(|it| Some((it.action.as_ref()?, it.inputs.as_slice())));
-    of_job.chain(of_steps).filter(|(action, _)| action.is_local())
+/// The actions and the workflows of the repository that a job of `workflow` calls, with what it gives each,
+/// and the step that does.
+pub fn calls_of_job<'a>(workflow: &Workflow, job: &'a Job) -> impl Iterator<Item = (&'a Action, &'a [Input], Option<&'a Step>)> + use<'a> {
+    let of_job = job.call.iter().map(|it| (&it.action, it.inputs.as_slice(), None));
+    let of_steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter_map(|it| Some((it.action.as_ref()?, it.inputs.as_slice(), Some(it))));
+    of_job.chain(of_steps).filter(|(action, ..)| action.is_local())
 }
 
 /// What is given with `inputs`, in each leg of the job.
