@@ -3,8 +3,8 @@
 //! The scanner of tree-sitter-yaml 0.7.2 keeps the row and column of its last token in its state, and
 //! tree-sitter uses no node of an old tree in front of which that state is another one: behind a
 //! typed letter next to nothing is used again. A workflow, though, is a list of entries that say
-//! nothing of each other: the keys in the first column, and those one level below such as the jobs.
-//! Each is parsed by itself, and is read again only if its own text changed.
+//! nothing of each other: the keys in the first column, those one level below such as the jobs, and the
+//! items below a key `steps`. Each is parsed by itself, and is read again only if its own text changed.
 //!
 //! What a file means does not depend on how it came about: pieces are cut by the text alone, and are
 //! used again only for the same text. Files that cannot be cut are read as a whole.
@@ -19,12 +19,12 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Pieces(Vec<Arc<Piece>>);
 
-/// An entry with the lines up to the next one. Offsets count from its beginning.
+/// What is read by itself, with the lines up to the next piece. Offsets count from its beginning.
 #[derive(Debug)]
 struct Piece {
     text: Box<str>,
-    /// `None` where nothing of it could be read.
-    entry: Option<Entry>,
+    /// The mapping or the sequence that a part of the file is; `None` where nothing of it could be read.
+    part: Option<Node>,
     comments: Vec<Span>,
     errors: Vec<Span>,
 }
@@ -33,8 +33,8 @@ struct Piece {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     start: usize,
-    /// Whether it belongs to the entry of the last cut that does not.
-    nested: bool,
+    /// In how many values it stands: it belongs to the last value of the last value, so often.
+    depth: usize,
 }
 
 /// Reads a YAML file; of a broken one, as much as can be read. `before` are pieces of an earlier
@@ -71,7 +71,7 @@ fn read_pieces(texts: &[&str], before: &[Arc<Piece>]) -> Option<Vec<Arc<Piece>>>
 }
 
 impl Piece {
-    /// `None` for what is no entry by itself, or goes on behind its end.
+    /// `None` for what is no part by itself, or goes on behind its end.
     fn read(text: &str) -> Option<Piece> {
         let document = Document::new(Language::Yaml, text);
         let tree = document.tree()?;
@@ -79,12 +79,12 @@ impl Piece {
             return None;
         }
         let Source { root, comments, errors } = read_recovering(text, tree);
-        let entry = match root {
-            Some(Node { anchor: None, kind: Kind::Mapping(Mapping { flow: false, mut entries }), .. }) if entries.len() == 1 => entries.pop(),
-            Some(_) => return None,
-            None => None,
-        };
-        Some(Piece { text: text.into(), entry, comments, errors })
+        let is_part =
+            |it: &Node| it.anchor.is_none() && matches!(&it.kind, Kind::Mapping(Mapping { flow: false, .. }) | Kind::Sequence(Sequence { flow: false, .. }));
+        if root.as_ref().is_some_and(|it| !is_part(it)) {
+            return None;
+        }
+        Some(Piece { text: text.into(), part: root, comments, errors })
     }
 }
 
@@ -92,45 +92,55 @@ impl Piece {
 fn assemble(text: &str, cuts: &[Cut], pieces: &[Arc<Piece>]) -> Option<Source> {
     let header = cuts.first().map_or(text.len(), |it| it.start);
     let mut res = Source { comments: comment_lines(&text[..header]), ..Source::default() };
-    let mut entries: Vec<Entry> = Vec::new();
+    // How deep what follows may stand, which below one that could not be read would be taken for a part of another.
+    let mut deepest = usize::MAX;
     for (cut, piece) in cuts.iter().zip(pieces) {
         res.comments.extend(piece.comments.iter().map(|it| moved(*it, cut.start)));
         res.errors.extend(piece.errors.iter().map(|it| moved(*it, cut.start)));
-        match (&piece.entry, cut.nested) {
-            (Some(entry), false) => entries.push(moved_entry(entry, cut.start)),
-            (Some(entry), true) => hang(entries.last_mut()?, moved_entry(entry, cut.start)),
-            // What follows would be taken for a part of the entry before.
-            (None, false) => return None,
-            (None, true) => {}
+        if cut.depth > deepest {
+            return None;
+        }
+        let Some(part) = &piece.part else {
+            deepest = cut.depth;
+            continue;
+        };
+        deepest = usize::MAX;
+        let part = moved_node(part, cut.start);
+        match &mut res.root {
+            Some(root) => hang(root, cut.depth, part)?,
+            none => *none = Some(part),
         }
     }
-    res.root = mapping(entries);
-    Some(res)
+    (deepest > 0).then_some(res)
 }
 
-/// A mapping in block style.
-fn mapping(entries: Vec<Entry>) -> Option<Node> {
-    let span = entries.first()?.span.join(entries.last()?.span);
-    Some(Node { span, anchor: None, kind: Kind::Mapping(Mapping { flow: false, entries }) })
-}
-
-/// Adds an entry to the mapping that is the value of another.
-fn hang(owner: &mut Entry, entry: Entry) {
-    owner.span = owner.key_span.join(entry.span);
-    match &mut owner.value.kind {
-        Kind::Mapping(mapping) => {
-            owner.value.span = owner.value.span.join(entry.span);
-            mapping.entries.push(entry);
+/// Adds a part to the value that lies so deep: each time the last of a mapping. `None` where there is no such.
+fn hang(value: &mut Node, depth: usize, part: Node) -> Option<()> {
+    let span = part.span;
+    match (&mut value.kind, part.kind) {
+        (Kind::Mapping(mapping), kind) if depth > 0 => {
+            let owner = mapping.entries.last_mut()?;
+            hang(&mut owner.value, depth - 1, Node { kind, ..part })?;
+            owner.span = owner.key_span.join(owner.value.span);
         }
-        _ => owner.value = mapping(vec![entry]).unwrap_or_else(|| owner.value.clone()),
+        (Kind::Mapping(mapping), Kind::Mapping(more)) => mapping.entries.extend(more.entries),
+        (Kind::Sequence(sequence), Kind::Sequence(more)) if depth == 0 => sequence.items.extend(more.items),
+        (Kind::Null, kind) if depth == 0 => {
+            *value = Node { kind, ..part };
+            return Some(());
+        }
+        _ => return None,
     }
+    value.span = value.span.join(span);
+    Some(())
 }
 
-/// The lines at which entries begin in the first column, and in the column of the first entry below
-/// a key of these without a value. `None` for a text that is not made of such entries.
+/// The lines at which pieces begin: the entries in the first column, those in the column of the first entry
+/// below a key of these without a value, the items below a key `steps`, and the entry behind such items.
+/// `None` for a text that is not made of such entries.
 fn cut(text: &str) -> Option<Vec<Cut>> {
     let mut cuts: Vec<Cut> = Vec::new();
-    let mut inner = Inner::None;
+    let mut open = Open::default();
     let mut is_begun = false;
     let mut next = 0;
     for line in text.split_inclusive('\n') {
@@ -150,45 +160,78 @@ fn cut(text: &str) -> Option<Vec<Cut>> {
             let begins = rest == "---" && cuts.is_empty() && !std::mem::replace(&mut is_begun, true);
             if begins { continue } else { return None }
         }
-        match (value_of_key(rest), indent, inner) {
-            (Some(value), 0, _) => {
-                cuts.push(Cut { start, nested: false });
-                let is_bare = value.is_empty() || value.starts_with('#');
-                inner = if is_bare { Inner::Next } else { Inner::None };
-            }
-            (None, _, _) | (Some(_), _, _) if cuts.is_empty() => return None,
-            (None, 0, _) | (None, _, Inner::Next) => inner = Inner::None,
-            (Some(_), column, Inner::Next) => {
-                cuts.push(Cut { start, nested: true });
-                inner = Inner::At(column);
-            }
-            (Some(_), column, Inner::At(it)) if column == it => cuts.push(Cut { start, nested: true }),
-            _ => {}
+        match open.line(indent, rest) {
+            Some(depth) => cuts.push(Cut { start, depth }),
+            None if cuts.is_empty() => return None,
+            None => {}
         }
     }
     (!cuts.is_empty()).then_some(cuts)
 }
 
-/// Where the entries begin that are the value of the last key in the first column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inner {
-    /// It has none that are told apart.
-    None,
-    /// Where the next line does.
-    Next,
-    /// In this column.
-    At(usize),
+/// The deepest mapping whose entries are told apart.
+const MAX_MAPPINGS: usize = 3;
+
+/// The collections in block style that a line may go on with.
+#[derive(Debug, Default)]
+struct Open {
+    /// The columns of mappings, each the value of the last entry of the one before.
+    mappings: Vec<usize>,
+    /// The column of the items that are the value of the last entry.
+    items: Option<usize>,
+    /// The last line is a key without a value, and which.
+    bare: Option<Bare>,
 }
 
-/// What follows a simple key, in quotes or without, and its colon.
-fn value_of_key(line: &str) -> Option<&str> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bare {
+    Steps,
+    Other,
+}
+
+impl Open {
+    /// Takes the next line with `rest` behind its indentation. How deep the piece is that begins there, if one does.
+    fn line(&mut self, indent: usize, rest: &str) -> Option<usize> {
+        let bare = self.bare.take();
+        let deepest = self.mappings.last().copied();
+        let key = key(rest);
+        if rest == "-" || rest.starts_with("- ") {
+            if bare == Some(Bare::Steps) && deepest.is_some_and(|it| it <= indent) {
+                self.items = Some(indent);
+            }
+            return (self.items == Some(indent)).then_some(self.mappings.len());
+        }
+        let Some((name, value)) = key else {
+            // Whatever it is, what follows in the first column may be more of it.
+            self.mappings.truncate(if indent == 0 { 1 } else { MAX_MAPPINGS });
+            return None;
+        };
+        if self.items.is_some_and(|it| it < indent) {
+            return None;
+        }
+        let is_first = self.mappings.is_empty() && indent == 0 || bare.is_some() && deepest.is_some_and(|it| it < indent) && self.mappings.len() < MAX_MAPPINGS;
+        if is_first {
+            self.mappings.push(indent);
+        }
+        let depth = self.mappings.iter().position(|it| *it == indent)?;
+        self.mappings.truncate(depth + 1);
+        self.bare = (value.is_empty() || value.starts_with('#')).then_some(if name == "steps" { Bare::Steps } else { Bare::Other });
+        // A job's own entries are a part of it, but for those behind its steps.
+        let is_piece = depth < 2 || self.items.is_some();
+        self.items = None;
+        is_piece.then_some(depth)
+    }
+}
+
+/// A simple key, in quotes or without, and what follows its colon.
+fn key(line: &str) -> Option<(&str, &str)> {
     let quote = line.chars().next().filter(|it| matches!(it, '"' | '\''));
     let name = quote.map_or(line, |_| &line[1..]);
     let end = name.find(|it: char| !(it.is_ascii_alphanumeric() || matches!(it, '_' | '-')))?;
     let rest = &name[end..];
     let rest = quote.map_or(Some(rest), |it| rest.strip_prefix(it))?.strip_prefix(':')?;
     let is_key = end > 0 && !name.starts_with('-') && (rest.is_empty() || rest.starts_with([' ', '\t']));
-    is_key.then(|| rest.trim_start_matches([' ', '\t']))
+    is_key.then(|| (&name[..end], rest.trim_start_matches([' ', '\t'])))
 }
 
 /// Whether there may be an alias and the anchor that it names, in different pieces.
@@ -256,10 +299,10 @@ mod tests {
 
     #[test]
     fn a_workflow_is_read_in_pieces_as_it_is_read_as_a_whole() {
-        assert_eq!(n_pieces(WORKFLOW), 8);
+        assert_eq!(n_pieces(WORKFLOW), 10);
         assert_eq!(parsed(WORKFLOW), whole(WORKFLOW));
         let windows = WORKFLOW.replace('\n', "\r\n");
-        assert_eq!(n_pieces(&windows), 8);
+        assert_eq!(n_pieces(&windows), 10);
         assert_eq!(parsed(&windows), whole(&windows));
         let cut_short = WORKFLOW.trim_end_matches("\n# last\n");
         assert_eq!(parsed(cut_short), whole(cut_short));
@@ -293,6 +336,16 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_pieces_of_their_own() {
+        let text = "jobs:\n  a:\n    runs-on: x\n    steps:\n      - run: |\n          - y\n      # c\n      - uses: z\n        with:\n          steps:\n            - p\n    env:\n      b: c\n    timeout: 3\n  d:\n    steps:\n    - e\n    - f\n    needs: a\n";
+        assert_eq!(n_pieces(text), 9);
+        assert_eq!(parsed(text), whole(text));
+        let action = "runs:\n  using: composite\n  steps:\n    - run: a\n    -\n      run: b\nname: c\n";
+        assert_eq!(n_pieces(action), 6);
+        assert_eq!(parsed(action), whole(action));
+    }
+
+    #[test]
     fn a_star_or_an_ampersand_makes_no_alias() {
         for text in ["a: x && y *z\n", "a: 'x & y'\nb: '*'\n", "a: 2>&1 ls *x\n"] {
             assert!(!may_have_aliases(text), "{text}");
@@ -316,14 +369,39 @@ mod tests {
         let (_, before) = parse(WORKFLOW, &Pieces::default());
         let (_, after) = parse(&WORKFLOW.replace("branches: [main]", "branches: [main, next]"), &before);
         let kept = before.0.iter().zip(&after.0).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
-        assert_eq!((kept, after.0.len()), (7, 8));
+        assert_eq!((kept, after.0.len()), (9, 10));
     }
 
     fn n_cases() -> u32 {
         std::env::var("LAYERWISE_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(300)
     }
 
+    /// Lines of workflows where they belong, and others anywhere.
     fn line() -> impl Strategy<Value = String> {
+        let workflow = prop::sample::select(vec![
+            "jobs:\n",
+            "  a:\n",
+            "  b: # x\n",
+            "    runs-on: c\n",
+            "    steps:\n",
+            "    steps:\n      - run: |\n",
+            "    steps:\n    - uses: d\n",
+            "      - run: e\n",
+            "    - run: f\n",
+            "      -\n",
+            "        with:\n",
+            "        steps:\n",
+            "          g: h\n",
+            "          - i\n",
+            "          # j\n",
+            "    env: {k: l}\n",
+            "\n",
+            "runs:\n  steps:\n",
+        ]);
+        prop_oneof![2 => workflow.prop_map(str::to_owned), 1 => any_line()]
+    }
+
+    fn any_line() -> impl Strategy<Value = String> {
         let content = prop::sample::select(vec![
             "a: b",
             "on:",
@@ -350,8 +428,13 @@ mod tests {
             "z: {",
             "}",
             "run: |-",
+            "steps:",
+            "steps: # c",
+            "- run: |",
+            "-",
+            "- - y",
         ]);
-        (0..4_usize, content, prop::sample::select(vec!["\n", "\r\n"])).prop_map(|(level, content, ending)| format!("{}{content}{ending}", "  ".repeat(level)))
+        (0..6_usize, content, prop::sample::select(vec!["\n", "\r\n"])).prop_map(|(level, content, ending)| format!("{}{content}{ending}", "  ".repeat(level)))
     }
 
     proptest! {
