@@ -2,7 +2,7 @@ use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::links::locations::Location;
-use crate::view::{StepView, WorkflowView};
+use crate::view::{StepView, Use, WorkflowView};
 use crate::volatility::Axis;
 use crate::workflow::Matrix;
 use crate::workflow::matrix::Key;
@@ -111,20 +111,21 @@ fn blind_to<'a>(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &'a Matri
 
 /// Legs that build different things and have one place.
 fn blind_legs<'a>(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &'a Matrix, entry: &CacheEntry) -> Option<&'a Key> {
-    let mut built: BTreeMap<Location, Vec<String>> = BTreeMap::new();
-    for leg in build.uses(&view.path) {
+    let legs = build.uses(&view.path);
+    let mut built: BTreeMap<Location, Vec<&Use<'_>>> = BTreeMap::new();
+    for leg in &legs {
         let location = build.described.location(entry, &view.path, leg.leg);
         // A place that cannot be told may be another one in each leg.
         if matches!(location, Location::Somewhere(_)) {
             return None;
         }
-        let product = view.product(&leg);
-        let known = built.entry(location).or_default();
-        if !known.contains(&product) {
-            known.push(product);
-        }
+        built.entry(location).or_default().push(leg);
     }
-    if built.values().all(|it| it.len() < 2) {
+    let differ = |legs: &Vec<&Use<'_>>| {
+        let first = legs.split_first().filter(|(_, rest)| !rest.is_empty()).map(|(first, rest)| (view.product(first), rest));
+        first.is_some_and(|(product, rest)| rest.iter().any(|it| view.product(it) != product))
+    };
+    if !built.values().any(differ) {
         return None;
     }
     let affecting = build.job.affecting_keys(build.step);
