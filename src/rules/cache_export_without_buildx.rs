@@ -4,7 +4,7 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::EditSet;
 use crate::view::{StepView, WorkflowView};
-use crate::workflow::{Builder, RunnerKind, Step, Variable};
+use crate::workflow::{Builder, Runner, Step, Variable};
 
 declare_rule! {
     /// A cache is exported by a builder that cannot do so.
@@ -81,7 +81,7 @@ fn needs_buildx(entry: &CacheEntry) -> bool {
 fn may_have_builder(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
     let chosen = |it: &[Variable]| it.iter().any(|it| it.name == "BUILDX_BUILDER" || it.name == "DOCKER_CONTEXT" || it.name == "DOCKER_HOST");
     let own = build.job.steps.get(build.step.step).map_or(&[][..], |it| &it.env);
-    let hosted = build.job.runner.as_ref().is_some_and(|it| it.kind == RunnerKind::Hosted);
+    let hosted = build.job.runner.as_ref().is_some_and(Runner::is_always_hosted);
     let by_variable = chosen(&view.workflow.env) || chosen(&build.job.env) || chosen(own);
     !hosted || build.job.container.is_some() || by_variable || build.job.before(build.step.step).iter().any(may_set_up)
 }
@@ -187,6 +187,10 @@ mod tests {
         ] {
             check(&RULE, &text.replace(from, to));
         }
+        // Another repository may call it on a runner of its own.
+        let called = text.replace("ubuntu-latest", "${{ inputs.runner }}").replace("on: push", "on: {workflow_call: {inputs: {runner: {type: string}}}}");
+        let caller = "#- .github/workflows/main.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/ci.yml\n    with: {runner: ubuntu-latest}\n";
+        check(&RULE, &format!("{called}{caller}"));
     }
 
     #[test]

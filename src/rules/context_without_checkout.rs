@@ -4,7 +4,7 @@ use crate::diagnostic::Level;
 use crate::links::Folder;
 use crate::value::Value;
 use crate::view::{StepView, WorkflowView};
-use crate::workflow::{RunnerKind, Step};
+use crate::workflow::{Runner, Step};
 
 declare_rule! {
     /// A build has a folder as its context, and nothing has put files there.
@@ -68,7 +68,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 
 fn is_judged(build: &StepView<'_>) -> bool {
     let tool = matches!(build.build.tool, Tool::BuildPushAction | Tool::Command);
-    let hosted = build.job.runner.as_ref().is_some_and(|it| it.kind == RunnerKind::Hosted);
+    let hosted = build.job.runner.as_ref().is_some_and(Runner::is_always_hosted);
     tool && hosted && build.job.container.is_none() && !build.build.dry && !build.build.inline
 }
 
@@ -161,6 +161,9 @@ mod tests {
         let text = after("uses: docker/login-action@v4");
         check(&RULE, &text.replace("ubuntu-latest", "self-hosted"));
         check(&RULE, &text.replace("ubuntu-latest", "${{ inputs.runner }}"));
+        let called = text.replace("ubuntu-latest", "${{ inputs.runner }}").replace("on: push", "on: {workflow_call: {inputs: {runner: {type: string}}}}");
+        let caller = "#- .github/workflows/main.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/ci.yml\n    with: {runner: ubuntu-latest}\n";
+        check(&RULE, &format!("{called}{caller}"));
         check(&RULE, &text.replace("    steps:", "    container: org/image:1\n    steps:"));
     }
 

@@ -7,11 +7,13 @@ use crate::facts::{self, Text};
 use crate::file;
 use crate::links::locations::{Location, Side};
 use crate::links::{Place, Target};
-use crate::value::Value;
-use crate::view::{Run, StepView, WorkflowView};
+use crate::value::{Leg, Value};
+use crate::view::{Likeness, Run, StepView, Use, WorkflowView};
 use crate::volatility::Cost;
+use crate::workflow::expression::is_input_key;
 use crate::workflow::repair::outside_of_pull_requests;
-use crate::workflow::{Builder, Event, RunnerKind, Trigger};
+use crate::workflow::{Builder, Event, Job, RunnerKind, Trigger};
+use std::collections::BTreeMap;
 
 declare_rule! {
     /// A build in a workflow has no cache.
@@ -94,7 +96,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     for build in view.judged().filter(|it| has_no_cache(it) && !follows_another(view, it) && !is_commented_out(view, it)) {
-        let levels = [level_of_runs(view, build), level_of_builder(build), level_of_dockerfiles(view, build)];
+        let levels = [level_of_runs(view, build), level_of_builder(view, build), level_of_dockerfiles(view, build)];
         let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
         let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
         finding.level(level).maybe_fix(|| fix(view, build));
@@ -187,10 +189,16 @@ fn is_scheduled(view: &WorkflowView<'_>) -> bool {
 }
 
 /// How much it matters, by who builds; nothing where the layers may be kept.
-fn level_of_builder(build: &StepView<'_>) -> Option<Level> {
+fn level_of_builder(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
+    let is_hosted = |it: &Job| it.runner.as_ref().is_some_and(|it| it.kind == RunnerKind::Hosted);
     // An action runs where those that call it do.
-    let is_action = build.described.step.is_some_and(|(workflow, ..)| workflow.is_action);
-    if !is_action && build.job.runner.as_ref().is_none_or(|it| it.kind != RunnerKind::Hosted) {
+    let runs_elsewhere = if view.workflow.is_action {
+        let sites = view.sites();
+        !sites.is_empty() && !sites.iter().any(|it| it.workflow.is_action || is_hosted(it.job))
+    } else {
+        !is_hosted(build.job)
+    };
+    if runs_elsewhere {
         return None;
     }
     match (build.build.tool, build.builder) {
@@ -260,6 +268,9 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
         return None;
     }
     let scope = view.as_written(build.job, &free_scope(view, build)?);
+    if !scope.contains("inputs.") && differs_by_call(view, build) {
+        return None;
+    }
     let import = format!("type=gha,scope={scope}");
     let plain = format!("type=gha,mode=max,scope={scope},ignore-error=true");
     // What pull requests write takes room from what all can read.
@@ -276,6 +287,18 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
         return unproven(title, edit.into_edits());
     }
     Some(Fix::cache_options(title, view.path.clone(), edit))
+}
+
+/// No more legs of a job are compared.
+const MAX_LEGS: usize = 50;
+
+/// Whether calls of the workflow in this repository have the build make images of which each would replace the
+/// cache of the others in one scope.
+fn differs_by_call(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
+    // What differs by a matrix has its keys in the scope.
+    let keys = |it: &Use<'_>| it.leg.into_iter().flatten().filter(|(key, _)| !is_input_key(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut first: BTreeMap<Leg, Use<'_>> = BTreeMap::new();
+    build.uses(&view.path).into_iter().take(MAX_LEGS).any(|it| view.likeness(first.entry(keys(&it)).or_insert(it), &it) == Likeness::Different)
 }
 
 /// The name of the image as a scope, told apart from what another workflow may have under it.
@@ -442,6 +465,52 @@ mod tests {
         for on in ["on: release", "on: {push: {tags: ['v*']}}"] {
             quiet(&called(on).concat());
         }
+    }
+
+    #[test]
+    fn callers_say_where_it_runs() {
+        let called = |default: &str, runners: &[&str], on: &str| {
+            let callee = build_step("push: true").replace("ci.yml", "build.yml").replace("ubuntu-latest", "${{ inputs.runner }}");
+            let callee = callee.replace("on: push", &format!("on:\n  workflow_call:\n    inputs:\n      runner: {{type: string{default}}}{on}"));
+            let jobs: Vec<String> = runners
+                .iter()
+                .enumerate()
+                .map(|(index, runner)| format!("  a{index}:\n    uses: ./.github/workflows/build.yml\n    with: {{{runner}}}\n"))
+                .collect();
+            (callee, format!("#- .github/workflows/main.yml\non: push\njobs:\n{}", jobs.concat()))
+        };
+        let default = ", default: ubuntu-latest";
+        for (default, runners) in [("", &["runner: ubuntu-latest"][..]), (default, &["other: x"]), (default, &["runner: ubuntu-24.04", ""])] {
+            let (callee, caller) = called(default, runners, "");
+            check_fix_keeps(&callee, &caller);
+        }
+        let (callee, caller) = called(default, &["runner: ubuntu-24.04-arm", ""], "");
+        check_without_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")));
+        for (runners, on) in [
+            (&["runner: self-hosted"][..], ""),
+            (&["runner: depot-ubuntu-24.04"], ""),
+            (&["runner: ubuntu-latest", "runner: blacksmith-4vcpu-ubuntu-2404"], ""),
+            (&["runner: '${{ vars.RUNNER }}'"], ""),
+            (&["runner: ubuntu-latest"], "\n  workflow_dispatch:"),
+            (&[], ""),
+        ] {
+            let (callee, caller) = called(default, runners, on);
+            quiet(&format!("{callee}{caller}"));
+        }
+    }
+
+    /// What is found in a called workflow, with a fix of it.
+    fn check_fix_keeps(callee: &str, caller: &str) {
+        let options = "push: true\n          cache-from: type=gha,scope=build\n          cache-to: type=gha,mode=max,scope=build,ignore-error=true";
+        check_fix(&RULE, &format!("{}{caller}", found(callee, ACTION, "info")), &callee.replace("push: true", options));
+    }
+
+    #[test]
+    fn an_action_runs_where_its_callers_do() {
+        let text = crate::rules::testing::build_action("push: true", &["app"]);
+        check_without_fix(&RULE, &found(&text, ACTION, "info"));
+        quiet(&text.replace("ubuntu-latest", "self-hosted"));
+        quiet(&text.replace("ubuntu-latest", "namespace-profile-default"));
     }
 
     #[test]

@@ -110,7 +110,7 @@ mod tests {
     use crate::cache::CacheEntry;
     use crate::syntax::yaml;
     use crate::text::{Document, Language};
-    use crate::workflow::{Builder, lower, lower_action, lowered};
+    use crate::workflow::{Builder, RunnerKind, lower, lower_action, lowered};
 
     fn action(text: &str, calls: &[Given]) -> Option<Workflow> {
         let document = Document::new(Language::Yaml, text);
@@ -189,6 +189,22 @@ mod tests {
         // The next caller may give something else.
         let build = &called(REUSABLE, &calls[..1]).jobs[0].builds[0].build;
         assert_eq!(build.exports[0].attribute("scope").unwrap().known(), None);
+    }
+
+    #[test]
+    fn calls_say_where_a_workflow_runs() {
+        let runner = |text: &str, labels: &[&str]| {
+            let calls: Vec<Given> = labels.iter().map(|it| given(&[("scope", Some(it))])).collect();
+            let text = text.replace("    steps:", "    runs-on: ${{ inputs.scope }}\n    steps:");
+            let runner = called(&text, &calls).jobs[0].runner.clone().unwrap();
+            (runner.kind, runner.by_calls)
+        };
+        assert_eq!(runner(REUSABLE, &["ubuntu-latest", "ubuntu-24.04-arm"]), (RunnerKind::Hosted, true));
+        assert_eq!(runner(REUSABLE, &["self-hosted"]), (RunnerKind::SelfHosted, true));
+        assert_eq!(runner(REUSABLE, &["depot-ubuntu-24.04", "depot-ubuntu-22.04"]), (RunnerKind::Vendor("Depot"), true));
+        assert_eq!(runner(REUSABLE, &["ubuntu-latest", "self-hosted"]), (RunnerKind::Unknown, false));
+        assert_eq!(runner(REUSABLE, &[]), (RunnerKind::Unknown, false));
+        assert_eq!(runner(&REUSABLE.replace("on:\n", "on:\n  push:\n"), &["self-hosted"]), (RunnerKind::Unknown, false));
     }
 
     #[test]

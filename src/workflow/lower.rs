@@ -125,7 +125,7 @@ impl File<'_> {
             name: value(&reader, node.get("name")),
             needs: needs(node),
             condition: condition(&reader, node.get("if")),
-            runner: node.get("runs-on").map(|it| runner(&reader, it, matrix.as_ref())),
+            runner: node.get("runs-on").map(|it| runner(&reader, it, matrix.as_ref(), &calls)),
             env,
             defaults: defaults(&reader, node),
             permissions: node.get("permissions").map(permissions),
@@ -345,7 +345,7 @@ fn condition(reader: &Reader<'_>, node: Option<&Node>) -> Option<Value> {
     Some(reader.condition(node.scalar()?, node.resolved().span))
 }
 
-fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>) -> Runner {
+fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>, calls: &[Leg]) -> Runner {
     let labels = match node.entries() {
         [] => node,
         _ => node.get("labels").unwrap_or(node),
@@ -354,8 +354,7 @@ fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>) -> 
         [] => value(reader, Some(labels)).into_iter().collect(),
         items => items.iter().filter_map(|it| value(reader, Some(it))).collect(),
     };
-    let legs = matrix.and_then(|it| it.legs.as_deref()).unwrap_or_default();
-    let kind = match legs {
+    let in_legs = |legs: &[Leg]| match legs {
         [] => runner_kind(labels.iter().map(Value::known)),
         [first, rest @ ..] => {
             let of = |leg| runner_kind(labels.iter().map(|it| it.in_leg(leg)));
@@ -363,7 +362,9 @@ fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>) -> 
             if rest.iter().all(|it| of(it) == kind) { kind } else { RunnerKind::Unknown }
         }
     };
-    Runner { span: node.span, labels, kind }
+    let kind = in_legs(matrix.and_then(|it| it.legs.as_deref()).unwrap_or_default());
+    let of_calls = if kind == RunnerKind::Unknown && !calls.is_empty() { in_legs(calls) } else { kind };
+    Runner { span: node.span, labels, kind: of_calls, by_calls: of_calls != kind }
 }
 
 fn runner_kind(labels: impl Iterator<Item = Option<String>>) -> RunnerKind {

@@ -248,6 +248,15 @@ pub struct Runner {
     pub labels: Vec<Value>,
     /// What kind of machine it is, in every leg.
     pub kind: RunnerKind,
+    /// That is so because all calls of the workflow in this repository say it; others may say something else.
+    pub by_calls: bool,
+}
+
+impl Runner {
+    /// Whether it is one of GitHub's own, whoever calls the workflow.
+    pub fn is_always_hosted(&self) -> bool {
+        self.kind == RunnerKind::Hosted && !self.by_calls
+    }
 }
 
 /// A kind of machine.
