@@ -220,7 +220,9 @@ fn image_name(tag: &Value, sure: &[String]) -> Option<String> {
             }
         }
     }
-    is_stable(&name, sure).then(|| plain(&name.pattern())).filter(|it| !it.is_empty())
+    // An input that is all there is of it may have the tag in it, and further names.
+    let is_whole = !ended && matches!(name.parts.as_slice(), [Part::Expression { source, known: None, .. }] if sure.contains(source));
+    (!is_whole && is_stable(&name, sure)).then(|| plain(&name.pattern())).filter(|it| !it.is_empty())
 }
 
 /// The inputs of a workflow that are never empty, as expressions. Others may be, and so would be the
@@ -333,6 +335,20 @@ mod tests {
         for on in [&call("required: false"), &call("default: ''"), "on: {push: {}, workflow_call: {inputs: {name: {required: true}}}}"] {
             assert_eq!(named(on, image), "build", "{on}");
             assert_eq!(named(on, "target: '${{ inputs.name }}'"), "build", "{on}");
+        }
+    }
+
+    #[test]
+    fn an_input_that_is_all_of_the_tags_may_be_a_list_of_them() {
+        let named = |tags: &str| {
+            let text = with_steps(&format!("- uses: docker/build-push-action@v6\n  with: {{tags: '{tags}'}}"));
+            names(&text.replacen("on: push", "on: {workflow_call: {inputs: {name: {required: true}}}}", 1))[0].clone()
+        };
+        for tags in ["${{ inputs.name }}", "org/${{ inputs.name }}", "org/app:1,${{ inputs.name }}"] {
+            assert_eq!(named(tags), if tags.contains("app") { "app" } else { "build" }, "{tags}");
+        }
+        for tags in ["${{ inputs.name }}:1", "org/${{ inputs.name }}@sha256:0", "app-${{ inputs.name }}:${{ github.sha }}"] {
+            assert!(named(tags).contains("inputs.name"), "{tags}");
         }
     }
 
