@@ -1,4 +1,4 @@
-use super::unused_arg::{bare_steps, is_of_platform, is_own_name, may_read, runs_on_the_builder};
+use super::unused_arg::{bare_steps, is_cache_buster, is_of_platform, is_own_name, may_read, runs_on_the_builder};
 use super::volatile_arg_before_run::{Victims, sink_as_far_as_proven, uses};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
@@ -112,7 +112,8 @@ fn early(view: &DockerfileView<'_>, plan: &Plan<'_>, stable: &Stable, index: usi
         _ => false,
     });
     let quiet = matches!(argument_volatility(&plan.context, name, plan.dockerfile.default_of(variable).as_deref()), ArgumentVolatility::Quiet);
-    let counts = if is_of_platform(name) { of_platform } else { plan.has_value(step, variable) && quiet && is_own_name(name) && !name.starts_with("BUILD") };
+    let is_told = quiet && is_own_name(name) && !name.starts_with("BUILD") && !is_cache_buster(name);
+    let counts = if is_of_platform(name) { of_platform } else { plan.has_value(step, variable) && is_told };
     if inherited || !counts {
         return None;
     }
@@ -160,6 +161,14 @@ ARG APP_PORT=80
 RUN ./run.sh $APP_PORT
 ",
         );
+    }
+
+    #[test]
+    fn what_is_there_to_run_commands_again_stays_above_them() {
+        let text = |name: &str| format!("FROM alpine:3.20\nARG {name}=\nRUN apk add --no-cache git\nRUN apk add --no-cache curl\nRUN echo \"${name}\"\n");
+        for name in ["CACHE_BUST", "FORCE_REBUILD"] {
+            check(&RULE, &text(name));
+        }
     }
 
     #[test]

@@ -235,7 +235,7 @@ pub(super) fn is_own_name(name: &str) -> bool {
 }
 
 /// Whether a name says that the argument is there to run commands again.
-fn is_cache_buster(name: &str) -> bool {
+pub(super) fn is_cache_buster(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     ["CACHE", "BUST", "REBUILD", "INVALIDATE", "FORCE", "NONCE", "REFRESH"].iter().any(|it| name.contains(it))
 }
