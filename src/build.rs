@@ -84,7 +84,7 @@ pub struct Build {
     pub push: Option<bool>,
     /// Named contexts: name, and where it comes from.
     pub contexts: Vec<(String, Value)>,
-    /// The step builds nothing: `call: check`, `--check`, `--print`.
+    /// The step builds nothing: `call: check`, `--check`, `--print`, `if: false`.
     pub dry: bool,
     /// An input holds something that makes the whole unknown: an expression in the place of all
     /// arguments, an array of flags.

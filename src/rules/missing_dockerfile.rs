@@ -99,12 +99,12 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_at_root() {
         return;
     }
-    check_calls(view, findings);
-    // Called from elsewhere, it runs in another repository.
+    // Called from elsewhere, it and what it calls run in another repository.
     if view.workflow.trigger(&Event::WorkflowCall).is_some() {
         check_as_called(view, findings);
         return;
     }
+    check_calls(view, findings);
     for build in view.builds.iter().filter(|it| is_docker(it)) {
         let Some(path) = missing(view, build) else { continue };
         let name = display(view.snapshot, &path);
@@ -285,8 +285,9 @@ fn candidate(view: &WorkflowView<'_>, build: &StepView<'_>, missing: &str) -> Op
     }
     let files = tree.entries.iter().filter(|(_, it)| **it == Entry::File).map(|(path, _)| path);
     let mut named = files.filter(|it| Kind::of(it) == Kind::Dockerfile && facts::name(it).eq_ignore_ascii_case(facts::name(missing)));
-    let only = named.next()?;
-    (named.next().is_none() && !tree.truncated).then(|| facts::join(root, only))
+    let only = facts::join(root, named.next()?);
+    // What another build builds is another image.
+    (named.next().is_none() && !tree.truncated && view.snapshot.links.builds_of(&only).is_empty()).then_some(only)
 }
 
 /// Puts the path of another file in the place of the one that is named.
@@ -318,6 +319,36 @@ mod tests {
     fn job(with: &str) -> String {
         let with: String = with.lines().map(|it| format!("    {it}\n")).collect();
         steps(&format!("- uses: actions/checkout@v6\n- uses: docker/build-push-action@v7\n  with:\n{with}"))
+    }
+
+    #[test]
+    fn what_another_build_builds_is_not_meant() {
+        let builds = "- uses: actions/checkout@v6\n- uses: docker/build-push-action@v7\n  with:\n    context: api\n- uses: docker/build-push-action@v7\n  with:\n    context: web\n    file: web/Dockerfile";
+        check_without_fix(&RULE, &format!("{API}{}", marked(&steps(builds), "web/Dockerfile", "error: `web/Dockerfile` does not exist")));
+    }
+
+    #[test]
+    fn what_never_runs_misses_nothing() {
+        let text = job("file: web/Dockerfile\ncontext: .");
+        let called = "#- .github/workflows/build.yml\non: {workflow_call: {inputs: {file: {required: true}}}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v6\n      - {uses: docker/build-push-action@v7, with: {context: ., file: '${{ inputs.file }}'}}\n";
+        let call = |condition: &str| {
+            format!(
+                "{API}{called}#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    if: {condition}\n    uses: ./.github/workflows/build.yml\n    with: {{file: web/Dockerfile}}\n"
+            )
+        };
+        for condition in ["false", "${{ false }}"] {
+            check(&RULE, &format!("{API}{}", text.replace("    steps:", &format!("    if: {condition}\n    steps:"))));
+            check(&RULE, &format!("{API}{}", text.replace("- uses: docker", &format!("- if: {condition}\n        uses: docker"))));
+            check(&RULE, &call(condition));
+        }
+    }
+
+    /// It is called from other repositories too, and whether a file is there may be what the steps ask first.
+    #[test]
+    fn what_a_workflow_that_others_call_gives_on_is_not_known_to_be_missing() {
+        let inner = "#- .github/workflows/inner.yml\non: {workflow_call: {inputs: {file: {required: true}}}}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v6\n      - {uses: docker/build-push-action@v7, with: {context: ., file: '${{ inputs.file }}'}}\n";
+        let outer = "#- .github/workflows/outer.yml\non: {workflow_call: {inputs: {file: {default: web/Dockerfile}}}}\njobs:\n  a:\n    uses: ./.github/workflows/inner.yml\n    with: {file: '${{ inputs.file }}'}\n";
+        check(&RULE, &format!("{API}{inner}{outer}#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/outer.yml\n"));
     }
 
     #[test]

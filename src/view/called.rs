@@ -56,7 +56,7 @@ fn called_path(path: &str, job: &Job) -> Option<String> {
 
 /// What a job of `workflow` at `caller` calls.
 fn called<'a>(snapshot: &'a Snapshot, caller: &'a Arc<str>, workflow: &'a Workflow, job: &'a Job) -> Option<CalledWorkflow<'a>> {
-    let path = called_path(caller, job)?;
+    let path = called_path(caller, job).filter(|_| !job.never_runs())?;
     let (path, file) = snapshot.entry(&path)?;
     let Model::Workflow(called) = &file.model else { return None };
     if !called.model.is_reusable() {

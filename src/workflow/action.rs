@@ -54,8 +54,9 @@ pub fn calls(workflow: &Workflow) -> BTreeSet<(String, Given)> {
 /// and the step that does.
 pub fn calls_of_job<'a>(workflow: &Workflow, job: &'a Job) -> impl Iterator<Item = (&'a Action, &'a [Input], Option<&'a Step>)> + use<'a> {
     let of_job = job.call.iter().map(|it| (&it.action, it.inputs.as_slice(), None));
-    let of_steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter_map(|it| Some((it.action.as_ref()?, it.inputs.as_slice(), Some(it))));
-    of_job.chain(of_steps).filter(|(action, ..)| action.is_local())
+    let steps = job.steps.iter().skip(usize::from(workflow.is_action)).filter(|it| !it.never_runs());
+    let of_steps = steps.filter_map(|it| Some((it.action.as_ref()?, it.inputs.as_slice(), Some(it))));
+    of_job.chain(of_steps).filter(|(action, ..)| action.is_local() && !job.never_runs())
 }
 
 /// What is given with `inputs`, in each leg of the job.
@@ -222,6 +223,13 @@ mod tests {
         let found: Vec<_> = calls(&lowered(text)).into_iter().collect();
         let call = |file: &str| (".github/workflows/build.yml".to_owned(), given(&[("file", Some(file))]));
         assert_eq!(found, [call("x/Dockerfile"), call("y/Dockerfile")]);
+    }
+
+    #[test]
+    fn what_never_runs_calls_nothing() {
+        let text = "on: push\njobs:\n  a: {if: false, uses: ./.github/workflows/build.yml}\n  b:\n    steps:\n      - {uses: ./x, if: '${{ false }}'}\n      - uses: ./y\n";
+        let found = calls(&super::super::lowered(text));
+        assert_eq!(found.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["y"]);
     }
 
     #[test]

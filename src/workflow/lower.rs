@@ -155,7 +155,9 @@ impl File<'_> {
             let step = self.step(item, inherited, names);
             let index = job.steps.len();
             job.steps.push(step);
-            let builds = build::of_step(job, index, names);
+            let mut builds = build::of_step(job, index, names);
+            let never = job.never_runs() || job.steps.get(index).is_some_and(Step::never_runs);
+            builds.iter_mut().for_each(|it| it.build.dry |= never);
             job.builds.extend(builds);
             if let Some(step) = job.steps.last() {
                 metadata::learn(step, names);

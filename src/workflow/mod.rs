@@ -488,6 +488,11 @@ impl Step {
         self.inputs.iter().rev().find(|it| it.name == name)
     }
 
+    /// Whether its condition is never met: `if: false`.
+    pub fn never_runs(&self) -> bool {
+        is_never_met(self.condition.as_ref())
+    }
+
     /// The value of the input `name`, if it is known.
     pub fn known(&self, name: &str) -> Option<String> {
         self.input(name).and_then(|it| it.value.known())
@@ -586,7 +591,17 @@ impl Run {
     }
 }
 
+/// Whether a condition is false whatever happens.
+fn is_never_met(condition: Option<&Value>) -> bool {
+    condition.and_then(Value::known).as_deref() == Some("false")
+}
+
 impl Job {
+    /// Whether its condition is never met: `if: false`.
+    pub fn never_runs(&self) -> bool {
+        is_never_met(self.condition.as_ref())
+    }
+
     /// The legs in which it runs: those of its matrix, of what is called for each call; none where there
     /// are none, or where they are not known.
     pub fn legs(&self) -> &[Leg] {
