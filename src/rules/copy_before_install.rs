@@ -2,7 +2,7 @@ use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
 use crate::dockerfile::key::PACKAGES;
 use crate::dockerfile::moves::Move;
-use crate::dockerfile::plan::{Plan, Step};
+use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Kind, Run, clean_source};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
@@ -205,14 +205,23 @@ enum Needs {
 }
 
 /// The copy that makes an install run again for nothing: the first that brings more than single
-/// files, which change less often, or else the first. A copy of tools that the command itself runs is none.
+/// files, which change less often, or else the first. A copy of tools that the command itself runs is none, nor is one of
+/// single files that commands above it name: what they make of them it may need.
 fn culprit(plan: &Plan<'_>, index: usize, install: &ecosystem::Step) -> Option<usize> {
-    let mut copies = volatile_copies(plan, index).filter(|it| !plan.uses_tool(*it, index, install));
+    let mut copies = volatile_copies(plan, index).filter(|it| !plan.uses_tool(*it, index, install) && !is_run_between(plan, *it, index));
     let first = copies.next()?;
     if !plan.brings_named_files(first) {
         return Some(first);
     }
     copies.find(|it| !plan.brings_named_files(*it)).or(Some(first))
+}
+
+/// Whether a copy brings single files only, all of which commands between it and `index` name.
+fn is_run_between(plan: &Plan<'_>, copy: usize, index: usize) -> bool {
+    let Kind::Copy(copied) = &plan.steps[copy].instruction.kind else { return false };
+    let between = || plan.steps[copy + 1..index].iter().filter_map(|it| if let Kind::Run(run) = &it.instruction.kind { Some(run) } else { None });
+    let is_named = |source: &str| between().any(|it| has_word(&it.command.text, facts::name(source)));
+    plan.brings_named_files(copy) && copied.sources.iter().all(|it| is_named(&it.text))
 }
 
 /// The first copy of the chain before `index` that brings sources from the build context.
@@ -984,6 +993,16 @@ RUN go mod download
 "
             ),
         );
+    }
+
+    #[test]
+    fn files_of_which_something_is_made_that_an_install_may_need_come_first() {
+        let files =
+            "#- .dockerignore\nnode_modules\n#- package.json\n{}\n#- package-lock.json\n{}\n#- main.c\n\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\n";
+        check(&RULE, &format!("{files}COPY main.c /tmp/\nRUN cc -o /usr/bin/tool /tmp/main.c\nCOPY package*.json ./\nRUN npm ci\n"));
+        let found = "COPY main.c /tmp/\n^^^^^^^^^^^^^^^^^ warning: any change to `main.c` runs `npm ci` again\n";
+        let between = "RUN cc --version\n    ^^^^^^^^^^^^ note: no safe fix: `cc` is not known, and may read or write anything\n";
+        check(&RULE, &format!("{files}{found}{between}COPY package*.json ./\nRUN npm ci\n^^^^^^^^^^ note: `npm ci` runs again\n"));
     }
 
     #[test]
