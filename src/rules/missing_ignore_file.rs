@@ -69,7 +69,11 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     }
     // The first is enough: one ignore file mends all.
     let Some(at) = churn::first_whole_copy(view) else { return };
-    let Some(names) = churn::churn(view, context) else { return };
+    let Some(mut names) = churn::churn(view, context) else { return };
+    // Which of them it is built with is a guess.
+    if view.callers.is_empty() {
+        names.retain(|name| view.contexts.iter().all(|it| it.entry(name).flatten().is_some()));
+    }
     let finding = match names.is_empty() {
         true => findings.report(at, "there is no `.dockerignore`, so that every file of the folder is a part of the cache key"),
         false if churn::runs_below(view, at) => {
@@ -137,6 +141,23 @@ node_modules
 FROM node:22.11
 COPY . /app
 ^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
+",
+        );
+    }
+
+    #[test]
+    fn what_lies_in_one_of_the_folders_that_may_be_meant_is_not_named() {
+        check(
+            &RULE,
+            "
+#- .git/HEAD
+#- package.json
+{}
+#- site/index.html
+#- site/Dockerfile
+FROM nginx:1.27
+COPY . /usr/share/nginx/html
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^ info: there is no `.dockerignore`, so that every file of the folder is a part of the cache key
 ",
         );
     }
