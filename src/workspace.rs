@@ -357,7 +357,7 @@ pub struct Found {
     pub errors: Vec<Error>,
 }
 
-/// All files of ours below a folder, but for those that git ignores.
+/// All files of ours below a folder, but for those that git ignores; its workflows all the same.
 pub fn walk(folder: &str) -> Found {
     search(folder, usize::MAX, |_| true)
 }
@@ -396,15 +396,25 @@ fn search(folder: &str, most: usize, wanted: impl Fn(Kind) -> bool + Sync) -> Fo
         })
     });
     let mut found = found.into_inner().unwrap_or_else(|it| it.into_inner());
+    // The forge runs what is committed, whatever git ignores.
+    let is_file = |path: &str| to_system(path).symlink_metadata().is_ok_and(|it| it.is_file());
+    let committed = builds_in(&workflow_folders(folder).collect()).into_iter();
+    found.files.extend(committed.filter(|it| wanted(Kind::of(it)) && is_file(it)));
     found.files.sort();
+    found.files.dedup();
     found.errors.sort_by_key(ToString::to_string);
     found
+}
+
+/// Where forges look for the workflows of the repository at `root`.
+fn workflow_folders(root: &str) -> impl Iterator<Item = String> {
+    [".github", ".gitea", ".forgejo"].iter().map(move |it| facts::join(root, &format!("{it}/workflows")))
 }
 
 /// The folders that most likely say how the images of a folder are built: those of the workflows of
 /// its repository, and all from the folder up to the root.
 pub fn build_folders(folder: &str, root: &str) -> Vec<String> {
-    let mut res: Vec<String> = [".github", ".gitea", ".forgejo"].iter().map(|it| facts::join(root, &format!("{it}/workflows"))).collect();
+    let mut res: Vec<String> = workflow_folders(root).collect();
     let mut at = folder;
     while facts::is_below(at, root) {
         res.push(at.to_owned());
@@ -687,6 +697,12 @@ mod tests {
         let near = build_folders(&folder.path("b"), &folder.path(""));
         assert_eq!(near.len(), 5);
         assert_eq!(builds_in(&near.into_iter().collect()), [folder.path(".github/workflows/ci.yml")]);
+    }
+
+    #[test]
+    fn workflows_run_whatever_git_ignores() {
+        let folder = Folder::new(&[(".github/workflows/ci.yml", ""), (".github/workflows/x.txt", ""), (".gitignore", "*\n!.github/\n"), ("Dockerfile", "")]);
+        assert_eq!(walk(&folder.path("")).files, [folder.path(".github/workflows/ci.yml")]);
     }
 
     #[test]
