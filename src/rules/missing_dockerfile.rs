@@ -79,7 +79,8 @@ declare_rule! {
     /// ```
     ///
     /// Not reported are builds whose Dockerfile may be made or fetched by a step before, calls from
-    /// other repositories, other repositories and branches, and submodules. Targets of
+    /// other repositories, other repositories and branches, submodules, and builds whose conditions choose
+    /// legs of the matrix or ask for files. Targets of
     /// bake and services of compose are looked at in their own files; an information only where no
     /// workflow builds them, at the root of the repository.
     ///
@@ -215,6 +216,9 @@ fn place_of(build: &Build) -> Span {
 
 /// The Dockerfile that is not there in some leg, if all is known of all legs.
 fn missing(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
+    if build.may_skip_legs() {
+        return None;
+    }
     let is_path = |it: &Folder| matches!(it, Folder::Disk(_));
     if build.places.iter().any(|it| is_path(&it.context)) && !is_plain_checkout(build.job, build.step) {
         return None;
@@ -325,6 +329,19 @@ mod tests {
     fn what_another_build_builds_is_not_meant() {
         let builds = "- uses: actions/checkout@v6\n- uses: docker/build-push-action@v7\n  with:\n    context: api\n- uses: docker/build-push-action@v7\n  with:\n    context: web\n    file: web/Dockerfile";
         check_without_fix(&RULE, &format!("{API}{}", marked(&steps(builds), "web/Dockerfile", "error: `web/Dockerfile` does not exist")));
+    }
+
+    #[test]
+    fn a_condition_may_leave_out_legs_whose_file_is_not_there() {
+        let text = job("context: .\nfile: ${{ matrix.app }}/Dockerfile").replace("    steps:", "    strategy: {matrix: {app: [api, web]}}\n    steps:");
+        let when = |condition: &str| text.replace("- uses: docker", &format!("- if: {condition}\n        uses: docker"));
+        for condition in
+            ["matrix.app == 'api'", "runner.os == 'Linux'", "hashFiles(format('{0}/Dockerfile', matrix.app)) != ''", "steps.look.outputs.exists == 'true'"]
+        {
+            check(&RULE, &format!("{API}{}", when(condition)));
+        }
+        let other = when("github.event_name == 'push'");
+        check_without_fix(&RULE, &format!("{API}{}", marked(&other, "${{ matrix.app }}/Dockerfile", "error: `web/Dockerfile` does not exist")));
     }
 
     #[test]

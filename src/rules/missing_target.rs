@@ -112,7 +112,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
 
 fn is_judged(build: &StepView<'_>) -> bool {
     let tool = matches!(build.build.tool, Tool::BuildPushAction | Tool::Command);
-    tool && !build.build.dry && !build.build.opaque && !build.may_have_other_sources()
+    tool && !build.build.dry && !build.build.opaque && !build.may_have_other_sources() && !build.may_skip_legs()
 }
 
 /// A target that is no stage.
@@ -178,6 +178,14 @@ mod tests {
 
     fn quiet(with: &str) {
         check(&RULE, &format!("{STAGES}{}", build_step(with)));
+    }
+
+    #[test]
+    fn a_condition_may_leave_out_legs_whose_stage_is_not_there() {
+        let text = build_step("context: .\ntarget: ${{ matrix.stage }}").replace("    steps:", "    strategy: {matrix: {stage: [app, web]}}\n    steps:");
+        let text = format!("#- Dockerfile\nFROM scratch AS app\n{text}");
+        check(&RULE, &text.replace("- uses: docker/build", "- if: matrix.stage == 'app'\n        uses: docker/build"));
+        check_without_fix(&RULE, &marked(&text, "${{ matrix.stage }}", "error: `Dockerfile` has no stage `web`"));
     }
 
     #[test]

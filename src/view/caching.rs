@@ -263,6 +263,13 @@ impl<'a> StepView<'a> {
     pub fn conditions(&self) -> Vec<String> {
         conditions(&self.described)
     }
+
+    /// Whether its conditions may keep it from running in some legs of the job, or where a file is not
+    /// there.
+    pub fn may_skip_legs(&self) -> bool {
+        const WORDS: &[&str] = &["matrix.", "strategy.", "runner.", "hashfiles", "exist", "dockerfile"];
+        self.conditions().iter().map(|it| it.to_ascii_lowercase()).any(|it| WORDS.iter().any(|word| it.contains(word)))
+    }
 }
 
 impl Use<'_> {
