@@ -26,7 +26,7 @@ declare_rule! {
     ///
     /// A tag that only names a major version, a channel such as `stable` or a variant such as
     /// `alpine`, an image whose name says its release (`static-debian12`) or that has none, and an
-    /// image that no layer stands on, are an information only. Names that can only be those of the
+    /// image on which nothing is run, are an information only. Names that can only be those of the
     /// project's own images, and templates, are left alone.
     ///
     /// ## Fix safety
@@ -75,7 +75,7 @@ fn report<'f, 'a>(view: &DockerfileView<'_>, image: &Image, effect: &str, findin
         Some(_) => return None,
     };
     let is_told = tag.is_none_or(|it| it == "latest") && names_release(&image.text);
-    Some(if effect == NO_LAYERS || is_told { finding.level(Level::Info) } else { finding })
+    Some(if [NO_LAYERS, COPIES].contains(&effect) || is_told { finding.level(Level::Info) } else { finding })
 }
 
 /// The images that copies and mounts take files from, each where it is named first, with the other places.
@@ -100,6 +100,12 @@ fn sources(view: &DockerfileView<'_>) -> Vec<(Image, Vec<Span>)> {
 /// What is said of a base image that no layer stands on.
 const NO_LAYERS: &str = "makes another image";
 
+/// What is said of one on which nothing is run.
+const COPIES: &str = "copies all files again";
+
+/// What is said of one on which something is run.
+const REBUILT: &str = "rebuilds all layers";
+
 /// What is said of an image that files are copied from: they may be the same in the next one.
 const COPIED: &str = "may change what is copied from it";
 
@@ -117,12 +123,15 @@ fn effects(dockerfile: &Dockerfile) -> Vec<&'static str> {
         };
         roots.push(root);
         for copied in dockerfile.sources_of(stage).into_iter().filter_map(|it| roots.get(it).copied()).filter(|it| *it != root) {
-            if effects[copied] == NO_LAYERS {
+            if [NO_LAYERS, COPIES].contains(&effects[copied]) {
                 effects[copied] = COPIED;
             }
         }
-        if stage.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_) | Kind::Copy(_))) {
-            effects[root] = "rebuilds all layers";
+        let has = |wanted: fn(&Kind) -> bool| stage.instructions.iter().any(|it| wanted(&it.kind));
+        if has(|it| matches!(it, Kind::Run(_))) {
+            effects[root] = REBUILT;
+        } else if effects[root] == NO_LAYERS && has(|it| matches!(it, Kind::Copy(_))) {
+            effects[root] = COPIES;
         }
     }
     effects
@@ -207,7 +216,15 @@ mod tests {
 
     #[test]
     fn layers_of_a_stage_that_starts_from_it_count() {
-        check(&RULE, "FROM alpine:latest AS a\n     ^^^^^^^^^^^^^ warning: every new `alpine:latest` rebuilds all layers\nFROM a AS b\nCOPY x /\n");
+        check(&RULE, "FROM alpine:latest AS a\n     ^^^^^^^^^^^^^ warning: every new `alpine:latest` rebuilds all layers\nFROM a AS b\nRUN x\n");
+    }
+
+    #[test]
+    fn copies_alone_cost_nothing_worth_a_warning() {
+        let found = |level: &str, effect: &str| format!("     ^^^^^ {level}: `nginx` has no tag, so that every new `latest` {effect}\n");
+        check(&RULE, &format!("FROM nginx\n{}COPY . /usr/share/nginx/html\n", found("info", "copies all files again")));
+        check(&RULE, &format!("FROM nginx AS a\n{}COPY a /\nFROM a\nRUN b\n", found("warning", "rebuilds all layers")));
+        check(&RULE, &format!("FROM nginx AS a\n{}COPY a /\nFROM scratch\nCOPY --from=a /etc /\n", found("warning", "may change what is copied from it")));
     }
 
     #[test]
