@@ -1,9 +1,10 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::{EditSet, Span};
+use crate::value::Leg;
 use crate::view::{Run, StepView, WorkflowView};
 use crate::volatility::Axis;
-use crate::workflow::{Input, Step};
+use crate::workflow::{Input, Step, expression};
 
 declare_rule! {
     /// Layers are saved once and never again.
@@ -83,7 +84,14 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 /// Whether a later run of the same branch has the same key.
 fn is_static(view: &WorkflowView<'_>, build: &StepView<'_>, key: &Input) -> bool {
     let variance = key.value.variance();
-    let stays = |it: &Axis| matches!(it, Axis::Workflow | Axis::Matrix(_) | Axis::Ref);
+    // What each call of an action or a workflow of the repository gives is the same in every run.
+    let is_given = |leg: &Leg, name: &str| leg.keys().any(|it| expression::input_of_key(it) == Some(name));
+    let calls = &build.job.calls;
+    let stays = |it: &Axis| match it {
+        Axis::Workflow | Axis::Matrix(_) | Axis::Ref => true,
+        Axis::Input(name) => !calls.is_empty() && calls.iter().all(|leg| is_given(leg, name)),
+        _ => false,
+    };
     // A tag is built once.
     let once = variance.has(&Axis::Ref) && build.runs(view).iter().all(|it| *it == Run::Tag);
     !key.value.is_blank() && variance.iter().all(stays) && !once
@@ -119,6 +127,19 @@ mod tests {
 
     fn found(text: &str, key: &str) -> String {
         marked(&marked(text, key, MESSAGE), "docker/build-push-action@v7", "note: the layers of this build are saved")
+    }
+
+    #[test]
+    fn what_all_calls_of_an_action_give_is_the_same_in_every_run() {
+        let action = "#- .github/actions/build/action.yml\ninputs: {app: {required: true}}\nruns:\n  using: composite\n  steps:\n    - uses: actions/cache@v5\n      with:\n        path: /tmp/cache\n        key: layers-${{ inputs.app }}\n    - uses: docker/build-push-action@v7\n      with: {cache-from: 'type=local,src=/tmp/cache', cache-to: 'type=local,dest=/tmp/cache'}\n";
+        let call = |app: &str| {
+            format!(
+                "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - {{uses: ./.github/actions/build, with: {{app: {app}}}}}\n"
+            )
+        };
+        check(&RULE, action);
+        check(&RULE, &format!("{action}{}", call("'${{ github.sha }}'")));
+        check(&RULE, &format!("{}{}", found(action, "layers-${{ inputs.app }}"), call("api")));
     }
 
     #[test]
