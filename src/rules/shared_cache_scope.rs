@@ -174,6 +174,10 @@ fn rivals<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, entry: &CacheEntry,
         return None;
     }
     let own: Vec<Use<'_>> = build.uses(&view.path).into_iter().filter(|it| it.described.location(entry, &view.path, it.leg) == *location).collect();
+    // Legs that replace each other's cache are another rule's matter, and need a place of their own first.
+    if own.iter().take(MAX_OTHERS).any(|it| own.first().is_some_and(|first| view.likeness(first, it) == Likeness::Different)) {
+        return None;
+    }
     let same_file = |it: &Use<'_>| *it.path == view.path;
     let near = view.users(Side::Export, location).filter(|it| same_file(it) && it.index != build.index).take(MAX_OTHERS);
     let far = view.users(Side::Export, location).filter(|it| !same_file(it)).take(MAX_OTHERS);
@@ -385,6 +389,22 @@ mod tests {
         let at = text.rfind(entry).unwrap();
         let line = text[..at].rfind('\n').unwrap() + 1;
         format!("{}{}", &text[..line], marked(&text[line..], entry, "note: this build does"))
+    }
+
+    #[test]
+    fn legs_that_share_a_place_are_told_of_once() {
+        let file = |name: &str, matrix: &str| {
+            let text = steps(
+                "- uses: docker/setup-buildx-action@v4\n- uses: docker/build-push-action@v7\n  with: {context: '${{ matrix.app }}', cache-to: 'type=gha'}",
+            );
+            text.replace("ci.yml", name).replace("    steps:", &format!("    strategy: {{matrix: {{app: {matrix}}}}}\n    steps:"))
+        };
+        check(&RULE, &format!("{}{}", file("a.yml", "[api, web]"), file("b.yml", "[api, db]")));
+        let one = file("a.yml", "[api]");
+        let message = "warning: another build exports to the scope `buildkit` too, and each replaces the cache of the other";
+        let (a, b) = (marked(&one, "type=gha", message), marked(&file("b.yml", "[db]"), "type=gha", message));
+        let (a, b) = (marked(&a, "type=gha", "note: this build does"), marked(&b, "type=gha", "note: this build does"));
+        check(&RULE, &format!("{a}{b}"));
     }
 
     #[test]
