@@ -514,6 +514,20 @@ mod tests {
     }
 
     #[test]
+    fn an_expression_does_not_stand_in_the_text_of_another_one() {
+        let files = "#- api/Dockerfile\nFROM a:1.0\nRUN x\n#- web/Dockerfile\nFROM a:1.0\nRUN x\n";
+        let matrix = "    strategy: {matrix: {app: [api, web]}}\n    steps:";
+        let text = build_step("context: ${{ matrix.app }}\ntags: org/${{ matrix.app }}:1")
+            .replace("on: push", "on: [push, pull_request]")
+            .replace("    steps:", matrix);
+        let export = "${{ github.event_name != 'pull_request' && format('type=gha,mode=max,scope={0},ignore-error=true', matrix.app) || '' }}";
+        let tags = "tags: org/${{ matrix.app }}:1";
+        let after = text.replace(tags, &format!("{tags}\n          cache-from: type=gha,scope=${{{{ matrix.app }}}}\n          cache-to: {export}"));
+        let message = "warning: nothing of this build is cached, so that every run builds all layers again";
+        check_fix(&RULE, &format!("{files}{}", marked(&text, ACTION, message)), &after);
+    }
+
+    #[test]
     fn options_that_are_commented_out_were_not_wanted() {
         for (line, level) in [("# cache-from: type=gha", None), ("#cache-to: type=gha,mode=max", None), ("# caches nothing", Some("warning"))] {
             let inside = build_step(&format!("push: true\n{line}\npull: true"));
