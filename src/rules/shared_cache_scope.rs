@@ -310,7 +310,8 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     let mut seen = BTreeSet::new();
     let all = || view.targets.iter().flat_map(|target| target.builds.iter().map(move |it| (target, it)));
     let calls: BTreeSet<Option<usize>> = all().map(|(_, it)| it.call).collect();
-    for call in calls {
+    // What a workflow builds comes before what somebody may build by hand.
+    for call in calls.into_iter().rev() {
         let is_meant = |(_, it): &(&TargetView<'_>, &TargetBuild<'_>)| it.call == call && !it.is_open && !it.is_part && !it.build.dry && !it.build.opaque;
         let builds: Vec<(&str, &Build)> = all().filter(is_meant).map(|(target, it)| (target.build.name.as_str(), &it.build)).collect();
         for collision in collisions(&builds) {
@@ -389,6 +390,22 @@ mod tests {
         let at = text.rfind(entry).unwrap();
         let line = text[..at].rfind('\n').unwrap() + 1;
         format!("{}{}", &text[..line], marked(&text[line..], entry, "note: this build does"))
+    }
+
+    #[test]
+    fn the_targets_that_a_workflow_builds_are_named_before_others() {
+        let target = |name: &str| format!("target \"{name}\" {{\n  inherits = [\"base\"]\n  context = \"{name}\"\n}}\n");
+        let bake = format!(
+            "#- docker-bake.hcl\ngroup \"default\" {{ targets = [\"a\", \"b\", \"c\", \"d\"] }}\ntarget \"base\" {{ cache-to = [\"type=gha\"] }}\n{}{}{}{}",
+            target("a"),
+            target("b"),
+            target("c"),
+            target("d")
+        );
+        let workflow = steps("- uses: docker/bake-action@v7\n  with: {targets: 'c,d'}");
+        let message = |names: &str| format!("warning: the targets {names} export to the scope `buildkit`, and each replaces the cache of the other");
+        check(&RULE, &marked(&bake, "type=gha", &message("`a` and `b`")));
+        check(&RULE, &format!("{}{workflow}", marked(&bake, "type=gha", &message("`c` and `d`"))));
     }
 
     #[test]
