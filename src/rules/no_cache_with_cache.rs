@@ -4,8 +4,8 @@ use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Kind, Stage};
 use crate::edit::Span;
 use crate::links::Target;
-use crate::view::{StepView, TargetsView, WorkflowView};
-use crate::workflow::{Event, Input};
+use crate::view::{StepView, TargetBuild, TargetView, TargetsView, WorkflowView};
+use crate::workflow::{Event, Input, Trigger};
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -45,8 +45,9 @@ declare_rule! {
     ///
     /// A build that only exports fills the cache anew, which is a good use of the option. Workflows
     /// that run on a schedule or by hand only are not reported: they build images again to get new
-    /// packages. Of a target of bake and a service of compose both have to stand in their file. `no-cache-filters` is reported only if it names all stages that run anything, and
-    /// an expression decides nothing before the run.
+    /// packages. Of a target of bake and a service of compose both have to stand in their file, and a workflow has
+    /// to build it that runs for more than a schedule or a release, if one is known at all. `no-cache-filters` is
+    /// reported only if it names all stages that run anything, and an expression decides nothing before the run.
     ///
     /// ## Fix safety
     ///
@@ -77,7 +78,14 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let mut seen = BTreeSet::new();
-    for target in view.targets.iter().filter(|it| it.build.no_cache && !it.build.opaque && !it.builds.is_empty()) {
+    // A file may be there for one workflow that builds everything again, at night or for a release.
+    let refreshes = |it: &&Trigger| matches!(it.event, Event::Schedule | Event::WorkflowDispatch | Event::Release) || it.is_tags_only();
+    let is_refresh = |it: &TargetBuild<'_>| {
+        let triggers = view.triggers(it);
+        !triggers.is_empty() && triggers.iter().all(refreshes)
+    };
+    let is_meant = |it: &&TargetView<'_>| it.build.no_cache && !it.build.opaque && !it.builds.iter().all(is_refresh);
+    for target in view.targets.iter().filter(is_meant) {
         let Some(import) = target.build.imports.first().filter(|it| view.has(it) && seen.insert(it.span)) else { continue };
         findings.report(import.span, format!("no layer is taken from this cache, since `{}` is built without one", target.build.name));
     }
@@ -145,6 +153,16 @@ mod tests {
         check_without_fix(&RULE, &marked(compose, "org/app:cache", message));
         check(&RULE, &bake.replace("true", "false"));
         check(&RULE, &compose.replace("      cache_from: [org/app:cache]\n", ""));
+        let called = |on: &str| steps("- uses: docker/bake-action@v7\n  with: {source: ., targets: app}").replace("on: push", on);
+        for on in ["on: schedule", "on: [schedule, workflow_dispatch]", "on: release", "on: {push: {tags: ['v*']}}"] {
+            check(&RULE, &format!("{bake}{}", called(on)));
+            check_without_fix(&RULE, &format!("{}{}{}", marked(bake, "type=gha,scope=a", message), called(on), called("on: push").replace("ci.yml", "b.yml")));
+        }
+        let callee = called("on: workflow_call");
+        let caller = |on: &str| format!("#- .github/workflows/main.yml\non: {on}\njobs:\n  a:\n    uses: ./.github/workflows/ci.yml\n");
+        check(&RULE, &format!("{bake}{callee}{}", caller("schedule")));
+        check_without_fix(&RULE, &format!("{}{callee}{}", marked(bake, "type=gha,scope=a", message), caller("push")));
+        check_without_fix(&RULE, &format!("{}{callee}", marked(bake, "type=gha,scope=a", message)));
     }
 
     #[test]

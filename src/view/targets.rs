@@ -4,6 +4,7 @@
 use super::baking::{Call, is_same};
 use super::caching::{may_use, references};
 use super::model;
+use super::runs;
 use super::stages::last_beside;
 use crate::bake::Bake;
 use crate::build::Build;
@@ -12,14 +13,14 @@ use crate::compose::Compose;
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::edit::Span;
 use crate::facts;
-use crate::file::{File, Yaml};
+use crate::file::{File, Model, Yaml};
 use crate::links::locations::{Location, Side};
 use crate::links::{self, Described, Place};
 use crate::snapshot::Snapshot;
 use crate::value::{Part, Value};
 use crate::volatility::Axis;
 use crate::workflow::repair::{self, CacheEdit};
-use crate::workflow::{BuildStep, Builder, Job};
+use crate::workflow::{BuildStep, Builder, Job, Trigger};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ pub struct TargetBuild<'a> {
     pub is_open: bool,
     /// The job and the step of the call.
     pub step: Option<(&'a Job, &'a BuildStep)>,
+    /// The workflow or the action of the call.
+    caller: Option<&'a Arc<str>>,
     /// Another target of the call uses it, whose cache holds what this one's does.
     pub is_part: bool,
     /// Whether the image is pushed: `None` where an expression decides.
@@ -190,6 +193,13 @@ impl<'a> TargetsView<'a> {
         references(self.snapshot, &self.path, side, &location).any(|it| !is_own(it)) || may_use(self.snapshot, &self.path, side, entry.backend)
     }
 
+    /// What starts the workflow that a build is made in, or its callers; nothing where none is known to make it.
+    pub fn triggers(&self, build: &TargetBuild<'a>) -> Vec<&'a Trigger> {
+        let workflow = build.caller.and_then(|path| Some((path, self.snapshot.file(path)?)));
+        let Some((path, Model::Workflow(workflow))) = workflow.map(|(path, file)| (path, &file.model)) else { return Vec::new() };
+        runs::triggers(self.snapshot, path, &workflow.model, |_| true).into_iter().map(|it| it.1).collect()
+    }
+
     /// Whether the paths of a build start where the file says: a workflow builds it, or it has a name
     /// that is looked for in its own folder.
     pub fn is_placed(&self, build: &TargetBuild<'_>) -> bool {
@@ -253,6 +263,7 @@ fn builds<'a>(own: &Build, path: &str, calls: &Calls<'a>, is_template: bool) -> 
             call: Some(index),
             is_open: call.is_open,
             step: Some((*job, *step)),
+            caller: Some(*workflow),
             is_part: baked.is_part,
             push,
         });
@@ -264,6 +275,7 @@ fn builds<'a>(own: &Build, path: &str, calls: &Calls<'a>, is_template: bool) -> 
             call: None,
             is_open: false,
             step: None,
+            caller: None,
             is_part: false,
             push: own.push,
         });
