@@ -212,8 +212,8 @@ fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
 fn descriptions(path: &str, file: &File) -> Vec<(String, Reference)> {
     let shared: Arc<str> = path.into();
     let named = |(build, it): (usize, Described<'_>)| {
-        let (_, _, step) = it.step?;
-        Some(baked::candidates(step, path).into_iter().map(|it| (it, Reference { path: shared.clone(), build, leg: None })).collect::<Vec<_>>())
+        let (_, job, step) = it.step?;
+        Some(baked::candidates(step, path, job.legs()).into_iter().map(|it| (it, Reference { path: shared.clone(), build, leg: None })).collect::<Vec<_>>())
     };
     let mut res: Vec<(String, Reference)> = file.builds().into_iter().enumerate().filter_map(named).flatten().collect();
     res.sort();

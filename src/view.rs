@@ -142,7 +142,8 @@ impl<'a> View<'a> {
             Model::Workflow(_) => {
                 let builds = file.builds();
                 let places = builds.iter().flat_map(|it| it.legs().into_iter().map(|(_, leg)| links::place(it.build, path, leg)));
-                let named = builds.iter().filter_map(|it| it.step).filter(|it| !it.2.files.is_empty()).flat_map(|it| links::baked::candidates(it.2, path));
+                let named =
+                    builds.iter().filter_map(|it| it.step).filter(|it| !it.2.files.is_empty()).flat_map(|it| links::baked::candidates(it.2, path, it.1.legs()));
                 for file in places.filter_map(|it| it.dockerfile).chain(named).filter(|it| snapshot.file(it).is_none()) {
                     snapshot.facts.text(&file);
                 }

@@ -42,20 +42,40 @@ fn is_call(step: &BuildStep) -> bool {
 
 /// The files that a call names, other than those of the metadata action: names and labels of the
 /// image, which make no layers. Compose has them from its environment where no flag names one.
-fn named(step: &BuildStep) -> Vec<Option<String>> {
+fn named(step: &BuildStep, leg: Option<&Leg>) -> Vec<Option<String>> {
     let of_environment = step.environment.get("COMPOSE_FILE").filter(|_| step.build.tool == Tool::Compose && step.files.is_empty());
     match of_environment {
         Some(Some(files)) => files.split(':').map(|it| Some(it.to_owned())).collect(),
         Some(None) => vec![None],
-        None => step.files.iter().filter(|it| !is_of_metadata(it)).map(Value::known).collect(),
+        None => step.files.iter().filter(|it| !is_of_metadata(it)).map(|it| leg.map_or_else(|| it.known(), |leg| it.in_leg(leg))).collect(),
     }
 }
 
-/// All files that a call in the workflow at `path` may read, whether they are there or not.
-pub fn candidates(step: &BuildStep, path: &str) -> Vec<String> {
+/// The legs in which a call names other files than in others, in groups that name the same; `None` where it does not
+/// depend on the leg.
+pub fn legs_by_files(step: &BuildStep, legs: &[Leg]) -> Option<Vec<Vec<Leg>>> {
+    if legs.is_empty() || step.files.iter().all(|it| is_of_metadata(it) || it.known().is_some()) {
+        return None;
+    }
+    let mut groups: BTreeMap<Vec<Option<String>>, Vec<Leg>> = BTreeMap::new();
+    for leg in legs {
+        groups.entry(named(step, Some(leg))).or_default().push(leg.clone());
+    }
+    (groups.len() > 1).then(|| groups.into_values().collect())
+}
+
+/// All files that a call in the workflow at `path` may read in a leg of its job, whether they are there or not.
+pub fn candidates(step: &BuildStep, path: &str, legs: &[Leg]) -> Vec<String> {
+    let groups = legs_by_files(step, legs).unwrap_or_else(|| vec![legs.iter().take(1).cloned().collect()]);
+    let mut res: Vec<String> = groups.iter().flat_map(|it| candidates_in_leg(step, path, it.first())).collect();
+    res.dedup();
+    res
+}
+
+fn candidates_in_leg(step: &BuildStep, path: &str, leg: Option<&Leg>) -> Vec<String> {
     let Some(folder) = folder(step, path) else { return Vec::new() };
     let here = |names: &[&str]| names.iter().map(|it| facts::join(&folder, it)).collect::<Vec<_>>();
-    match (step.build.tool, named(step).as_slice()) {
+    match (step.build.tool, named(step, leg).as_slice()) {
         (Tool::Compose, []) => [here(COMPOSE_FILES), here(COMPOSE_OVERRIDES)].concat(),
         (_, []) => [here(COMPOSE_FILES), here(BAKE_FILES)].concat(),
         (tool, named) => named.iter().flatten().filter_map(|it| read(tool, &folder, it)).collect(),
@@ -63,10 +83,14 @@ pub fn candidates(step: &BuildStep, path: &str) -> Vec<String> {
 }
 
 /// The files that a call in the workflow at `path` reads, in order, all bake files or all compose
-/// files; `has` says whether a file is there. `None` where one of them cannot be told.
-pub fn files(step: &BuildStep, path: &str, has: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
+/// files; `has` says whether a file is there. `None` where one of them cannot be told, or is another one in some of
+/// the legs.
+pub fn files(step: &BuildStep, path: &str, legs: &[Leg], has: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
+    if legs_by_files(step, legs).is_some() {
+        return None;
+    }
     let folder = folder(step, path)?;
-    let named = named(step);
+    let named = named(step, legs.first());
     let here = |names: &[&str]| names.iter().map(|it| facts::join(&folder, it)).filter(|it| has(it)).collect::<Vec<_>>();
     let res = match (step.build.tool, named.is_empty()) {
         // Of all that is there compose takes one, and looks for it in the folders above as well.
@@ -369,7 +393,7 @@ target "web" { context = "web" }
 
     #[test]
     fn files_are_those_that_are_named_else_those_that_are_there() {
-        let found = |with: &str, there: &[&str]| files(&step(with), PATH, &|it| there.contains(&it));
+        let found = |with: &str, there: &[&str]| files(&step(with), PATH, &[], &|it| there.contains(&it));
         assert_eq!(found("files: docker/rpi.hcl", &[]).unwrap(), ["/r/docker/rpi.hcl"]);
         assert_eq!(found("files: |\n  ./docker-bake.hcl\n  cwd://${{ steps.meta.outputs.bake-file }}", &[]).unwrap(), ["/r/docker-bake.hcl"]);
         assert_eq!(found("files: cwd://x.json", &[]).unwrap(), ["/r/x.json"]);
@@ -386,6 +410,19 @@ target "web" { context = "web" }
         assert_eq!(found("targets: a", &["/r/compose.yml"]).unwrap(), ["/r/compose.yml"]);
     }
 
+    #[test]
+    fn files_may_be_others_in_each_leg() {
+        let legs: Vec<Leg> = ["a", "b", "a"].iter().map(|it| Leg::from([("dir".to_owned(), (*it).to_owned())])).collect();
+        let step = step("files: ${{ matrix.dir }}/docker-bake.hcl");
+        assert_eq!(candidates(&step, PATH, &legs), ["/r/a/docker-bake.hcl", "/r/b/docker-bake.hcl"]);
+        assert!(candidates(&step, PATH, &[]).is_empty());
+        assert_eq!(files(&step, PATH, &legs, &|_| true), None);
+        assert_eq!(files(&step, PATH, &legs[..1], &|_| true).unwrap(), ["/r/a/docker-bake.hcl"]);
+        assert_eq!(legs_by_files(&step, &legs).unwrap(), [vec![legs[0].clone(), legs[2].clone()], vec![legs[1].clone()]]);
+        assert_eq!(legs_by_files(&self::step("files: a.hcl"), &legs), None);
+        assert_eq!(files(&self::step("files: a.hcl"), PATH, &legs, &|_| true).unwrap(), ["/r/a.hcl"]);
+    }
+
     fn script(run: &str) -> BuildStep {
         let text = format!("on: push\njobs:\n  a:\n    env: {{TAG: job}}\n    steps:\n      - run: {run}\n");
         let Model::Workflow(workflow) = File::new(Kind::Workflow, &text, None).model else { panic!() };
@@ -394,7 +431,7 @@ target "web" { context = "web" }
 
     #[test]
     fn compose_takes_the_first_of_its_files_and_an_override() {
-        let found = |run: &str, there: &[&str]| files(&script(run), PATH, &|it| there.contains(&it));
+        let found = |run: &str, there: &[&str]| files(&script(run), PATH, &[], &|it| there.contains(&it));
         let there = ["/r/compose.yml", "/r/docker-compose.yml", "/r/compose.override.yml", "/r/docker-bake.hcl", "/r/ci/compose.yaml"];
         assert_eq!(found("docker compose build", &there).unwrap(), ["/r/compose.yml", "/r/compose.override.yml"]);
         assert_eq!(found("cd ci && docker compose up --build -d", &there).unwrap(), ["/r/ci/compose.yaml"]);
@@ -405,7 +442,7 @@ target "web" { context = "web" }
             assert_eq!(found(run, &there), None, "{run}");
         }
         assert_eq!(found("docker compose build", &["/r/compose.override.yml"]), None);
-        assert_eq!(candidates(&script("docker compose build"), PATH).len(), 8);
+        assert_eq!(candidates(&script("docker compose build"), PATH, &[]).len(), 8);
     }
 
     fn composed(text: &str, run: &str) -> Option<Vec<Baked>> {

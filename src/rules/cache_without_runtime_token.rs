@@ -77,9 +77,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 /// The options of a bake or compose file that a script builds.
 fn check_files(view: &WorkflowView<'_>, build: &StepView<'_>, seen: &mut Vec<usize>, findings: &mut Findings<'_>) {
     let is_call = matches!(build.build.tool, Tool::Bake | Tool::Compose);
-    let Some(call) = view.call(build).filter(|_| is_call && !build.build.opaque) else { return };
+    let Some(calls) = view.calls(build).filter(|_| is_call && !build.build.opaque) else { return };
     let entries = |it: &Baked| it.build.exports.iter().chain(&it.build.imports).find(|it| needs_token(it)).cloned();
-    let Some((name, entry)) = call.targets.iter().find_map(|it| Some((&it.name, entries(it)?))) else { return };
+    let found = calls.iter().find_map(|call| call.targets.iter().find_map(|it| Some((call, &it.name, entries(it)?))));
+    let Some((call, name, entry)) = found else { return };
     let Some((path, span)) = call.file_of(build, &entry) else { return };
     if seen.contains(&build.build.span.start) || may_have_token(view, build) {
         return;

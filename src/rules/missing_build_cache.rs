@@ -216,11 +216,12 @@ fn level_of_dockerfiles(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option
     if !matches!(build.build.tool, Tool::Bake | Tool::Compose) {
         return level_of_places(view, &build.places);
     }
-    let call = view.call(build)?;
+    let calls = view.calls(build)?;
+    let targets = || calls.iter().flat_map(|call| call.targets.iter().map(move |it| (call, it)));
     let has_none = |it: &Build| it.imports.is_empty() && it.exports.is_empty() && !it.no_cache && !it.opaque;
-    let places: Vec<Place> = call.targets.iter().filter(|it| !it.build.inline).map(|it| call.place(it, &view.path)).collect();
+    let places: Vec<Place> = targets().filter(|(_, it)| !it.build.inline).map(|(call, it)| call.place(it, &view.path)).collect();
     let level = level_of_places(view, &places).filter(|_| !places.is_empty())?;
-    call.targets.iter().all(|it| has_none(&it.build)).then_some(level.min(Level::Info))
+    targets().all(|(_, it)| has_none(&it.build)).then_some(level.min(Level::Info))
 }
 
 /// Nothing where nothing is run, or where that is not known yet.

@@ -509,4 +509,19 @@ mod tests {
             check(&RULE, &(other.to_owned() + &compose.replace(from, to)));
         }
     }
+
+    #[test]
+    fn each_leg_may_build_a_bake_file_of_its_own() {
+        let workflow =
+            steps("- uses: actions/checkout@v6\n- uses: docker/bake-action@v7\n  with:\n    source: .\n    files: ${{ matrix.dir }}/docker-bake.hcl\n    targets: ${{ matrix.dir }}")
+                .replace("    steps:", "    strategy: {matrix: {dir: [a, b]}}\n    steps:");
+        let bake = |name: &str| format!("#- {name}/docker-bake.hcl\ntarget \"{name}\" {{\n  dockerfile = \"{name}.Dockerfile\"\n}}\n");
+        let missing = marked(&bake("b"), "b.Dockerfile", "error: `b.Dockerfile` does not exist");
+        // Its paths start where the call is made.
+        let files = "#- a.Dockerfile\nFROM a:1.0\n#- b/b.Dockerfile\nFROM a:1.0\n";
+        check_without_fix(&RULE, &format!("{workflow}{}{missing}{files}", bake("a")));
+        let other = workflow.replace("dir: [a, b]", "dir: [a]");
+        check(&RULE, &format!("{other}{}{files}", bake("a")));
+        check(&RULE, &format!("{}{}{}{files}", workflow.replace("${{ matrix.dir }}/", "${{ vars.DIR }}/"), bake("a"), bake("b")));
+    }
 }

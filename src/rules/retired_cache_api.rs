@@ -63,7 +63,8 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     for job in &view.workflow.jobs {
         let has_cache = |it: &Build| it.imports.iter().chain(&it.exports).any(|it| it.backend == Backend::Gha);
         // The options of bake and compose stand in their files.
-        let in_files = |it: &&StepView<'_>| it.job.id == job.id && view.call(it).is_some_and(|it| it.targets.iter().any(|it| has_cache(&it.build)));
+        let in_files =
+            |it: &&StepView<'_>| it.job.id == job.id && view.calls(it).into_iter().flatten().any(|it| it.targets.iter().any(|it| has_cache(&it.build)));
         let uses_cache = job.builds.iter().any(|it| has_cache(&it.build)) || view.builds.iter().any(|it| in_files(&it));
         for step in &job.steps {
             check_cache_action(view, step, findings);

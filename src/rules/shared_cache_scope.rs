@@ -280,7 +280,11 @@ fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
 
 /// Targets of one call of bake or compose that export to one location, where the call itself says so.
 fn check_call(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
-    let Some(call) = view.call(build) else { return };
+    let Some(call) = view.call(build) else {
+        // Each leg may read files of its own.
+        let _ = view.calls_in_legs(build).iter().any(|it| report_collision(build, it, |_| true, findings));
+        return;
+    };
     // What each leg builds goes where the expressions of the option say in that leg.
     let is_apart = build.step.targets.iter().any(|it| it.known().is_none());
     let is_told = |entry: &CacheEntry| entry.attributes.iter().all(|it| it.value.known().is_some());

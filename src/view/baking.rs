@@ -33,6 +33,12 @@ impl<'a> WorkflowView<'a> {
     pub fn call(&self, build: &StepView<'_>) -> Option<Call<'a>> {
         Call::of(self.snapshot, &self.path, build.job, build.step).filter(|it| !it.is_open)
     }
+
+    /// The calls that a build is: several where the files that it reads are others in some legs of its job.
+    /// `None` where it cannot be told what one of them builds.
+    pub fn calls(&self, build: &StepView<'_>) -> Option<Vec<Call<'a>>> {
+        Call::each(self.snapshot, &self.path, build.job, build.step).into_iter().map(|it| it.filter(|it| !it.is_open)).collect()
+    }
 }
 
 impl<'a> WorkflowView<'a> {
@@ -50,8 +56,18 @@ impl<'a> Call<'a> {
         Call::in_legs(snapshot, path, job.legs(), step)
     }
 
+    /// The calls that a step is: one for each set of files that it names in the legs of its job. Nothing in the place
+    /// of one that cannot be told.
+    pub(super) fn each(snapshot: &'a Snapshot, path: &str, job: &Job, step: &BuildStep) -> Vec<Option<Call<'a>>> {
+        match baked::legs_by_files(step, job.legs()) {
+            Some(groups) if groups.len() > MAX_LEGS => vec![None],
+            Some(groups) => groups.iter().map(|it| Call::in_legs(snapshot, path, it, step)).collect(),
+            None => vec![Call::of(snapshot, path, job, step)],
+        }
+    }
+
     fn in_legs(snapshot: &'a Snapshot, path: &str, legs: &[Leg], step: &BuildStep) -> Option<Call<'a>> {
-        let names = baked::files(step, path, &|it| snapshot.file(it).is_some())?;
+        let names = baked::files(step, path, legs, &|it| snapshot.file(it).is_some())?;
         let mut files = Vec::new();
         for name in names {
             let Some(file) = snapshot.file(&name) else {

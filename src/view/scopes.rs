@@ -177,9 +177,10 @@ fn builds(snapshot: &Snapshot, uses: &[Use<'_>]) -> Vec<Build> {
 /// Where a build finds its files: one of bake or compose where its targets do.
 fn places(snapshot: &Snapshot, it: &Use<'_>) -> Vec<Place> {
     let is_call = matches!(it.described.build.tool, Tool::Bake | Tool::Compose);
-    let call = it.described.step.filter(|_| is_call).and_then(|(_, job, step)| Call::of(snapshot, it.path, job, step));
-    match call {
-        Some(call) => call.targets.iter().map(|target| call.place(target, it.path)).collect(),
-        None => vec![it.place()],
+    let calls = it.described.step.filter(|_| is_call).map(|(_, job, step)| Call::each(snapshot, it.path, job, step));
+    let calls: Vec<Call<'_>> = calls.into_iter().flatten().flatten().collect();
+    if calls.is_empty() {
+        return vec![it.place()];
     }
+    calls.iter().flat_map(|call| call.targets.iter().map(|target| call.place(target, it.path))).collect()
 }

@@ -235,12 +235,18 @@ fn calls<'a>(snapshot: &'a Snapshot, path: &str) -> Calls<'a> {
         if step.build.dry {
             continue;
         }
-        match Call::of(snapshot, workflow, job, step) {
-            // It reads other files.
-            Some(call) if !call.reads(path) => {}
-            Some(_) if matches!(job.builder(step), Builder::Persistent(_)) => res.is_kept = true,
-            Some(call) if !step.build.opaque => res.known.push((call, job, step, workflow)),
-            _ => res.is_open |= !step.overrides.is_empty() || step.build.opaque,
+        let calls = Call::each(snapshot, workflow, job, step);
+        let by_leg = calls.len() > 1;
+        for call in calls {
+            match call {
+                // It reads other files.
+                Some(call) if !call.reads(path) => {}
+                Some(_) if matches!(job.builder(step), Builder::Persistent(_)) => res.is_kept = true,
+                Some(call) if !step.build.opaque => res.known.push((call, job, step, workflow)),
+                // A leg of which the files are not known reads others, as far as is known.
+                None if by_leg && !step.build.opaque => {}
+                _ => res.is_open |= !step.overrides.is_empty() || step.build.opaque,
+            }
         }
     }
     res
