@@ -64,7 +64,7 @@ type Callers = BTreeMap<Arc<str>, Vec<Given>>;
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     by_dockerfile: Arc<BTreeMap<String, Vec<Reference>>>,
-    /// The builds of workflows, by what a scope of theirs would be named after.
+    /// The builds of workflows, by what a scope of theirs would be named after, in lower case.
     by_name: Arc<BTreeMap<String, Vec<Reference>>>,
     /// The builds of workflows, by the bake and compose files that they name, or take if they are there.
     by_description: Arc<BTreeMap<String, Vec<Reference>>>,
@@ -135,7 +135,7 @@ impl Index {
     /// The builds of workflows whose scopes would be named after the same, in order of path and
     /// place.
     pub fn named(&self, name: &str) -> &[Reference] {
-        self.by_name.get(name).map_or(&[], Vec::as_slice)
+        self.by_name.get(&name.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a build names `path` as its Dockerfile.
@@ -203,7 +203,7 @@ fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
     let path: Arc<str> = path.into();
     let named = |(build, it): (usize, Described<'_>)| {
         let (workflow, job, step) = it.step?;
-        Some((workflow::first_name(workflow, job, step), Reference { path: path.clone(), build, leg: None }))
+        Some((workflow::first_name(workflow, job, step).to_ascii_lowercase(), Reference { path: path.clone(), build, leg: None }))
     };
     file.builds().into_iter().enumerate().filter_map(named).collect()
 }

@@ -13,7 +13,7 @@ use crate::links::{self, Described, Folder, Place, Reference, Target};
 use crate::snapshot::Snapshot;
 use crate::value::{Leg, Value};
 use crate::workflow::repair::{self, CacheEdit};
-use crate::workflow::{Action, Builder, Event, Job, first_name};
+use crate::workflow::{Action, Builder, Event, Job, first_name, is_one_key};
 use std::sync::Arc;
 
 /// Files with more builds have no fix that has to look at all of them for each.
@@ -192,7 +192,7 @@ impl<'a> WorkflowView<'a> {
         // What is not of the matrix, such as `github.workflow`, may be something else there.
         let is_told = product.matches("${{").count() == product.matches("${{ matrix.").count();
         let is_other = |it: &Use<'_>| !(is_told && self.product(it) == product) && self.likeness(&own, it) != Likeness::Same;
-        let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| workflow.scope_name(job, step) == name);
+        let is_named = |it: &Use<'_>| it.described.step.is_some_and(|(workflow, job, step)| is_one_key(&workflow.scope_name(job, step), name));
         let references = in_repository(self.snapshot, &self.path, self.snapshot.links.named(&first_name(self.workflow, build.job, build.step)))
             .filter(|it| it.path != self.path);
         let named: Vec<Use<'_>> = references.take(MAX_NAMESAKES + 1).filter_map(|it| of_reference(self.snapshot, it)).collect();

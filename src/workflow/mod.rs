@@ -23,7 +23,7 @@ pub use build::{BuildStep, Override, context_named};
 pub use builder::Builder;
 pub use lower::{lower, lower_action};
 pub use matrix::Matrix;
-pub use scope::first_name;
+pub use scope::{first_name, is_one_key};
 
 use crate::edit::Span;
 use crate::shell::{Command, Redirect, Script};

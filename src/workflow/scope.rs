@@ -30,8 +30,10 @@ impl Workflow {
         let layers = layers(&step.build);
         let base = names.first().cloned().unwrap_or_else(|| job.id.clone());
         let is_other = |it: &&Named| it.layers.is_none() || it.layers != layers;
-        let clashing: Vec<&Named> = self.named().iter().filter(|it| it.candidates.first() == Some(&base)).filter(is_other).collect();
-        let alone = |it: &&String| **it != base && !clashing.iter().any(|other| other.candidates.contains(it));
+        let is_same = |it: &Named| it.candidates.first().is_some_and(|it| is_one_key(it, &base));
+        let clashing: Vec<&Named> = self.named().iter().filter(|it| is_same(it)).filter(is_other).collect();
+        let is_alone = |it: &str| !is_one_key(it, &base) && !clashing.iter().flat_map(|it| &it.candidates).any(|other| is_one_key(other, it));
+        let alone = |it: &&String| is_alone(it);
         let base = match names.iter().find(alone).filter(|_| !clashing.is_empty()) {
             Some(second) => format!("{base}-{second}"),
             None => base,
@@ -44,6 +46,12 @@ impl Workflow {
         let name = |(job, step): (&Job, &BuildStep)| Named { candidates: candidates(self, job, step), layers: layers(&step.build) };
         self.names.0.get_or_init(|| self.jobs.iter().flat_map(|job| job.builds.iter().map(move |it| (job, it))).map(name).collect())
     }
+}
+
+/// Whether GitHub's cache takes two names for one: it makes no difference between upper and lower case
+/// (ruby/setup-ruby#659, nektos/act#2497).
+pub fn is_one_key(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
 }
 
 /// What a scope of the build is named after first of all: the image, else the folder, the
@@ -380,6 +388,12 @@ mod tests {
     fn builds_of_one_image_are_told_apart() {
         let steps = "- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:1', target: web}\n- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:2', target: worker}";
         assert_eq!(names(&with_steps(steps)), ["app-web", "app-worker"]);
+    }
+
+    #[test]
+    fn names_differ_in_more_than_case() {
+        let steps = "- uses: docker/build-push-action@v6\n  with: {context: ./App, target: web}\n- uses: docker/build-push-action@v6\n  with: {context: ./app, target: worker}";
+        assert_eq!(names(&with_steps(steps)), ["App-web", "app-worker"]);
     }
 
     #[test]
