@@ -82,8 +82,7 @@ fn candidates_in_leg(step: &BuildStep, path: &str, leg: Option<&Leg>) -> Vec<Str
     }
 }
 
-/// The files that a call in the workflow at `path` reads, in order, all bake files or all compose
-/// files; `has` says whether a file is there. `None` where one of them cannot be told, or is another one in some of
+/// The files that a call in the workflow at `path` reads, in order; `has` says whether a file is there. `None` where one of them cannot be told, or is another one in some of
 /// the legs.
 pub fn files(step: &BuildStep, path: &str, legs: &[Leg], has: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
     if legs_by_files(step, legs).is_some() {
@@ -98,11 +97,10 @@ pub fn files(step: &BuildStep, path: &str, legs: &[Leg], has: &dyn Fn(&str) -> b
         (_, true) => [here(COMPOSE_FILES), here(BAKE_FILES)].concat(),
         (tool, false) => named.into_iter().map(|it| read(tool, &folder, &it?)).collect::<Option<Vec<_>>>()?,
     };
-    let is_of_one_kind = res.iter().all(|it| is_compose(it)) || res.iter().all(|it| is_bake(it));
     // An override alone is none of compose's files.
     let is_complete =
         step.build.tool == Tool::Bake || !step.files.is_empty() || !here(COMPOSE_FILES).is_empty() || step.environment.contains_key("COMPOSE_FILE");
-    Some(res).filter(|it| !it.is_empty() && is_of_one_kind && is_complete)
+    Some(res).filter(|it| !it.is_empty() && is_complete)
 }
 
 /// The path of a file that a call names.
@@ -141,19 +139,49 @@ pub struct Baked {
     pub is_part: bool,
 }
 
-/// The targets that a call in the workflow at `path` builds of its files, in any leg of its job;
-/// `None` where an expression decides which, or where there is no such service.
-pub fn targets(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, legs: &[Leg]) -> Option<Vec<Baked>> {
+/// The files that describe what a call builds, all bake files or all compose files, where it reads both: a group
+/// of a bake file stands in front of that of its name of compose, which has `default` alone
+/// (docker/buildx, `ParseFiles` in bake/bake.go and `Parse` in bake/hclparser). `None` where both have a part in it,
+/// or where an expression decides.
+pub fn of_one_kind<'a>(files: Vec<(String, Description<'a>)>, step: &BuildStep, legs: &[Leg]) -> Option<Vec<(String, Description<'a>)>> {
+    let is_bake = |it: &Description<'_>| matches!(it, Description::Bake(_));
+    if files.iter().all(|(_, it)| is_bake(it)) || !files.iter().any(|(_, it)| is_bake(it)) {
+        return Some(files);
+    }
+    let bakes = || files.iter().filter_map(|(_, it)| if let Description::Bake(bake) = it { Some(*bake) } else { None });
+    let mut services = files.iter().filter_map(|(_, it)| if let Description::Compose(compose) = it { Some(&compose.services) } else { None }).flatten();
+    let is_target = |name: &str| bakes().any(|it| it.targets.iter().any(|it| it.name == name));
+    // A target of both files is put together of both.
+    if services.any(|it| is_target(&it.name)) {
+        return None;
+    }
+    let is_group = |name: &str| bakes().any(|it| it.groups.iter().any(|it| it.name == name));
+    let of_bake = |name: &String| is_group(name) || (is_target(name) && name != "default");
+    let mut names = asked(step, legs)?;
+    if names.is_empty() {
+        names.push("default".to_owned());
+    }
+    let wanted = of_bake(&names[0]);
+    let is_told = names.iter().all(|it| of_bake(it) == wanted);
+    is_told.then(|| files.into_iter().filter(|(_, it)| is_bake(it) == wanted).collect())
+}
+
+/// The names of targets that a call asks for, in any leg of its job; `None` where an expression decides.
+fn asked(step: &BuildStep, legs: &[Leg]) -> Option<Vec<String>> {
     let named = |it: &Value| match it.known() {
         Some(name) => Some(vec![name]),
         None if legs.is_empty() => None,
         None => legs.iter().map(|leg| it.in_leg(leg)).collect(),
     };
-    let names: Vec<String> = step.targets.iter().map(named).collect::<Option<Vec<_>>>()?.into_iter().flatten().filter(|it| !it.is_empty()).collect();
-    if names.iter().any(|it| it.contains(['*', '?', '['])) {
-        return None;
-    }
-    made(files, step, path, Some(&names))
+    let names = step.targets.iter().map(named).collect::<Option<Vec<_>>>()?.into_iter().flatten();
+    let names: Vec<String> = names.filter(|it| !it.is_empty()).collect();
+    (!names.iter().any(|it| it.contains(['*', '?', '[']))).then_some(names)
+}
+
+/// The targets that a call in the workflow at `path` builds of its files, in any leg of its job;
+/// `None` where an expression decides which, or where there is no such service.
+pub fn targets(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, legs: &[Leg]) -> Option<Vec<Baked>> {
+    made(files, step, path, Some(&asked(step, legs)?))
 }
 
 /// All targets that a call may build.
@@ -400,14 +428,38 @@ target "web" { context = "web" }
         assert_eq!(found("targets: a", &["/r/docker-bake.override.hcl", "/r/docker-bake.hcl"]).unwrap(), ["/r/docker-bake.hcl", "/r/docker-bake.override.hcl"]);
         for (with, there) in [
             ("files: ${{ inputs.file }}", ["/r/docker-bake.hcl"]),
-            ("files: |\n  compose.yml\n  x.hcl", ["/r/compose.yml"]),
             ("files: x.toml", ["/r/x.toml"]),
             ("source: https://github.com/o/r.git", ["/r/docker-bake.hcl"]),
         ] {
             assert_eq!(found(with, &there), None, "{with}");
         }
-        assert_eq!(found("targets: a", &["/r/docker-bake.hcl", "/r/compose.yml"]), None);
+        assert_eq!(found("targets: a", &["/r/docker-bake.hcl", "/r/compose.yml"]).unwrap(), ["/r/compose.yml", "/r/docker-bake.hcl"]);
+        assert_eq!(found("files: |\n  compose.yml\n  x.hcl", &[]).unwrap(), ["/r/compose.yml", "/r/x.hcl"]);
         assert_eq!(found("targets: a", &["/r/compose.yml"]).unwrap(), ["/r/compose.yml"]);
+    }
+
+    #[test]
+    fn a_call_that_reads_bake_and_compose_files_builds_of_one_kind() {
+        let compose = |text: &str| crate::compose::lower(&crate::syntax::yaml::parse(text, &Default::default()).0);
+        let described = |with: &str, bake: &str| {
+            let (bake, compose) = (crate::bake::lower(bake), compose("services:\n  db: {build: db}\n  proxy: {image: x}\n"));
+            let files = vec![("compose.yml".to_owned(), Description::Compose(&compose)), ("docker-bake.hcl".to_owned(), Description::Bake(&bake))];
+            of_one_kind(files, &step(with), &[]).map(|it| it.into_iter().map(|it| it.0).collect::<Vec<_>>().concat())
+        };
+        let group = "group \"default\" { targets = [\"app\"] }\ntarget \"app\" {}\n";
+        for (with, bake, kind) in [
+            ("pull: true", group, Some("docker-bake.hcl")),
+            ("targets: app", group, Some("docker-bake.hcl")),
+            ("targets: db", group, Some("compose.yml")),
+            ("targets: app,db", group, None),
+            ("targets: ${{ inputs.target }}", group, None),
+            // The group of all services, as compose has it.
+            ("pull: true", "target \"default\" {}\n", Some("compose.yml")),
+            ("pull: true", "target \"app\" {}\n", Some("compose.yml")),
+            ("targets: db", "target \"db\" {}\n", None),
+        ] {
+            assert_eq!(described(with, bake).as_deref(), kind, "{with} {bake}");
+        }
     }
 
     #[test]

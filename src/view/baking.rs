@@ -84,6 +84,7 @@ impl<'a> Call<'a> {
         if step.build.tool == Tool::Compose && step.files.is_empty() && may_name_files(snapshot, &files)? {
             return None;
         }
+        let files = baked::of_one_kind(files, step, legs)?;
         match baked::targets(&files, step, path, legs) {
             Some(targets) => Some(Call { files, targets, is_open: false }),
             None => Some(Call { targets: baked::all_targets(&files, step, path)?, files, is_open: true }),
