@@ -16,6 +16,8 @@ use std::sync::Arc;
 const MAX_DEPTH: usize = 4;
 /// More calls of one file are not looked at.
 pub(super) const MAX_SITES: usize = 20;
+/// More calls, and calls of what calls, are not followed back for one answer.
+pub(super) const MAX_FOLLOWED: usize = 200;
 
 /// A job or a step of the repository that calls a workflow or an action.
 pub struct Site<'a> {
@@ -69,26 +71,28 @@ impl Site<'_> {
     /// Where an input that `value` is made of comes from, if that is `wanted`: what this call gives it, its
     /// default where the call gives nothing, or what calls of the caller give that in turn.
     pub fn origin(&self, value: &Value, wanted: fn(&Variance) -> bool) -> Option<Origin> {
-        self.followed(value, wanted, 0)
+        let mut left = MAX_FOLLOWED;
+        self.followed(value, wanted, 0, &mut left)
     }
 
-    fn followed(&self, value: &Value, wanted: fn(&Variance) -> bool, depth: usize) -> Option<Origin> {
+    fn followed(&self, value: &Value, wanted: fn(&Variance) -> bool, depth: usize, left: &mut usize) -> Option<Origin> {
+        *left = left.checked_sub(1)?;
         let variance = value.variance();
         let names = variance.iter().filter_map(|it| match it {
             Axis::Input(name) => Some(name),
             _ => None,
         });
         names.into_iter().find_map(|name| match self.inputs.iter().rev().find(|it| it.name == *name) {
-            Some(input) => self.source(self.path, &input.value, wanted, depth),
+            Some(input) => self.source(self.path, &input.value, wanted, depth, left),
             None => {
                 let declared = &self.called.trigger(&Event::WorkflowCall)?.inputs;
-                self.source(self.called_path, declared.iter().find(|it| it.name == *name)?.default.as_ref()?, wanted, depth)
+                self.source(self.called_path, declared.iter().find(|it| it.name == *name)?.default.as_ref()?, wanted, depth, left)
             }
         })
     }
 
     /// The origin that a value of the file at `path` is or has.
-    fn source(&self, path: &Arc<str>, value: &Value, wanted: fn(&Variance) -> bool, depth: usize) -> Option<Origin> {
+    fn source(&self, path: &Arc<str>, value: &Value, wanted: fn(&Variance) -> bool, depth: usize, left: &mut usize) -> Option<Origin> {
         let variance = value.variance();
         if wanted(&variance) {
             return Some(Origin { path: path.clone(), span: value.span, text: value.shown(), variance, caller: self.path.clone() });
@@ -96,7 +100,7 @@ impl Site<'_> {
         if depth == MAX_DEPTH || !is_given(value) {
             return None;
         }
-        sites(self.snapshot, path).iter().find_map(|it| it.followed(value, wanted, depth + 1))
+        sites(self.snapshot, path).iter().find_map(|it| it.followed(value, wanted, depth + 1, left))
     }
 
     /// The conditions that the call is under, the step's and its job's.

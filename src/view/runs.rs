@@ -1,7 +1,7 @@
 //! On what a build runs: a branch, a tag, a pull request. What it leaves in the cache of GitHub can
 //! be read from some of these only (docs/facts.md D.6).
 
-use super::given::{self, MAX_SITES};
+use super::given::{self, MAX_FOLLOWED, MAX_SITES};
 use super::{StepView, Use, WorkflowView};
 use crate::snapshot::Snapshot;
 use crate::value::Value;
@@ -74,17 +74,25 @@ fn of_trigger(trigger: &Trigger) -> Vec<Run> {
 /// What a job of the workflow at `path` runs on, its own conditions (`own`) and those of the jobs it waits for
 /// taken into account.
 fn of_job(snapshot: &Snapshot, path: &str, workflow: &Workflow, job: &Job, own: &[String]) -> BTreeSet<Run> {
-    starts(snapshot, path, workflow, job, own, 0).into_iter().map(|it| it.1).collect()
+    starts(snapshot, path, workflow, job, own, &mut Following { depth: 0, left: MAX_FOLLOWED }).into_iter().map(|it| it.1).collect()
+}
+
+/// How far calls are followed back.
+struct Following {
+    /// Calls between where it began and here.
+    depth: usize,
+    /// How many calls may still be looked at: those of those of those are many.
+    left: usize,
 }
 
 /// The events that start a job, each with what the run is of.
-fn starts(snapshot: &Snapshot, path: &str, workflow: &Workflow, job: &Job, own: &[String], depth: usize) -> Vec<(Event, Run)> {
+fn starts(snapshot: &Snapshot, path: &str, workflow: &Workflow, job: &Job, own: &[String], following: &mut Following) -> Vec<(Event, Run)> {
     let mut conditions = own.to_vec();
     needed(workflow, job, &mut conditions);
     let mut res = Vec::new();
     for trigger in &workflow.triggers {
         match trigger.event {
-            Event::WorkflowCall => res.extend(starts_of_callers(snapshot, path, depth)),
+            Event::WorkflowCall => res.extend(starts_of_callers(snapshot, path, following)),
             _ => res.extend(of_trigger(trigger).into_iter().map(|run| (trigger.event.clone(), run))),
         }
     }
@@ -100,17 +108,22 @@ fn starts(snapshot: &Snapshot, path: &str, workflow: &Workflow, job: &Job, own: 
 
 /// What starts the jobs and the steps of the repository that call the workflow or the action at `path`. What
 /// another repository calls runs there, and has the caches of that one.
-fn starts_of_callers(snapshot: &Snapshot, path: &str, depth: usize) -> Vec<(Event, Run)> {
+fn starts_of_callers(snapshot: &Snapshot, path: &str, following: &mut Following) -> Vec<(Event, Run)> {
+    let unknown = || vec![(Event::WorkflowCall, Run::Unknown)];
     let sites = given::sites(snapshot, path);
-    if sites.is_empty() || sites.len() == MAX_SITES || depth == MAX_DEPTH {
-        return vec![(Event::WorkflowCall, Run::Unknown)];
-    }
+    let left = following.left.checked_sub(sites.len());
+    let Some(left) = left.filter(|_| !sites.is_empty() && sites.len() < MAX_SITES && following.depth < MAX_DEPTH) else { return unknown() };
+    following.left = left;
+    following.depth += 1;
     let mut res: Vec<(Event, Run)> = Vec::new();
-    for start in sites.iter().flat_map(|it| starts(snapshot, it.path, it.workflow, it.job, &it.conditions(), depth + 1)) {
-        if !res.contains(&start) {
-            res.push(start);
+    for site in &sites {
+        for start in starts(snapshot, site.path, site.workflow, site.job, &site.conditions(), following) {
+            if !res.contains(&start) {
+                res.push(start);
+            }
         }
     }
+    following.depth -= 1;
     res
 }
 
@@ -255,6 +268,7 @@ impl<'a> WorkflowView<'a> {
 mod tests {
     use super::*;
     use crate::file::{File, Kind};
+    use crate::snapshot::Host;
 
     fn runs(on: &str, condition: &str) -> Vec<Run> {
         let path: Arc<str> = "/r/.github/workflows/ci.yml".into();
@@ -281,6 +295,29 @@ mod tests {
         ] {
             assert_eq!(runs(on, "true"), expected, "{on}");
         }
+    }
+
+    #[test]
+    fn calls_of_calls_are_followed_so_far_only() {
+        let runs = |width: usize| {
+            let mut host = Host::default();
+            for level in 0..4 {
+                for number in 0..width {
+                    let calls = (0..width).map(|it| format!("  j{it}:\n    uses: ./.github/workflows/l{}-{it}.yml\n", level + 1)).collect::<String>();
+                    let on = if level == 0 { "release" } else { "workflow_call" };
+                    let path = format!("/r/.github/workflows/l{level}-{number}.yml");
+                    host.set(&path, File::new(Kind::Workflow, &format!("on: {on}\njobs:\n{calls}"), None));
+                }
+            }
+            let path: Arc<str> = "/r/.github/workflows/l4-0.yml".into();
+            let text = "on: workflow_call\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n";
+            host.set(&path, File::new(Kind::Workflow, text, None));
+            let snapshot = host.snapshot();
+            let described = snapshot.file(&path).unwrap().builds()[0];
+            Use { path: &path, index: 0, described, leg: None }.runs(&snapshot).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(runs(2), [Run::Tag]);
+        assert_eq!(runs(9), [Run::Tag, Run::Unknown]);
     }
 
     #[test]
