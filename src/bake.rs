@@ -73,12 +73,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// Adds the targets of a group of the same name.
-    fn add(&mut self, other: &Group) {
-        let known: BTreeSet<String> = self.targets.iter().cloned().collect();
-        let room = MAX_TARGETS.saturating_sub(self.targets.len());
-        self.targets.extend(other.targets.iter().filter(|it| !known.contains(*it)).take(room).cloned());
-        self.opaque |= other.opaque;
+    /// Puts a group behind others, or in the place of one of its name.
+    fn put(self, others: &mut Vec<Group>) {
+        match others.iter_mut().find(|it| it.name == self.name) {
+            Some(earlier) => *earlier = self,
+            None => others.push(self),
+        }
     }
 }
 
@@ -101,8 +101,8 @@ pub struct Target {
 
 impl Bake {
     /// Several files as bake reads them, one after the other: a target that is in two of them is
-    /// one, in which the later file wins, and the targets of a group are added to. A variable has
-    /// its value inside its own file only.
+    /// one, in which the later file wins, and a group takes the place of one of its name (docs/facts.md
+    /// F.3). A variable has its value inside its own file only.
     pub fn merge<'a>(files: impl IntoIterator<Item = &'a Bake>) -> Bake {
         let mut res = Bake::default();
         for file in files {
@@ -115,10 +115,7 @@ impl Bake {
                 }
             }
             for group in &file.groups {
-                match res.groups.iter_mut().find(|it| it.name == group.name) {
-                    Some(known) => known.add(group),
-                    None => res.groups.push(group.clone()),
-                }
+                group.clone().put(&mut res.groups);
             }
             res.variables.extend(file.variables.iter().cloned());
             res.broken |= file.broken;
@@ -301,7 +298,10 @@ impl File<'_> {
                 }
             }
         }
-        let mut groups: Vec<Group> = self.definitions.iter().filter(|it| it.is_group).map(|it| self.group(it)).collect();
+        let mut groups = Vec::new();
+        for definition in self.definitions.iter().filter(|it| it.is_group) {
+            self.group(definition).put(&mut groups);
+        }
         // A target with a matrix is also the group of its legs.
         for definition in self.definitions.iter().filter(|it| !it.is_group && it.attributes.iter().any(|(key, _)| key == "matrix")) {
             let legs = raws.iter().filter(|it| it.span == definition.span && it.is_leg && it.name != definition.name);
@@ -711,7 +711,16 @@ group "default" { targets = ["app"] }
     }
 
     #[test]
-    fn a_later_file_adds_to_targets_and_groups() {
+    fn a_later_group_takes_the_place_of_one_of_its_name() {
+        let selected = |bake: &Bake| bake.select(&[]).iter().map(|it| it.name.clone()).collect::<Vec<_>>().concat();
+        let targets = "target \"a\" {}\ntarget \"b\" {}\n";
+        let group = |name: &str| format!("group \"default\" {{ targets = [\"{name}\"] }}\n");
+        assert_eq!(selected(&lower(&(group("a") + &group("b") + targets))), "b");
+        assert_eq!(selected(&Bake::merge([&lower(&(group("a") + targets)), &lower(&group("b"))])), "b");
+    }
+
+    #[test]
+    fn a_later_file_adds_to_targets() {
         let first = lower(
             "group \"default\" { targets = [\"a\"] }\ntarget \"base\" { cache-to = [\"type=gha\"] }\ntarget \"a\" {\n  inherits = [\"base\"]\n  args = { X = \"1\", Y = \"1\" }\n  tags = [\"o/a:1\"]\n}",
         );
