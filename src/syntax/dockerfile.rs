@@ -208,8 +208,10 @@ impl Outline {
         // The token of a continuation takes the end of its line.
         let written = whole.of(text).trim_end();
         let last_line = written[written.rfind('\n').map_or(0, |it| it + 1)..].trim_start();
-        let is_plain =
-            written.starts_with(|it: char| it.is_ascii_alphabetic()) && !written.contains("<<") && !last_line.starts_with('#') && !last_line.ends_with(escape);
+        // A continuation may cut the marker of a heredoc.
+        let may_mark = |it: &[u8]| it[0] == b'<' && (it[1] == b'<' || char::from(it[1]) == escape);
+        let has_marker = written.as_bytes().windows(2).any(may_mark);
+        let is_plain = written.starts_with(|it: char| it.is_ascii_alphabetic()) && !has_marker && !last_line.starts_with('#') && !last_line.ends_with(escape);
         is_plain.then(|| Outline { keyword: Some(whole.start), end: whole.end, ..Outline::default() })
     }
 
@@ -893,6 +895,24 @@ mod tests {
         for node in root.children(&mut root.walk()).filter(|it| it.kind() == "instruction") {
             let plain = Outline::plain(text, node, escape);
             assert!(plain.as_ref().is_none_or(|it| *it == Outline::read(node)), "{plain:?} of {:?} in {text:?}", span(node).of(text));
+        }
+    }
+
+    #[test]
+    fn outlines_without_a_look_at_the_tokens_are_the_same() {
+        for text in [
+            "RUN <\\\n<D\ne\nD\n",
+            "RUN <<\\\nD\ne\nD\n",
+            "# escape=`\nRUN <`\n# c\n<D\ne\nD\n",
+            "RUN a < b \\\n  && c <d\n",
+            "RUN a \\\n# b\n",
+            "RUN a \\\n\n",
+            "RUN a \\ \n  b\n",
+            "RU\\\nN a\n",
+            "\\\nRUN a\n",
+            "ONBUILD RUN a <\\\n<D\nb\nD\n",
+        ] {
+            check_outlines(text);
         }
     }
 
