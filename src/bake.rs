@@ -139,25 +139,40 @@ impl Bake {
     /// The targets that bake builds when it is asked for `names`: groups are opened, targets that
     /// others use come along, and no name is the group or target `default`.
     pub fn select(&self, names: &[String]) -> Vec<&Target> {
-        let mut wanted: Vec<(&str, usize)> = names.iter().map(|it| (it.as_str(), 0)).collect();
-        if wanted.is_empty() {
-            wanted.push(("default", 0));
-        }
+        let mut opened = BTreeMap::new();
+        let asked: Vec<&str> = if names.is_empty() { vec!["default"] } else { names.iter().map(String::as_str).collect() };
+        let mut wanted: Vec<&str> = asked.into_iter().flat_map(|it| self.members(it, &mut opened, 0)).collect();
         let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        while let Some((name, depth)) = wanted.pop() {
-            if depth > MAX_DEPTH || !seen.insert(name) {
+        while let Some(name) = wanted.pop().filter(|_| seen.len() <= MAX_TARGETS) {
+            if !seen.insert(name) {
                 continue;
-            }
-            for group in self.groups.iter().filter(|it| it.name == name) {
-                wanted.extend(group.targets.iter().map(|it| (it.as_str(), depth + 1)));
             }
             for (index, target) in self.targets.iter().enumerate().filter(|(_, it)| it.name == name) {
                 found.insert(index);
-                wanted.extend(target.needs.iter().map(|it| (it.as_str(), depth + 1)));
+                wanted.extend(target.needs.iter().map(String::as_str));
             }
         }
         found.iter().filter_map(|it| self.targets.get(*it)).collect()
+    }
+
+    /// The targets of the group `name`; a name that is no group is that of a target. In a group the name of an empty
+    /// one, or of one that is being opened, is that of a target too (docker/buildx, `Config.group` in bake/bake.go).
+    fn members<'a>(&'a self, name: &'a str, opened: &mut BTreeMap<&'a str, Vec<&'a str>>, depth: usize) -> Vec<&'a str> {
+        if let Some(known) = opened.get(name) {
+            return known.clone();
+        }
+        let Some(group) = self.groups.iter().find(|it| it.name == name).filter(|_| depth < MAX_DEPTH) else { return vec![name] };
+        opened.insert(name, Vec::new());
+        let mut res: Vec<&str> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for member in &group.targets {
+            let inner = self.members(member, opened, depth + 1);
+            let targets = if inner.is_empty() { vec![member.as_str()] } else { inner };
+            res.extend(targets.into_iter().filter(|it| seen.insert(*it)));
+        }
+        opened.insert(name, res.clone());
+        res
     }
 }
 
@@ -305,7 +320,11 @@ impl File<'_> {
         // A target with a matrix is also the group of its legs.
         for definition in self.definitions.iter().filter(|it| !it.is_group && it.attributes.iter().any(|(key, _)| key == "matrix")) {
             let legs = raws.iter().filter(|it| it.span == definition.span && it.is_leg && it.name != definition.name);
-            groups.push(Group { name: definition.name.clone(), targets: legs.map(|it| it.name.clone()).collect(), opaque: false });
+            let targets: Vec<String> = legs.map(|it| it.name.clone()).collect();
+            // Legs whose names are not known have that of the whole.
+            if !targets.is_empty() {
+                groups.push(Group { name: definition.name.clone(), targets, opaque: false });
+            }
         }
         Bake { groups, raws, ..Bake::default() }.inherited()
     }
@@ -386,15 +405,17 @@ impl Inheritance<'_> {
     }
 }
 
-/// What `later` makes of `earlier`: maps are merged key by key, `cache-from` is added to, all else
-/// is replaced.
+/// What `later` makes of `earlier`: maps are merged key by key, `cache-from` and `inherits` are added to,
+/// all else is replaced (docker/buildx, `Target.Merge` in bake/bake.go).
 fn merged(earlier: &Attributes, later: &Attributes) -> Attributes {
     let mut res = earlier.clone();
     for (key, value) in later {
         let value = match (key.as_str(), res.get(key), value) {
             (_, Some(earlier), Term::Null) => earlier.clone(),
             ("args" | "contexts" | "labels", Some(Term::Object(earlier)), Term::Object(later)) => Term::Object(merged_pairs(earlier, later)),
-            ("cache-from", Some(Term::List(earlier)), Term::List(later)) => Term::List(earlier.iter().chain(later).take(MAX_INHERITED).cloned().collect()),
+            ("cache-from" | "inherits", Some(Term::List(earlier)), Term::List(later)) => {
+                Term::List(earlier.iter().chain(later).take(MAX_INHERITED).cloned().collect())
+            }
             _ => value.clone(),
         };
         res.insert(key.clone(), value);
@@ -402,11 +423,12 @@ fn merged(earlier: &Attributes, later: &Attributes) -> Attributes {
     res
 }
 
-/// The pairs of both, where a name is in both the later one.
+/// The pairs of both, where a name is in both the later one. A null takes nothing away.
 fn merged_pairs(earlier: &[Pair], later: &[Pair]) -> Vec<Pair> {
-    let replaced: BTreeSet<&str> = later.iter().map(|it| it.name.as_str()).collect();
+    let set = || later.iter().filter(|it| !matches!(it.value, Term::Null));
+    let replaced: BTreeSet<&str> = set().map(|it| it.name.as_str()).collect();
     let kept = earlier.iter().filter(|it| !replaced.contains(it.name.as_str()));
-    kept.chain(later).take(MAX_INHERITED).cloned().collect()
+    kept.chain(set()).take(MAX_INHERITED).cloned().collect()
 }
 
 fn target(raw: &Raw, attributes: &Attributes) -> Target {
@@ -717,6 +739,24 @@ group "default" { targets = ["app"] }
         let group = |name: &str| format!("group \"default\" {{ targets = [\"{name}\"] }}\n");
         assert_eq!(selected(&lower(&(group("a") + &group("b") + targets))), "b");
         assert_eq!(selected(&Bake::merge([&lower(&(group("a") + targets)), &lower(&group("b"))])), "b");
+    }
+
+    #[test]
+    fn a_group_hides_a_target_of_its_name() {
+        let selected = |text: &str| lower(text).select(&[]).iter().map(|it| it.name.clone()).collect::<Vec<_>>().concat();
+        assert_eq!(selected("group \"default\" { targets = [] }\ntarget \"default\" {}"), "");
+        assert_eq!(selected("group \"default\" { targets = [\"a\"] }\ntarget \"default\" {}\ntarget \"a\" {}"), "a");
+        assert_eq!(selected("group \"default\" { targets = [\"default\"] }\ntarget \"default\" {}"), "default");
+    }
+
+    #[test]
+    fn blocks_of_one_target_inherit_what_each_names() {
+        let bake = lower(
+            "target \"a\" { inherits = [\"b\"] }\ntarget \"a\" {\n  inherits = [\"c\"]\n  args = { X = null }\n}\ntarget \"b\" { args = { X = \"1\" } }\ntarget \"c\" { target = \"t\" }",
+        );
+        let build = &bake.targets[0].build;
+        assert_eq!(build.target.as_ref().unwrap().pattern(), "t");
+        assert_eq!(build.arguments.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["X"]);
     }
 
     #[test]

@@ -151,8 +151,10 @@ pub fn of_one_kind<'a>(files: Vec<(String, Description<'a>)>, step: &BuildStep, 
     let bakes = || files.iter().filter_map(|(_, it)| if let Description::Bake(bake) = it { Some(*bake) } else { None });
     let mut services = files.iter().filter_map(|(_, it)| if let Description::Compose(compose) = it { Some(&compose.services) } else { None }).flatten();
     let is_target = |name: &str| bakes().any(|it| it.targets.iter().any(|it| it.name == name));
-    // A target of both files is put together of both.
-    if services.any(|it| is_target(&it.name)) {
+    let of_targets = bakes().flat_map(|it| &it.targets).flat_map(|it| it.inherits.iter().chain(&it.needs));
+    let named: BTreeSet<&String> = of_targets.chain(bakes().flat_map(|it| &it.groups).flat_map(|it| &it.targets)).collect();
+    // A target of both files is put together of both, and one may stand on a service.
+    if services.any(|it| is_target(&it.name) || named.contains(&it.name)) {
         return None;
     }
     let is_group = |name: &str| bakes().any(|it| it.groups.iter().any(|it| it.name == name));
@@ -457,6 +459,9 @@ target "web" { context = "web" }
             ("pull: true", "target \"default\" {}\n", Some("compose.yml")),
             ("pull: true", "target \"app\" {}\n", Some("compose.yml")),
             ("targets: db", "target \"db\" {}\n", None),
+            ("targets: app", "target \"app\" { inherits = [\"db\"] }\n", None),
+            ("targets: app", "target \"app\" { contexts = { a = \"target:db\" } }\n", None),
+            ("pull: true", "group \"default\" { targets = [\"db\"] }\n", None),
         ] {
             assert_eq!(described(with, bake).as_deref(), kind, "{with} {bake}");
         }

@@ -2,6 +2,7 @@
 //!
 //! `tests/builder/run` starts it, beside an engine; plain `cargo test` leaves it out.
 
+mod bake;
 mod case;
 mod docker;
 mod generate;
@@ -47,13 +48,40 @@ fn the_model_predicts_what_buildkit_runs_again() {
     assert!(tally.ran > 0 && tally.cached > 0);
 }
 
-/// Tries cases; the smallest one that the model is wrong about, if there is one.
-fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
+#[test]
+fn a_call_of_bake_builds_what_bake_says() {
+    let cases = number("LAYERWISE_BUILDER_CASES").unwrap_or(300);
+    let seed = number("LAYERWISE_BUILDER_SEED").unwrap_or_else(now);
+    eprintln!("LAYERWISE_BUILDER_CASES={cases} LAYERWISE_BUILDER_SEED={seed}");
+    let (refused, unknown, same) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let tried = runner(seed, cases as usize).run(&proptest::collection::vec(0..1000_usize, 0..150), |choices| {
+        let found = bake::Call::of(&choices).judge().map_err(TestCaseError::fail)?;
+        let counter = match found {
+            bake::Found::Refused => &refused,
+            bake::Found::Unknown => &unknown,
+            bake::Found::Same => &same,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    eprintln!("{same:?} the same, {unknown:?} unknown, {refused:?} refused");
+    if let Err(TestError::Fail(reason, _)) = &tried {
+        panic!("{reason}");
+    }
+    tried.unwrap();
+    assert!(same.into_inner() * 4 > cases as usize, "hardly anything is compared");
+}
+
+fn runner(seed: u64, cases: usize) -> TestRunner {
     let config = Config { cases: cases as u32, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let tried = runner.run(&generate::sketch(), |sketch| {
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+/// Tries cases; the smallest one that the model is wrong about, if there is one.
+fn work(seed: u64, cases: usize, tally: &Mutex<Tally>) -> Result<(), String> {
+    let tried = runner(seed, cases).run(&generate::sketch(), |sketch| {
         let found = attempt(&sketch).map_err(TestCaseError::fail)?;
         let mut tally = tally.lock().unwrap();
         tally.add(found);
