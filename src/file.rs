@@ -180,8 +180,8 @@ impl<T> Yaml<T> {
 }
 
 impl Model {
-    /// Reads what a document with this text means; an action or a workflow as it is called with `calls`. `before` is what an
-    /// earlier text of it meant: parts that did not change are not parsed again.
+    /// Reads what a document with this text means; an action or a workflow as it is called with `calls`. `before`
+    /// is what an earlier text of it meant: parts that did not change are not parsed again.
     pub fn lower(kind: Kind, text: &str, document: &Document, calls: &[Given], before: &Model) -> Model {
         match (kind, document.tree()) {
             (Kind::Dockerfile, Some(tree)) => {
@@ -276,15 +276,17 @@ impl File {
 
     fn with(kind: Kind, document: Document, version: Option<i32>, calls: Vec<Given>, before: &Model) -> File {
         // The editor's changes are relative to the text before them: no fault may lose one.
-        let text: Arc<str> = document.source().into();
+        let text = document.source();
         let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &text, &document, &calls, before)));
         let (model, fault) = match lowered {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
         if version.is_some() {
-            return File { kind, document, version, model, calls, fault, text: text.into() };
+            let text = Arc::<str>::from(text).into();
+            return File { kind, document, version, model, calls, fault, text };
         }
+        drop(text);
         File { kind, document: document.without_tree(), version, model: model.settled(), calls, fault, text: OnceLock::new() }
     }
 

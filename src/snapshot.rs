@@ -185,7 +185,6 @@ impl Host {
         self.replace(path, true, None);
         if let Some(last) = last {
             self.replace(path, false, Some(Arc::new(last.closed())));
-            self.stale.insert(path.to_owned());
         }
         self.disk_changed(path);
     }

@@ -39,8 +39,8 @@ use crate::snapshot::Snapshot;
 use crate::syntax::yaml;
 use crate::value::Value;
 use crate::volatility::{Axis, Variance};
-use crate::workflow::{BuildStep, Builder, Job, Workflow};
-use std::cell::LazyCell;
+use crate::workflow::{BuildStep, Builder, Job, Trigger, Workflow};
+use std::cell::{LazyCell, OnceCell};
 use std::sync::Arc;
 use targets::Syntax;
 
@@ -100,6 +100,8 @@ pub struct WorkflowView<'a> {
     pub builds: Vec<StepView<'a>>,
     /// All that is known.
     pub snapshot: &'a Snapshot,
+    /// See [`WorkflowView::triggers`]; found when first asked for.
+    triggers: OnceCell<Vec<(&'a Arc<str>, &'a Trigger)>>,
 }
 
 /// A build of a workflow with its places: one for each leg, or one where there is no matrix.
@@ -534,9 +536,15 @@ fn passed(snapshot: &Snapshot, dockerfile: &str, callers: &[Caller<'_>]) -> Opti
                 // A build that uses no cache loses nothing by what it passes.
                 Some(value) if caller.build.build.no_cache => (Variance::default(), value.shown()),
                 Some(value) => {
-                    origin = given::is_given(value).then(|| origin_of(&sites, &caller.build, value, dockerfile)).flatten();
-                    let variance = value.variance();
-                    (origin.as_ref().map_or_else(|| variance.clone(), |it| variance.clone().join(&it.variance)), value.shown())
+                    let mut variance = value.variance();
+                    // What it is by itself comes first.
+                    if variance.has_inputs() && !variance.is_per_commit() {
+                        origin = origin_of(&sites, &caller.build, value, dockerfile);
+                    }
+                    if let Some(origin) = &origin {
+                        variance = variance.join(&origin.variance);
+                    }
+                    (variance, value.shown())
                 }
                 None => (Variance::over(Axis::Unknown), String::new()),
             };
@@ -547,11 +555,8 @@ fn passed(snapshot: &Snapshot, dockerfile: &str, callers: &[Caller<'_>]) -> Opti
 }
 
 /// What one of the calls at `sites` gives an input that the value of an argument is made of, if that is another
-/// on every commit for a build of `dockerfile`; else if it is not known. The value itself comes first.
+/// on every commit for a build of `dockerfile`; else if it is not known.
 fn origin_of(sites: &[Site<'_>], build: &Described<'_>, value: &Value, dockerfile: &str) -> Option<Origin> {
-    if value.variance().is_per_commit() {
-        return None;
-    }
     let origin = |wanted: fn(&Variance) -> bool| {
         let mut found = sites.iter().filter_map(|it| it.origin(value, wanted).map(|origin| (it, origin)));
         found.find(|(it, _)| it.builds(build, dockerfile)).map(|it| it.1)
@@ -574,7 +579,7 @@ impl<'a> WorkflowView<'a> {
             let builder = job.builder(step);
             builds.push(StepView { index, described, job, step, build: described.build, builder, places });
         }
-        WorkflowView { path, source: file.text().clone(), yaml, workflow, builds, snapshot }
+        WorkflowView { path, source: file.text().clone(), yaml, workflow, builds, snapshot, triggers: OnceCell::new() }
     }
 
     /// The model of a Dockerfile; `None` where it is not known (yet), or is none.

@@ -81,6 +81,11 @@ impl Variance {
         self.0.contains(axis)
     }
 
+    /// Whether it varies over an input.
+    pub fn has_inputs(&self) -> bool {
+        self.0.iter().any(|it| matches!(it, Axis::Input(_)))
+    }
+
     /// Whether it never varies.
     pub fn is_constant(&self) -> bool {
         self.0.is_empty()

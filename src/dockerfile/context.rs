@@ -78,6 +78,18 @@ pub struct Origin {
     pub caller: Arc<str>,
 }
 
+impl Origin {
+    /// By whose call a value is what it is, to follow what is said of it.
+    pub fn as_called(&self) -> String {
+        format!(" as `{}` calls it", facts::name(&self.caller))
+    }
+
+    /// What is said at its place.
+    pub fn note(&self) -> String {
+        format!("`{}` is given here", self.text)
+    }
+}
+
 /// What is known of one file of the context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum File {

@@ -82,8 +82,8 @@ fn candidates_in_leg(step: &BuildStep, path: &str, leg: Option<&Leg>) -> Vec<Str
     }
 }
 
-/// The files that a call in the workflow at `path` reads, in order; `has` says whether a file is there. `None` where one of them cannot be told, or is another one in some of
-/// the legs.
+/// The files that a call in the workflow at `path` reads, in order; `has` says whether a file is there. `None`
+/// where one of them cannot be told, or is another one in some of the legs.
 pub fn files(step: &BuildStep, path: &str, legs: &[Leg], has: &dyn Fn(&str) -> bool) -> Option<Vec<String>> {
     if legs_by_files(step, legs).is_some() {
         return None;
@@ -148,13 +148,12 @@ pub fn of_one_kind<'a>(files: Vec<(String, Description<'a>)>, step: &BuildStep, 
     if files.iter().all(|(_, it)| is_bake(it)) || !files.iter().any(|(_, it)| is_bake(it)) {
         return Some(files);
     }
-    let bakes = || files.iter().filter_map(|(_, it)| if let Description::Bake(bake) = it { Some(*bake) } else { None });
-    let mut services = files.iter().filter_map(|(_, it)| if let Description::Compose(compose) = it { Some(&compose.services) } else { None }).flatten();
+    let bakes = || bakes(&files);
     let is_target = |name: &str| bakes().any(|it| it.targets.iter().any(|it| it.name == name));
     let of_targets = bakes().flat_map(|it| &it.targets).flat_map(|it| it.inherits.iter().chain(&it.needs));
     let named: BTreeSet<&String> = of_targets.chain(bakes().flat_map(|it| &it.groups).flat_map(|it| &it.targets)).collect();
     // A target of both files is put together of both, and one may stand on a service.
-    if services.any(|it| is_target(&it.name) || named.contains(&it.name)) {
+    if composes(&files).flat_map(|it| &it.services).any(|it| is_target(&it.name) || named.contains(&it.name)) {
         return None;
     }
     let is_group = |name: &str| bakes().any(|it| it.groups.iter().any(|it| it.name == name));
@@ -163,9 +162,17 @@ pub fn of_one_kind<'a>(files: Vec<(String, Description<'a>)>, step: &BuildStep, 
     if names.is_empty() {
         names.push("default".to_owned());
     }
-    let wanted = of_bake(&names[0]);
+    let wanted = names.first().is_some_and(of_bake);
     let is_told = names.iter().all(|it| of_bake(it) == wanted);
     is_told.then(|| files.into_iter().filter(|(_, it)| is_bake(it) == wanted).collect())
+}
+
+fn bakes<'a>(files: &[(String, Description<'a>)]) -> impl Iterator<Item = &'a Bake> {
+    files.iter().filter_map(|(_, it)| if let Description::Bake(bake) = it { Some(*bake) } else { None })
+}
+
+fn composes<'a>(files: &[(String, Description<'a>)]) -> impl Iterator<Item = &'a Compose> {
+    files.iter().filter_map(|(_, it)| if let Description::Compose(compose) = it { Some(*compose) } else { None })
 }
 
 /// The names of targets that a call asks for, in any leg of its job; `None` where an expression decides.
@@ -192,7 +199,7 @@ pub fn all_targets(files: &[(String, Description<'_>)], step: &BuildStep, path: 
 }
 
 fn made(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, names: Option<&[String]>) -> Option<Vec<Baked>> {
-    let bakes: Vec<&Bake> = files.iter().filter_map(|(_, it)| if let Description::Bake(bake) = it { Some(*bake) } else { None }).collect();
+    let bakes: Vec<&Bake> = bakes(files).collect();
     let mut res: Vec<Baked> = if bakes.len() == files.len() {
         let merged = Bake::merge(bakes);
         if merged.broken {
@@ -220,8 +227,7 @@ fn needed(context: &Value) -> Option<String> {
 
 /// The services of compose files.
 fn services(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, names: Option<&[String]>) -> Option<Vec<Baked>> {
-    let composes: Vec<&Compose> = files.iter().filter_map(|(_, it)| if let Description::Compose(compose) = it { Some(*compose) } else { None }).collect();
-    let merged = Compose::merge(composes);
+    let merged = Compose::merge(composes(files));
     let with_needed = step.build.tool == Tool::Compose && !step.build.name.ends_with(" build");
     let selected = match names {
         Some(names) => merged.select(names, with_needed)?,

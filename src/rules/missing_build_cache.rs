@@ -432,13 +432,18 @@ mod tests {
 
     #[test]
     fn a_scope_of_a_matrix_is_kept_from_pull_requests() {
-        let text = build_step("file: ${{ matrix.app }}.Dockerfile").replace("on: push", "on: [push, pull_request]");
-        let text = text.replace("    steps:", "    strategy: {matrix: {app: [a, b]}}\n    steps:");
-        let files = "#- a.Dockerfile\nFROM a:1.0\nRUN x\n#- b.Dockerfile\nFROM a:1.0\nRUN x\n";
-        let export = "${{ github.event_name != 'pull_request' && format('type=gha,mode=max,scope={0},ignore-error=true', matrix.app) || '' }}";
-        let options = format!(".Dockerfile\n          cache-from: type=gha,scope=${{{{ matrix.app }}}}\n          cache-to: {export}\n");
-        let fixed = text.replace(".Dockerfile\n", &options);
-        check_fix(&RULE, &format!("{files}{}", found(&text, ACTION, "warning").replace(DOCKERFILE, "")), &fixed);
+        for (with, behind, files) in [
+            ("file: ${{ matrix.app }}.Dockerfile", ".Dockerfile\n", ["a.Dockerfile", "b.Dockerfile"]),
+            ("context: ${{ matrix.app }}\ntags: org/${{ matrix.app }}:1", ":1\n", ["a/Dockerfile", "b/Dockerfile"]),
+        ] {
+            let text = build_step(with).replace("on: push", "on: [push, pull_request]");
+            let text = text.replace("    steps:", "    strategy: {matrix: {app: [a, b]}}\n    steps:");
+            let files = files.map(|it| format!("#- {it}\nFROM a:1.0\nRUN x\n")).concat();
+            let export = "${{ github.event_name != 'pull_request' && format('type=gha,mode=max,scope={0},ignore-error=true', matrix.app) || '' }}";
+            let options = format!("{behind}          cache-from: type=gha,scope=${{{{ matrix.app }}}}\n          cache-to: {export}\n");
+            let fixed = text.replace(behind, &options);
+            check_fix(&RULE, &format!("{files}{}", found(&text, ACTION, "warning").replace(DOCKERFILE, "")), &fixed);
+        }
     }
 
     /// A reusable workflow without a cache, and one that calls it.
@@ -512,20 +517,6 @@ mod tests {
         check_without_fix(&RULE, &found(&text, ACTION, "info"));
         quiet(&text.replace("ubuntu-latest", "self-hosted"));
         quiet(&text.replace("ubuntu-latest", "namespace-profile-default"));
-    }
-
-    #[test]
-    fn an_expression_does_not_stand_in_the_text_of_another_one() {
-        let files = "#- api/Dockerfile\nFROM a:1.0\nRUN x\n#- web/Dockerfile\nFROM a:1.0\nRUN x\n";
-        let matrix = "    strategy: {matrix: {app: [api, web]}}\n    steps:";
-        let text = build_step("context: ${{ matrix.app }}\ntags: org/${{ matrix.app }}:1")
-            .replace("on: push", "on: [push, pull_request]")
-            .replace("    steps:", matrix);
-        let export = "${{ github.event_name != 'pull_request' && format('type=gha,mode=max,scope={0},ignore-error=true', matrix.app) || '' }}";
-        let tags = "tags: org/${{ matrix.app }}:1";
-        let after = text.replace(tags, &format!("{tags}\n          cache-from: type=gha,scope=${{{{ matrix.app }}}}\n          cache-to: {export}"));
-        let message = "warning: nothing of this build is cached, so that every run builds all layers again";
-        check_fix(&RULE, &format!("{files}{}", marked(&text, ACTION, message)), &after);
     }
 
     #[test]

@@ -79,10 +79,10 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     }
     let mut seen = BTreeSet::new();
     // A file may be there for one workflow that builds everything again, at night or for a release.
-    let refreshes = |it: &&Trigger| matches!(it.event, Event::Schedule | Event::WorkflowDispatch | Event::Release) || it.is_tags_only();
+    let is_rare = |it: &&Trigger| refreshes(it) || it.event == Event::Release || it.is_tags_only();
     let is_refresh = |it: &TargetBuild<'_>| {
         let triggers = view.triggers(it);
-        !triggers.is_empty() && triggers.iter().all(refreshes)
+        !triggers.is_empty() && triggers.iter().all(is_rare)
     };
     let is_meant = |it: &&TargetView<'_>| it.build.no_cache && !it.build.opaque && !it.builds.iter().all(is_refresh);
     for target in view.targets.iter().filter(is_meant) {
@@ -93,9 +93,13 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
 
 /// Whether it only runs to build everything again.
 fn is_refresh(view: &WorkflowView<'_>) -> bool {
-    let refreshes = |it: &Event| matches!(it, Event::Schedule | Event::WorkflowDispatch);
     let triggers = view.triggers();
-    !triggers.is_empty() && triggers.iter().all(|it| refreshes(&it.1.event))
+    !triggers.is_empty() && triggers.iter().all(|it| refreshes(it.1))
+}
+
+/// Whether an event starts builds to have everything anew.
+fn refreshes(trigger: &Trigger) -> bool {
+    matches!(trigger.event, Event::Schedule | Event::WorkflowDispatch)
 }
 
 /// The option that keeps all layers from being used, with the name of the input that it is.

@@ -3,7 +3,6 @@ use crate::build::Build;
 use crate::cache::{Attribute, Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::dockerfile::context::Origin;
-use crate::facts;
 use crate::links::locations::{Location, Side};
 use crate::view::{Site, StepView, TargetView, TargetsView, WorkflowView};
 use crate::volatility::{Axis, Variance};
@@ -84,9 +83,8 @@ fn check_as_called(view: &WorkflowView<'_>, sites: &[Site<'_>], build: &StepView
     let lost = sites.iter().filter(is_alone).map(|it| lost_as_called(it, build.build)).find(|it| !it.is_empty()).unwrap_or_default();
     for (_, key, origin) in lost.into_iter().filter(|it| !is_handed_on(view, build, it.0)) {
         let Some(axis) = axis(&origin.variance) else { continue };
-        let caller = format!(" as `{}` calls it", facts::name(&origin.caller));
-        let finding = findings.report(key.span, message(key, &axis, &caller)).level(Level::Warning);
-        drop(finding.note_in(origin.path, origin.span, format!("`{}` is given here", origin.text)));
+        let finding = findings.report(key.span, message(key, &axis, &origin.as_called())).level(Level::Warning);
+        drop(finding.note_in(origin.path.clone(), origin.span, origin.note()));
     }
 }
 
@@ -105,7 +103,7 @@ fn lost_as_called<'b>(site: &Site<'_>, build: &'b Build) -> Vec<(&'b CacheEntry,
 }
 
 fn is_given(entry: &CacheEntry) -> bool {
-    entry.key().is_some_and(|it| it.value.variance().iter().any(|it| matches!(it, Axis::Input(_))))
+    entry.key().is_some_and(|it| it.value.variance().has_inputs())
 }
 
 fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {

@@ -175,7 +175,9 @@ fn rivals<'a>(view: &WorkflowView<'a>, build: &StepView<'_>, entry: &CacheEntry,
     }
     let own: Vec<Use<'_>> = build.uses(&view.path).into_iter().filter(|it| it.described.location(entry, &view.path, it.leg) == *location).collect();
     // Legs that replace each other's cache are another rule's matter, and need a place of their own first.
-    if own.iter().take(MAX_OTHERS).any(|it| own.first().is_some_and(|first| view.likeness(first, it) == Likeness::Different)) {
+    if let Some((first, others)) = own.split_first()
+        && others.iter().take(MAX_OTHERS - 1).any(|it| view.likeness(first, it) == Likeness::Different)
+    {
         return None;
     }
     let same_file = |it: &Use<'_>| *it.path == view.path;

@@ -95,9 +95,13 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
                 finding = finding.note(member.variable.span, format!("`{}` is declared here", member.variable.name));
             }
             for passed in group.members.iter().filter_map(|it| it.cause) {
-                finding = finding.note_in(passed.path.clone(), passed.span, format!("`{}` is another on {}{}", passed.text, axes(passed), as_called(passed)));
+                finding = finding.note_in(
+                    passed.path.clone(),
+                    passed.span,
+                    format!("`{}` is another on {}{}", passed.text, axes(passed), passed.origin.as_ref().map(Origin::as_called).unwrap_or_default()),
+                );
                 if let Some(origin) = &passed.origin {
-                    finding = finding.note_in(origin.path.clone(), origin.span, given(origin));
+                    finding = finding.note_in(origin.path.clone(), origin.span, origin.note());
                 }
             }
             finding = finding.note(plan.steps[victims.steps[0]].instruction.span, format!("{} runs again", command(&plan.steps[victims.steps[0]])));
@@ -227,7 +231,7 @@ fn report_cause(
     let mut finding = findings.report(at.span, message).level(Level::Info);
     finding = finding.note_in(dockerfile.path.clone(), first.variable.span, "the argument is declared here");
     if let Some(origin) = &at.origin {
-        finding = finding.note_in(origin.path.clone(), origin.span, given(origin));
+        finding = finding.note_in(origin.path.clone(), origin.span, origin.note());
     }
     let mut others: Vec<(Arc<str>, Span)> = passed.iter().map(|it| place(it.1)).filter(|it| *it != place(at)).collect();
     others.sort();
@@ -269,15 +273,6 @@ fn volatile_argument<'p>(plan: &'p Plan<'_>, index: usize, variable: &Variable) 
         ArgumentVolatility::Passed(passed) => Some(Some(passed)),
         ArgumentVolatility::Named => Some(None),
     }
-}
-
-/// Says by whose call an argument is volatile, where the build does not say it by itself.
-fn as_called(passed: &Passed) -> String {
-    passed.origin.as_ref().map(|it| format!(" as `{}` calls it", facts::name(&it.caller))).unwrap_or_default()
-}
-
-fn given(origin: &Origin) -> String {
-    format!("`{}` is given here", origin.text)
 }
 
 fn axes(passed: &Passed) -> &'static str {

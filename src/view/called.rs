@@ -1,5 +1,6 @@
 //! Reusable workflows of the repository, as the jobs that call them build.
 
+use super::given::caller;
 use super::{StepView, Use, WorkflowView};
 use crate::facts;
 use crate::file::Model;
@@ -39,11 +40,9 @@ impl<'a> WorkflowView<'a> {
     /// This workflow, as those of the repository call it.
     pub fn as_called(&self) -> Vec<CalledWorkflow<'a>> {
         let mut res = Vec::new();
-        for path in self.snapshot.links.callers(&self.path).take(MAX_CALLERS) {
-            let Some((path, file)) = self.snapshot.entry(path).filter(|(path, _)| self.snapshot.runs(path)) else { continue };
-            let Model::Workflow(caller) = &file.model else { continue };
-            let calls = caller.model.jobs.iter().filter(|it| called_path(path, it).as_deref() == Some(&*self.path));
-            res.extend(calls.filter_map(|it| called(self.snapshot, path, &caller.model, it)));
+        for (path, caller) in self.snapshot.links.callers(&self.path).take(MAX_CALLERS).filter_map(|it| caller(self.snapshot, it)) {
+            let calls = caller.jobs.iter().filter(|it| called_path(path, it).as_deref() == Some(&*self.path));
+            res.extend(calls.filter_map(|it| called(self.snapshot, path, caller, it)));
         }
         res
     }

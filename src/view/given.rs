@@ -48,11 +48,10 @@ pub(super) fn sites<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Site<'a>> {
     let Some((called_path, file)) = snapshot.entry(path) else { return res };
     let Model::Workflow(called) = &file.model else { return res };
     let name = if links::is_action(path) { facts::parent(path) } else { path };
-    for (path, file) in snapshot.links.callers(name).filter_map(|it| snapshot.entry(it)).filter(|(path, _)| snapshot.runs(path)) {
-        let Model::Workflow(caller) = &file.model else { continue };
-        let of_job = |job: &'a Job| workflow::calls_of_job(&caller.model, job).map(move |(action, inputs, step)| (job, action, inputs, step));
-        let all = caller.model.jobs.iter().flat_map(of_job).filter(|(_, action, ..)| facts::join(links::base(path), &action.name) == name);
-        let site = |(job, _, inputs, step)| Site { snapshot, path, workflow: &caller.model, job, step, inputs, called_path, called: &called.model };
+    for (path, caller) in snapshot.links.callers(name).filter_map(|it| caller(snapshot, it)) {
+        let of_job = |job: &'a Job| workflow::calls_of_job(caller, job).map(move |(action, inputs, step)| (job, action, inputs, step));
+        let all = caller.jobs.iter().flat_map(of_job).filter(|(_, action, ..)| facts::join(links::base(path), &action.name) == name);
+        let site = |(job, _, inputs, step)| Site { snapshot, path, workflow: caller, job, step, inputs, called_path, called: &called.model };
         res.extend(all.map(site));
         if res.len() >= MAX_SITES {
             break;
@@ -62,9 +61,11 @@ pub(super) fn sites<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Site<'a>> {
     res
 }
 
-/// Whether a value is made of inputs and does not say by itself what is asked of it.
-pub(super) fn is_given(value: &Value) -> bool {
-    value.variance().iter().any(|it| matches!(it, Axis::Input(_)))
+/// The workflow or the action at `path`, which calls others, if it is ever run.
+pub(super) fn caller<'a>(snapshot: &'a Snapshot, path: &str) -> Option<(&'a Arc<str>, &'a Workflow)> {
+    let (path, file) = snapshot.entry(path).filter(|(path, _)| snapshot.runs(path))?;
+    let Model::Workflow(workflow) = &file.model else { return None };
+    Some((path, &workflow.model))
 }
 
 impl Site<'_> {
@@ -97,7 +98,7 @@ impl Site<'_> {
         if wanted(&variance) {
             return Some(Origin { path: path.clone(), span: value.span, text: value.shown(), variance, caller: self.path.clone() });
         }
-        if depth == MAX_DEPTH || !is_given(value) {
+        if depth == MAX_DEPTH || !variance.has_inputs() {
             return None;
         }
         sites(self.snapshot, path).iter().find_map(|it| it.followed(value, wanted, depth + 1, left))

@@ -236,9 +236,9 @@ impl StepView<'_> {
 
 impl<'a> WorkflowView<'a> {
     /// What starts it, with the file that says so: of what others of the repository call, what starts those.
-    pub fn triggers(&self) -> Vec<(&'a Arc<str>, &'a Trigger)> {
-        let Some((path, _)) = self.snapshot.entry(&self.path) else { return Vec::new() };
-        triggers(self.snapshot, path, self.workflow, |_| true)
+    pub fn triggers(&self) -> &[(&'a Arc<str>, &'a Trigger)] {
+        let found = || self.snapshot.entry(&self.path).map(|(path, _)| triggers(self.snapshot, path, self.workflow, |_| true));
+        self.triggers.get_or_init(|| found().unwrap_or_default())
     }
 
     /// What starts the workflow of a build, calls under conditions on what the run is of left out.
@@ -256,7 +256,7 @@ impl<'a> WorkflowView<'a> {
     /// holds, or where the build's conditions leave it out.
     pub fn read_only_trigger(&self, build: &StepView<'_>) -> Option<(&'a Arc<str>, &'a Trigger)> {
         let is_meant = |it: &(&Arc<str>, &Trigger)| matches!(it.1.event, Event::PullRequestTarget | Event::IssueComment);
-        let trigger = self.triggers().into_iter().find(is_meant)?;
+        let trigger = self.triggers().iter().copied().find(is_meant)?;
         let runs = build.runs(self);
         let sites = self.sites();
         let has_mode = self.workflow.cache_mode(build.job).is_some() || sites.iter().any(|it| it.workflow.cache_mode(it.job).is_some());

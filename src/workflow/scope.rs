@@ -33,8 +33,7 @@ impl Workflow {
         let is_same = |it: &Named| it.candidates.first().is_some_and(|it| is_one_key(it, &base));
         let clashing: Vec<&Named> = self.named().iter().filter(|it| is_same(it)).filter(is_other).collect();
         let is_alone = |it: &str| !is_one_key(it, &base) && !clashing.iter().flat_map(|it| &it.candidates).any(|other| is_one_key(other, it));
-        let alone = |it: &&String| is_alone(it);
-        let base = match names.iter().find(alone).filter(|_| !clashing.is_empty()) {
+        let base = match names.iter().find(|it| is_alone(it)).filter(|_| !clashing.is_empty()) {
             Some(second) => format!("{base}-{second}"),
             None => base,
         };

@@ -24,7 +24,7 @@ pub struct Call {
 }
 
 /// What was found of a call.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Found {
     /// Bake refuses the files.
     Refused,
@@ -45,6 +45,12 @@ impl Choices<'_> {
     /// Some of `from`, in order.
     fn some<T: Copy>(&mut self, from: &[T]) -> Vec<T> {
         from.iter().copied().filter(|_| self.of(&[false, false, true])).collect()
+    }
+
+    /// Some lines, each of another attribute: one that stands twice is refused.
+    fn attributes<'t>(&mut self, lines: &[&'t str]) -> Vec<&'t str> {
+        let mut seen = BTreeSet::new();
+        self.some(lines).into_iter().filter(|it| seen.insert(it.split([' ', ':']).next())).collect()
     }
 }
 
@@ -139,10 +145,7 @@ fn bake(choices: &mut Choices<'_>) -> String {
             "no-cache = false",
             "contexts = { base = \"target:b\" }",
         ];
-        let mut lines: Vec<String> = choices.some(&attributes).iter().map(|it| (*it).to_owned()).collect();
-        // Bake refuses an attribute that stands twice.
-        let mut seen = BTreeSet::new();
-        lines.retain(|it| seen.insert(it.split(' ').next().map(str::to_owned)));
+        let mut lines: Vec<String> = choices.attributes(&attributes).iter().map(|it| (*it).to_owned()).collect();
         let above: Vec<&str> = NAMES.iter().copied().take_while(|it| *it != name).collect();
         let inherits = choices.some(&above);
         if !inherits.is_empty() {
@@ -176,9 +179,7 @@ fn compose(choices: &mut Choices<'_>) -> String {
             "tags: [o/t]",
             "no_cache: true",
         ];
-        let mut lines = choices.some(&attributes);
-        let mut seen = BTreeSet::new();
-        lines.retain(|it| seen.insert(it.split(':').next()));
+        let mut lines = choices.attributes(&attributes);
         if lines.is_empty() {
             lines.push("context: z");
         }

@@ -15,6 +15,7 @@ use case::Inputs;
 use generate::Sketch;
 use judge::{Tally, judge};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,9 +27,7 @@ const WORKERS: usize = 4;
 
 #[test]
 fn the_model_predicts_what_buildkit_runs_again() {
-    let cases = number("LAYERWISE_BUILDER_CASES").unwrap_or(300);
-    let seed = number("LAYERWISE_BUILDER_SEED").unwrap_or_else(now);
-    eprintln!("LAYERWISE_BUILDER_CASES={cases} LAYERWISE_BUILDER_SEED={seed}");
+    let (cases, seed) = asked();
     unpack_base();
     let started = Instant::now();
     let tally = Arc::new(Mutex::new(Tally::default()));
@@ -50,26 +49,28 @@ fn the_model_predicts_what_buildkit_runs_again() {
 
 #[test]
 fn a_call_of_bake_builds_what_bake_says() {
-    let cases = number("LAYERWISE_BUILDER_CASES").unwrap_or(300);
-    let seed = number("LAYERWISE_BUILDER_SEED").unwrap_or_else(now);
-    eprintln!("LAYERWISE_BUILDER_CASES={cases} LAYERWISE_BUILDER_SEED={seed}");
-    let (refused, unknown, same) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (cases, seed) = asked();
+    let tally = RefCell::new(BTreeMap::<bake::Found, u64>::new());
     let tried = runner(seed, cases as usize).run(&proptest::collection::vec(0..1000_usize, 0..150), |choices| {
         let found = bake::Call::of(&choices).judge().map_err(TestCaseError::fail)?;
-        let counter = match found {
-            bake::Found::Refused => &refused,
-            bake::Found::Unknown => &unknown,
-            bake::Found::Same => &same,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+        *tally.borrow_mut().entry(found).or_default() += 1;
         Ok(())
     });
-    eprintln!("{same:?} the same, {unknown:?} unknown, {refused:?} refused");
+    let tally = tally.into_inner();
+    eprintln!("{tally:?}");
     if let Err(TestError::Fail(reason, _)) = &tried {
         panic!("{reason}");
     }
     tried.unwrap();
-    assert!(same.into_inner() * 4 > cases as usize, "hardly anything is compared");
+    assert!(tally[&bake::Found::Same] * 4 > cases, "hardly anything is compared");
+}
+
+/// How many cases are asked for, and which; says so.
+fn asked() -> (u64, u64) {
+    let cases = number("LAYERWISE_BUILDER_CASES").unwrap_or(300);
+    let seed = number("LAYERWISE_BUILDER_SEED").unwrap_or_else(now);
+    eprintln!("LAYERWISE_BUILDER_CASES={cases} LAYERWISE_BUILDER_SEED={seed}");
+    (cases, seed)
 }
 
 fn runner(seed: u64, cases: usize) -> TestRunner {
