@@ -71,13 +71,12 @@ pub async fn serve(input: impl Read + Send + 'static, output: impl Write + Send 
         shared = Some(it.clone());
         Backend { shared: it }
     });
-    let loops = shared.as_ref().map(|it| tokio::spawn(publish(it.clone(), outbox)));
+    let Some(shared) = shared else { return Ok(false) };
+    publish(shared.clone(), outbox)?;
     Server::new(library_input, library_output, socket).serve(service).await;
-    if let Some(loops) = loops {
-        loops.abort();
-    }
+    shared.end();
     connection.end().await;
-    Ok(shared.is_some_and(|it| it.ending.load(Ordering::Relaxed)))
+    Ok(shared.ending.load(Ordering::Relaxed))
 }
 
 struct Backend {

@@ -9,9 +9,12 @@ use crate::file::panic_message;
 use crate::workspace;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -50,39 +53,44 @@ impl Report {
 
 type Reports = BTreeMap<Arc<str>, Report>;
 
-/// Checks and publishes whenever something changed, as long as the runtime lives.
-pub async fn publish(shared: Arc<Shared>, outbox: Outbox) {
-    let mut published = Reports::new();
-    let mut faults = Vec::new();
-    loop {
-        shared.changed.notified().await;
-        let Some(Round { view, reports, faults: new_faults, folders }) = work(&shared, round).await else { continue };
-        if faults != new_faults {
-            new_faults.iter().for_each(|it| log(&shared, format!("{}: {}", it.path, it.message)));
-            faults = new_faults;
+/// Checks and publishes whenever something changed, until the server ends. On a thread of its own,
+/// which does all between a change and its report: to hand over takes as long as to check a small file.
+///
+/// # Errors
+/// If the system gives no thread.
+pub fn publish(shared: Arc<Shared>, outbox: Outbox) -> io::Result<()> {
+    let runtime = Handle::current();
+    let run = move || {
+        let _spawns = runtime.enter();
+        let mut published = Reports::new();
+        let mut faults = Vec::new();
+        while shared.wait() {
+            let Some(Round { view, reports, faults: new_faults, folders }) = guarded(&shared, round) else { continue };
+            if faults != new_faults {
+                new_faults.iter().for_each(|it| log(&shared, format!("{}: {}", it.path, it.message)));
+                faults = new_faults;
+            }
+            if view.client.pulls {
+                refresh(&shared, &reports);
+            } else {
+                send(&outbox, &published, &reports);
+            }
+            published = reports;
+            read_folders(&shared, folders);
         }
-        if view.client.pulls {
-            refresh(&shared, &reports);
-        } else {
-            send(&outbox, &published, &reports).await;
-        }
-        published = reports;
-        read_folders(&shared, folders);
-    }
+    };
+    thread::Builder::new().name("publisher".to_owned()).spawn(run).map(drop)
 }
 
 /// Does work on a thread of its own. A panic loses the work, not the server.
 pub async fn work<R: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> R + Send + 'static) -> Option<R> {
     let shared = shared.clone();
-    let done = spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| work(&shared))).map_err(|panic| (shared, panic_message(&*panic))));
-    match done.await {
-        Ok(Ok(done)) => Some(done),
-        Ok(Err((shared, message))) => {
-            log(&shared, message);
-            None
-        }
-        Err(_) => None,
-    }
+    spawn_blocking(move || guarded(&shared, work)).await.ok().flatten()
+}
+
+/// Does work of which a panic is told to the client.
+fn guarded<R>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(|| work(shared))).map_err(|panic| log(shared, panic_message(&*panic))).ok()
 }
 
 /// Tells the client of a fault.
@@ -123,16 +131,16 @@ fn round(shared: &Shared) -> Round {
 }
 
 /// Sends what is not what was sent before, and clears what is reported no more.
-async fn send(outbox: &Outbox, published: &Reports, reports: &Reports) {
+fn send(outbox: &Outbox, published: &Reports, reports: &Reports) {
     for (path, old) in published {
         if !reports.contains_key(path) {
-            outbox.notify::<PublishDiagnostics>(&Published { uri: &old.uri, diagnostics: &[], version: None }).await;
+            outbox.notify::<PublishDiagnostics>(&Published { uri: &old.uri, diagnostics: &[], version: None });
         }
     }
     for (path, report) in reports {
         if published.get(path) != Some(report) {
             let Report { uri, version, diagnostics, .. } = report;
-            outbox.notify::<PublishDiagnostics>(&Published { uri, diagnostics, version: *version }).await;
+            outbox.notify::<PublishDiagnostics>(&Published { uri, diagnostics, version: *version });
         }
     }
 }
@@ -157,7 +165,7 @@ fn refresh(shared: &Arc<Shared>, reports: &Reports) {
     });
     if outdated {
         let shared = shared.clone();
-        // Awaited here, an answer that does not come would stop the loop.
+        // Waited for here, an answer that does not come would stop the loop.
         tokio::spawn(async move { timeout(PATIENCE, shared.client.workspace_diagnostic_refresh()).await });
     }
 }
@@ -172,7 +180,7 @@ pub fn tell(shared: &Shared, path: Arc<str>, report: Report, changes: u64) -> bo
         (again, it.changes != changes)
     });
     if changed {
-        shared.changed.notify_one();
+        shared.check_again();
     }
     again
 }

@@ -13,8 +13,7 @@ use crate::workspace::{self, Answer, Roots};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard};
-use tokio::sync::Notify;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tower_lsp::Client;
 use tower_lsp::ls_types::{ClientCapabilities, ResourceOperationKind, Uri};
 
@@ -128,6 +127,10 @@ pub struct State {
     pub told: BTreeMap<Arc<str>, Report>,
     /// How often something changed.
     pub changes: u64,
+    /// Whether there is something to check.
+    unchecked: bool,
+    /// Whether the client is gone.
+    ended: bool,
 }
 
 impl State {
@@ -197,20 +200,20 @@ impl State {
 pub struct Shared {
     pub client: Client,
     state: Mutex<State>,
-    /// Wakes whoever publishes; several changes wake it once.
-    pub changed: Notify,
+    /// Wakes whoever publishes.
+    wake: Condvar,
     /// Whether the client asked for the end.
     pub ending: AtomicBool,
 }
 
 impl Shared {
     pub fn new(client: Client) -> Shared {
-        Shared { client, state: Mutex::new(State::new()), changed: Notify::new(), ending: AtomicBool::new(false) }
+        Shared { client, state: Mutex::new(State::new()), wake: Condvar::new(), ending: AtomicBool::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change leaves whole files behind; after a panic in one, the others still hold.
-        self.state.lock().unwrap_or_else(|it| it.into_inner())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state, and has the result checked and published.
@@ -218,10 +221,31 @@ impl Shared {
         let res = {
             let mut state = self.lock();
             state.changes += 1;
+            state.unchecked = true;
             change(&mut state)
         };
-        self.changed.notify_one();
+        self.wake.notify_one();
         res
+    }
+
+    /// Has all checked and published once more.
+    pub fn check_again(&self) {
+        self.lock().unchecked = true;
+        self.wake.notify_one();
+    }
+
+    /// Ends the wait for changes.
+    pub fn end(&self) {
+        self.lock().ended = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until something changed; several changes are one. Says whether the server goes on.
+    pub fn wait(&self) -> bool {
+        let waited = self.wake.wait_while(self.lock(), |it| !it.unchecked && !it.ended);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.unchecked = false;
+        !state.ended
     }
 
     /// Looks at the state, or changes it in a way that no diagnostic depends on.

@@ -8,6 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -31,18 +32,35 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How many bytes lie between us and the library.
 const BETWEEN: usize = 64 << 10;
 
+/// Where the client reads.
+struct Output {
+    client: Mutex<Box<dyn Write + Send>>,
+    /// Tells by its end that nobody writes any more.
+    _open: oneshot::Sender<()>,
+}
+
+impl Output {
+    /// Writes a message whole, however many threads have some, and waits for a client that reads slowly.
+    fn write(&self, body: &[u8]) -> io::Result<()> {
+        // After a panic in the midst of a message nothing could be read any more.
+        let mut client = self.client.lock().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        client.write_all(&framed(body))?;
+        client.flush()
+    }
+}
+
 /// Where messages go that the library has no part in.
-pub struct Outbox(mpsc::Sender<Vec<u8>>);
+pub struct Outbox(Arc<Output>);
 
 impl Outbox {
-    /// Tells the client something, as soon as it has read enough of what came before. The library's
-    /// way is longer: it makes a tree of all values, and writes that. For reports of hundreds of
-    /// findings, this costs more than to find them.
-    pub async fn notify<N: Notification>(&self, params: &impl Serialize) {
+    /// Tells the client something, as soon as it has read what came before. The library's way is
+    /// longer: it makes a tree of all values, and writes that. For reports of hundreds of findings,
+    /// this costs more than to find them.
+    pub fn notify<N: Notification>(&self, params: &impl Serialize) {
         let message = Message { jsonrpc: "2.0", method: N::METHOD, params };
         if let Ok(body) = serde_json::to_vec(&message) {
             // A client that is gone needs no report.
-            let _ = self.0.send(body).await;
+            let _ = self.0.write(&body);
         }
     }
 }
@@ -84,18 +102,19 @@ pub fn connect(
     let (from_library, library_output) = tokio::io::simplex(BETWEEN);
     let (messages, waiting) = mpsc::channel(WAITING);
     let (read, to_hand_on) = mpsc::channel(WAITING);
-    let (last, written) = oneshot::channel();
+    let (open, written) = oneshot::channel();
+    let output = Arc::new(Output { client: Mutex::new(Box::new(output)), _open: open });
+    let outbox = Outbox(output.clone());
     // The reader may wait for ever, and must not keep the writer waiting.
     let errors = messages.downgrade();
     thread::Builder::new().name("reader".to_owned()).spawn(move || sift(input, &read, &errors))?;
     thread::Builder::new().name("writer".to_owned()).spawn(move || {
         // A client that is gone reads nothing.
-        let _ = write(waiting, output);
-        let _ = last.send(());
+        let _ = write(waiting, &output);
     })?;
     tokio::spawn(hand_on(to_hand_on, to_library));
-    tokio::spawn(collect(from_library, messages.clone()));
-    Ok((library_input, library_output, Outbox(messages), Connection { written }))
+    tokio::spawn(collect(from_library, messages));
+    Ok((library_input, library_output, outbox, Connection { written }))
 }
 
 /// Reads what the client says: keeps what the library can read, answers what it cannot.
@@ -140,14 +159,11 @@ async fn collect(from_library: impl AsyncRead + Unpin, messages: mpsc::Sender<Ve
     }
 }
 
-fn write(mut waiting: mpsc::Receiver<Vec<u8>>, mut output: impl Write) -> io::Result<()> {
+fn write(mut waiting: mpsc::Receiver<Vec<u8>>, output: &Output) -> io::Result<()> {
     while let Some(body) = waiting.blocking_recv() {
-        output.write_all(&framed(&body))?;
-        if waiting.is_empty() {
-            output.flush()?;
-        }
+        output.write(&body)?;
     }
-    output.flush()
+    Ok(())
 }
 
 /// A message with its header, in one piece: parts would be written one by one.
