@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use layerwise::check::{self, Repairs};
 use layerwise::config::Configs;
 use layerwise::edit::{Edit, Span};
-use layerwise::file::{File, Kind, Model};
+use layerwise::file::{File, Kind, Model, Remains};
 use layerwise::server;
 use layerwise::snapshot::Host;
 use layerwise::text::{Document, Language};
@@ -81,7 +81,7 @@ fn lower_and_check(c: &mut Criterion) {
         let (snapshot, configs) = (host.snapshot(), Configs::new(check::known_rules()));
         let file = snapshot.file(&path).expect("it is open").clone();
         it.iter(|| {
-            black_box(Model::lower(file.kind, file.text(), &file.document, &file.calls, &Model::default()));
+            black_box(Model::lower(file.kind, file.text(), &file.document, &file.calls, &Remains::Nothing));
             check::check(&snapshot, &configs, &path, Repairs::Late)
         });
     });

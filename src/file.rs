@@ -172,24 +172,36 @@ pub struct Yaml<T> {
 }
 
 impl<T> Yaml<T> {
-    fn read(text: &str, before: &Model, lower: impl FnOnce(&yaml::Source) -> Option<T>) -> Option<Arc<Yaml<T>>> {
-        let (syntax, pieces) = yaml::parse(text, before.pieces().unwrap_or(&yaml::Pieces::default()));
+    fn read(text: &str, before: &Remains, lower: impl FnOnce(&yaml::Source) -> Option<T>) -> Option<Arc<Yaml<T>>> {
+        let none = yaml::Pieces::default();
+        let pieces = if let Remains::Pieces(it) = before { it } else { &none };
+        let (syntax, pieces) = yaml::parse(text, pieces);
         let model = lower(&syntax)?;
         Some(Arc::new(Yaml { syntax, pieces, model }))
     }
 }
 
+/// What is left of a model for that of the text after the next edit.
+#[derive(Debug, Default)]
+pub enum Remains {
+    /// What a file in YAML was read in.
+    Pieces(yaml::Pieces),
+    /// The scripts of a Dockerfile.
+    Scripts(dockerfile::Scripts),
+    /// Nothing.
+    #[default]
+    Nothing,
+}
+
 impl Model {
-    /// Reads what a document with this text means; an action or a workflow as it is called with `calls`. `before`
-    /// is what an earlier text of it meant: parts that did not change are not parsed again.
-    pub fn lower(kind: Kind, text: &str, document: &Document, calls: &[Given], before: &Model) -> Model {
+    /// Reads what a document with this text means; an action or a workflow as it is called with `calls`. What
+    /// remains of an earlier text of it is not read again.
+    pub fn lower(kind: Kind, text: &str, document: &Document, calls: &[Given], before: &Remains) -> Model {
         match (kind, document.tree()) {
             (Kind::Dockerfile, Some(tree)) => {
-                let before = match before {
-                    Model::Dockerfile(it) => Some(&**it),
-                    _ => None,
-                };
-                Model::Dockerfile(Arc::new(dockerfile::lower_after(text, syntax::dockerfile::read(text, tree), before)))
+                let none = dockerfile::Scripts::default();
+                let scripts = if let Remains::Scripts(it) = before { it } else { &none };
+                Model::Dockerfile(Arc::new(dockerfile::lower_after(text, syntax::dockerfile::read(text, tree), scripts)))
             }
             (Kind::Workflow, _) => Yaml::read(text, before, |it| Some(workflow::lower(text, it, calls))).map_or(Model::Other, Model::Workflow),
             (Kind::Action, _) => Yaml::read(text, before, |it| workflow::lower_action(text, it, calls)).map_or(Model::Other, Model::Workflow),
@@ -208,11 +220,16 @@ impl Model {
         }
     }
 
-    fn pieces(&self) -> Option<&yaml::Pieces> {
+    /// What the next text can make use of; all else is let go, unless somebody still looks at it.
+    fn remains(self) -> Remains {
+        fn pieces<T>(it: Arc<Yaml<T>>) -> Remains {
+            Remains::Pieces(Arc::try_unwrap(it).map_or_else(|it| it.pieces.clone(), |it| it.pieces))
+        }
         match self {
-            Model::Workflow(it) => Some(&it.pieces),
-            Model::Compose(it) => Some(&it.pieces),
-            Model::Dockerfile(_) | Model::Bake(_) | Model::Other => None,
+            Model::Workflow(it) => pieces(it),
+            Model::Compose(it) => pieces(it),
+            Model::Dockerfile(it) => Remains::Scripts(Arc::unwrap_or_clone(it).into_scripts()),
+            Model::Bake(_) | Model::Other => Remains::Nothing,
         }
     }
 
@@ -254,14 +271,13 @@ pub struct File {
 impl File {
     /// A file with this text.
     pub fn new(kind: Kind, text: &str, version: Option<i32>) -> File {
-        File::with(kind, kind.document(text), version, Vec::new(), &Model::default())
+        File::with(kind, kind.document(text), version, Vec::new(), Model::default())
     }
 
     /// The same file with another text, which the editor has given `version`.
-    pub fn edited(&self, change: impl FnOnce(&mut Document), version: i32) -> File {
-        let mut document = self.document.clone();
-        change(&mut document);
-        File::with(self.kind, document, Some(version), self.calls.clone(), &self.model)
+    pub fn edited(self, document: Document, version: i32) -> File {
+        drop((self.document, self.text));
+        File::with(self.kind, document, Some(version), self.calls, self.model)
     }
 
     /// The same file, when the editor has given it back: nobody edits it any more.
@@ -271,13 +287,14 @@ impl File {
 
     /// The same file, an action or a workflow that is called with `calls`.
     pub(crate) fn with_calls(&self, calls: Vec<Given>) -> File {
-        File::with(self.kind, self.document.clone(), self.version, calls, &self.model)
+        File::with(self.kind, self.document.clone(), self.version, calls, self.model.clone())
     }
 
-    fn with(kind: Kind, document: Document, version: Option<i32>, calls: Vec<Given>, before: &Model) -> File {
+    fn with(kind: Kind, document: Document, version: Option<i32>, calls: Vec<Given>, before: Model) -> File {
+        let before = before.remains();
         // The editor's changes are relative to the text before them: no fault may lose one.
         let text = document.source();
-        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &text, &document, &calls, before)));
+        let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &text, &document, &calls, &before)));
         let (model, fault) = match lowered {
             Ok(model) => (model, None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),

@@ -73,33 +73,68 @@ pub struct Index {
     by_called: Arc<BTreeMap<String, Callers>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
+    /// What each file says of others, where it says anything.
+    said: Arc<BTreeMap<Arc<str>, Arc<Said>>>,
+}
+
+/// What a file says of others. All that the index has of a file, so that what is known of an old file
+/// can be taken out again when the file is gone.
+#[derive(Debug, PartialEq, Default)]
+struct Said {
+    dockerfiles: Vec<(String, Reference)>,
+    names: Vec<(String, Reference)>,
+    descriptions: Vec<(String, Reference)>,
+    calls: BTreeMap<String, Vec<Given>>,
+    locations: locations::Said,
+}
+
+impl Said {
+    fn by(path: &Arc<str>, file: &File) -> Said {
+        Said {
+            dockerfiles: references(path, file),
+            names: names(path, file),
+            descriptions: descriptions(path, file),
+            calls: calls(path, file),
+            locations: locations::Said::by(path, file),
+        }
+    }
 }
 
 impl Index {
-    /// Takes note that the file at `path` is another one, new, or gone. Gives the folders of the actions
-    /// and the paths of the workflows that it gives something else now.
-    pub fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) -> Vec<String> {
-        self.locations.replace(path, old, new);
-        let of = |file: Option<&File>, keys: fn(&str, &File) -> Vec<(String, Reference)>| file.map_or_else(Vec::new, |it| keys(path, it));
-        exchange(&mut self.by_dockerfile, of(old, references), of(new, references));
-        exchange(&mut self.by_name, of(old, names), of(new, names));
-        exchange(&mut self.by_description, of(old, descriptions), of(new, descriptions));
-        self.replace_calls(path, old, new)
+    /// Takes note that the file at `path` is another one, or gone. Gives the folders of the actions and
+    /// the paths of the workflows that it gives something else now.
+    pub fn replace(&mut self, path: &str, file: Option<&File>) -> Vec<String> {
+        let path: Arc<str> = path.into();
+        let old = self.said.get(&path).cloned().unwrap_or_default();
+        let new = file.map(|it| Said::by(&path, it)).unwrap_or_default();
+        // Most edits leave it as it is.
+        if *old == new {
+            return Vec::new();
+        }
+        self.locations.replace(&path, &old.locations, &new.locations);
+        exchange(&mut self.by_dockerfile, &old.dockerfiles, &new.dockerfiles);
+        exchange(&mut self.by_name, &old.names, &new.names);
+        exchange(&mut self.by_description, &old.descriptions, &new.descriptions);
+        let changed = self.replace_calls(&path, &old.calls, &new.calls);
+        let said = Arc::make_mut(&mut self.said);
+        match new == Said::default() {
+            true => said.remove(&path),
+            false => said.insert(path, Arc::new(new)),
+        };
+        changed
     }
 
-    fn replace_calls(&mut self, path: &str, old: Option<&File>, new: Option<&File>) -> Vec<String> {
-        let (old, new) = (calls(path, old), calls(path, new));
+    fn replace_calls(&mut self, path: &Arc<str>, old: &BTreeMap<String, Vec<Given>>, new: &BTreeMap<String, Vec<Given>>) -> Vec<String> {
         if old == new {
             return Vec::new();
         }
-        let shared: Arc<str> = path.into();
         let changed: BTreeSet<String> = old.keys().chain(new.keys()).filter(|it| old.get(*it) != new.get(*it)).cloned().collect();
         let by_called = Arc::make_mut(&mut self.by_called);
         for folder in &changed {
             let callers = by_called.entry(folder.clone()).or_default();
             match new.get(folder) {
-                Some(given) => drop(callers.insert(shared.clone(), given.clone())),
-                None => drop(callers.remove(&shared)),
+                Some(given) => drop(callers.insert(path.clone(), given.clone())),
+                None => drop(callers.remove(path)),
             }
             if callers.is_empty() {
                 by_called.remove(folder);
@@ -175,32 +210,34 @@ impl Index {
 }
 
 /// Takes out of a map what a file said and puts in what it says now.
-fn exchange(map: &mut Arc<BTreeMap<String, Vec<Reference>>>, old: Vec<(String, Reference)>, new: Vec<(String, Reference)>) {
-    // Most edits leave the builds where they are.
+fn exchange<'a, K: Ord + Clone + 'a, Keys>(map: &mut Arc<BTreeMap<K, Vec<Reference>>>, old: &'a Keys, new: &'a Keys)
+where
+    Keys: PartialEq,
+    &'a Keys: IntoIterator<Item = &'a (K, Reference)>,
+{
     if old == new {
         return;
     }
     let map = Arc::make_mut(map);
     for (key, reference) in old {
-        if let Some(known) = map.get_mut(&key) {
-            if let Ok(at) = known.binary_search(&reference) {
+        if let Some(known) = map.get_mut(key) {
+            if let Ok(at) = known.binary_search(reference) {
                 known.remove(at);
             }
             if known.is_empty() {
-                map.remove(&key);
+                map.remove(key);
             }
         }
     }
     for (key, reference) in new {
-        let known = map.entry(key).or_default();
-        let at = known.partition_point(|it| *it < reference);
-        known.insert(at, reference);
+        let known = map.entry(key.clone()).or_default();
+        let at = known.partition_point(|it| it < reference);
+        known.insert(at, reference.clone());
     }
 }
 
 /// What scopes of a workflow's builds would be named after.
-fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
-    let path: Arc<str> = path.into();
+fn names(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
     let named = |(build, it): (usize, Described<'_>)| {
         let (workflow, job, step) = it.step?;
         Some((workflow::first_name(workflow, job, step).to_ascii_lowercase(), Reference { path: path.clone(), build, leg: None }))
@@ -209,11 +246,10 @@ fn names(path: &str, file: &File) -> Vec<(String, Reference)> {
 }
 
 /// The bake and compose files that a workflow's builds may read.
-fn descriptions(path: &str, file: &File) -> Vec<(String, Reference)> {
-    let shared: Arc<str> = path.into();
+fn descriptions(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
     let named = |(build, it): (usize, Described<'_>)| {
         let (_, job, step) = it.step?;
-        Some(baked::candidates(step, path, job.legs()).into_iter().map(|it| (it, Reference { path: shared.clone(), build, leg: None })).collect::<Vec<_>>())
+        Some(baked::candidates(step, path, job.legs()).into_iter().map(|it| (it, Reference { path: path.clone(), build, leg: None })).collect::<Vec<_>>())
     };
     let mut res: Vec<(String, Reference)> = file.builds().into_iter().enumerate().filter_map(named).flatten().collect();
     res.sort();
@@ -222,9 +258,9 @@ fn descriptions(path: &str, file: &File) -> Vec<(String, Reference)> {
 }
 
 /// What a file gives the actions and the workflows of its repository, by their folders and paths.
-fn calls(path: &str, file: Option<&File>) -> BTreeMap<String, Vec<Given>> {
+fn calls(path: &str, file: &File) -> BTreeMap<String, Vec<Given>> {
     let mut res: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-    let Some(Model::Workflow(workflow)) = file.map(|it| &it.model) else { return res };
+    let Model::Workflow(workflow) = &file.model else { return res };
     for (folder, given) in workflow::calls(&workflow.model) {
         res.entry(facts::join(base(path), &folder)).or_default().push(given);
     }
@@ -232,13 +268,12 @@ fn calls(path: &str, file: Option<&File>) -> BTreeMap<String, Vec<Given>> {
 }
 
 /// The Dockerfiles that a file's builds mean.
-fn references(path: &str, file: &File) -> Vec<(String, Reference)> {
+fn references(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
     let mut res = Vec::new();
     // Its paths start from where bake or compose is run, which for a file of any other name need not be its folder.
     if matches!(file.kind, Kind::Bake | Kind::Compose) && Kind::of(path) != file.kind {
         return res;
     }
-    let shared: Arc<str> = path.into();
     for (index, described) in file.builds().into_iter().enumerate() {
         let legs = described.legs();
         let mut known: Vec<String> = Vec::new();
@@ -247,7 +282,7 @@ fn references(path: &str, file: &File) -> Vec<(String, Reference)> {
             // Legs that build the same file say the same of it.
             if !known.contains(&dockerfile) {
                 known.push(dockerfile.clone());
-                res.push((dockerfile, Reference { path: shared.clone(), build: index, leg }));
+                res.push((dockerfile, Reference { path: path.clone(), build: index, leg }));
             }
         }
     }
@@ -462,11 +497,11 @@ mod tests {
         };
         let (old, new) = (workflow("app"), workflow("web"));
         let mut index = Index::default();
-        index.replace(path, None, Some(&old));
+        index.replace(path, Some(&old));
         assert_eq!(index.named("app").len(), 1);
-        index.replace(path, Some(&old), Some(&new));
+        index.replace(path, Some(&new));
         assert_eq!((index.named("app").len(), index.named("web").len()), (0, 1));
-        index.replace(path, Some(&new), None);
+        index.replace(path, None);
         assert!(index.named("web").is_empty());
     }
 }

@@ -173,8 +173,13 @@ impl Host {
 
     /// Changes the text of an open file. `false` if it is not open.
     pub fn edit(&mut self, path: &str, version: i32, change: impl FnOnce(&mut Document)) -> bool {
-        let Some(file) = self.current.open.get(path).cloned() else { return false };
-        self.set(path, file.edited(change, version));
+        let Some(mut document) = self.current.open.get(path).map(|it| it.document.clone()) else { return false };
+        // Whatever happens here, the file is still what it was.
+        change(&mut document);
+        let Some(file) = Arc::make_mut(&mut self.current.open).remove(path) else { return false };
+        // Two models of a large file are more than all else that a server remembers.
+        let file = Arc::unwrap_or_clone(file);
+        self.set(path, file.edited(document, version));
         true
     }
 
@@ -195,7 +200,6 @@ impl Host {
     }
 
     fn replace(&mut self, path: &str, of_editor: bool, file: Option<Arc<File>>) {
-        let old = self.current.file(path).cloned();
         if of_editor {
             // What means nothing by itself, such as a manifest, is read by its text alone.
             let text = file.as_ref().filter(|it| it.kind == Kind::Other).map(|it| it.text().clone());
@@ -207,15 +211,13 @@ impl Host {
             None => drop(files.remove(path)),
         }
         let new = self.current.file(path).cloned();
-        if old.is_some() || new.is_some() {
-            let mut called = Arc::make_mut(&mut self.current.links).replace(path, old.as_deref(), new.as_deref());
-            match new.map(|it| it.kind) {
-                Some(Kind::Action) => called.push(facts::parent(path).to_owned()),
-                Some(Kind::Workflow) => called.push(path.to_owned()),
-                _ => {}
-            }
-            self.give(called);
+        let mut called = Arc::make_mut(&mut self.current.links).replace(path, new.as_deref());
+        match new.map(|it| it.kind) {
+            Some(Kind::Action) => called.push(facts::parent(path).to_owned()),
+            Some(Kind::Workflow) => called.push(path.to_owned()),
+            _ => {}
         }
+        self.give(called);
     }
 
     /// Gives the actions in some folders, and the workflows of some paths, what their calls say now, and so
@@ -238,7 +240,7 @@ impl Host {
                 let new = Arc::new(old.with_calls(calls));
                 let files = Arc::make_mut(if old.version.is_some() { &mut self.current.open } else { &mut self.current.disk });
                 files.insert(path.as_str().into(), new.clone());
-                folders.extend(Arc::make_mut(&mut self.current.links).replace(&path, Some(&old), Some(&new)));
+                folders.extend(Arc::make_mut(&mut self.current.links).replace(&path, Some(&new)));
             }
         }
     }

@@ -388,24 +388,29 @@ impl Dockerfile {
     pub fn instructions(&self) -> impl Iterator<Item = (usize, &Instruction)> {
         self.stages.iter().flat_map(|stage| stage.instructions.iter().map(move |it| (stage.index, it)))
     }
+
+    /// The scripts of its commands.
+    pub fn into_scripts(self) -> Scripts {
+        let kinds = self.stages.into_iter().flat_map(|it| it.instructions).map(|it| it.kind);
+        let script = |it: Kind| match it {
+            Kind::Run(run) if run.shell_form => Some((run.command.text, (run.script, run.reading))),
+            _ => None,
+        };
+        kinds.filter_map(script).collect()
+    }
 }
 
 /// Scripts that were read before, by their text.
-type Scripts<'a> = HashMap<&'a str, (&'a Arc<Script>, &'a Arc<Reading>)>;
+pub type Scripts = HashMap<String, (Arc<Script>, Arc<Reading>)>;
 
 /// Makes the model of a Dockerfile.
 pub fn lower(text: &str, source: &Source) -> Dockerfile {
-    lower_after(text, source.clone(), None)
+    lower_after(text, source.clone(), &Scripts::default())
 }
 
-/// Makes the model of a Dockerfile. `before` is that of an earlier text of it, whose scripts are not
-/// read again: they know nothing of what is around them.
-pub fn lower_after(text: &str, mut source: Source, before: Option<&Dockerfile>) -> Dockerfile {
-    let runs = before.into_iter().flat_map(Dockerfile::instructions).filter_map(|(_, it)| match &it.kind {
-        Kind::Run(run) if run.shell_form => Some((run.command.text.as_str(), (&run.script, &run.reading))),
-        _ => None,
-    });
-    let scripts: Scripts<'_> = runs.collect();
+/// Makes the model of a Dockerfile. The scripts of an earlier text of it are not read again: they know
+/// nothing of what is around them.
+pub fn lower_after(text: &str, mut source: Source, scripts: &Scripts) -> Dockerfile {
     let mut res = Dockerfile { escape: source.escape, frontend: frontend(&source), ..Dockerfile::default() };
     // One without a value is a comment to BuildKit.
     let effective = source.directives.iter().take_while(|it| !it.value.is_empty());
@@ -415,7 +420,7 @@ pub fn lower_after(text: &str, mut source: Source, before: Option<&Dockerfile>) 
     for instruction in instructions {
         let owned = owners.owned(&instruction);
         let from = (instruction.keyword == "FROM").then(|| lower_from(&res, &instruction, source.escape));
-        let lowered = lower_instruction(text, instruction, source.escape, owned, &scripts);
+        let lowered = lower_instruction(text, instruction, source.escape, owned, scripts);
         if let Some((name, base)) = from {
             res.names.extend(name.clone().map(|it| (it, res.stages.len())));
             res.stages.push(Stage { index: res.stages.len(), name, from: lowered, base, instructions: Vec::new() });
@@ -533,7 +538,7 @@ pub(crate) fn line_start(text: &str, offset: usize) -> usize {
     text.get(..offset).and_then(|it| it.rfind('\n')).map_or(0, |it| it + 1)
 }
 
-fn lower_instruction(text: &str, mut instruction: syntax::Instruction, escape: char, owned: Span, scripts: &Scripts<'_>) -> Instruction {
+fn lower_instruction(text: &str, mut instruction: syntax::Instruction, escape: char, owned: Span, scripts: &Scripts) -> Instruction {
     let kind = lower_kind(text, &mut instruction, escape, scripts);
     let expanding = match &kind {
         // The shell expands these, not BuildKit; a heredoc of COPY is expanded if its marker is bare.
@@ -564,7 +569,7 @@ fn heredoc_expansions(text: &str, heredoc: &Heredoc, escape: char) -> Vec<Expans
 }
 
 /// What the instruction does. That of RUN takes its arguments.
-fn lower_kind(text: &str, instruction: &mut syntax::Instruction, escape: char, scripts: &Scripts<'_>) -> Kind {
+fn lower_kind(text: &str, instruction: &mut syntax::Instruction, escape: char, scripts: &Scripts) -> Kind {
     let variables = |instruction: &syntax::Instruction| -> Vec<Variable> {
         syntax::pairs(instruction, escape).into_iter().map(|it| Variable { span: it.span, name: it.name.text, value: it.value.map(|it| it.text) }).collect()
     };
@@ -584,7 +589,7 @@ fn lower_kind(text: &str, instruction: &mut syntax::Instruction, escape: char, s
     }
 }
 
-fn lower_run(text: &str, instruction: &mut syntax::Instruction, scripts: &Scripts<'_>) -> Run {
+fn lower_run(text: &str, instruction: &mut syntax::Instruction, scripts: &Scripts) -> Run {
     let mounts: Vec<Mount> = instruction.flags.iter().filter(|it| it.name == "mount").map(|it| Mount { fields: syntax::mount_fields(it) }).collect();
     let special = instruction.flags.iter().any(|it| !matches!(it.name.as_str(), "mount" | "network"));
     // `RUN <<EOF` and no more: the body is the script.

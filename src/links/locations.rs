@@ -3,7 +3,7 @@
 //! A location is compared between builds, in each leg of their matrices. What cannot be compared
 //! is kept as well, so that a rule knows when a missing reader or writer may be there after all.
 
-use super::{Described, Reference, base};
+use super::{Described, Reference, base, exchange};
 use crate::cache::{Backend, CacheEntry};
 use crate::facts;
 use crate::file::{File, Model};
@@ -66,37 +66,28 @@ impl Locations {
         self.open.iter()
     }
 
-    pub(super) fn replace(&mut self, path: &str, old: Option<&File>, new: Option<&File>) {
-        let shared: Arc<str> = path.into();
-        let elsewhere = new.and_then(|it| elsewhere(path, it));
-        if elsewhere.as_ref() != self.open.get(&shared) {
+    pub(super) fn replace(&mut self, path: &Arc<str>, old: &Said, new: &Said) {
+        if old.elsewhere != new.elsewhere {
             let open = Arc::make_mut(&mut self.open);
-            match elsewhere {
-                Some(elsewhere) => open.insert(shared.clone(), elsewhere),
-                None => open.remove(&shared),
+            match &new.elsewhere {
+                Some(elsewhere) => open.insert(path.clone(), elsewhere.clone()),
+                None => open.remove(path),
             };
         }
-        let (old, new) = (old.map_or_else(Uses::new, |it| uses(&shared, it)), new.map_or_else(Uses::new, |it| uses(&shared, it)));
-        // Most edits leave the caches where they are.
-        if old == new {
-            return;
-        }
-        let users = Arc::make_mut(&mut self.users);
-        for (key, reference) in old {
-            if let Some(known) = users.get_mut(&key) {
-                if let Ok(at) = known.binary_search(&reference) {
-                    known.remove(at);
-                }
-                if known.is_empty() {
-                    users.remove(&key);
-                }
-            }
-        }
-        for (key, reference) in new {
-            let known = users.entry(key).or_default();
-            let at = known.partition_point(|it| *it < reference);
-            known.insert(at, reference);
-        }
+        exchange(&mut self.users, &old.uses, &new.uses);
+    }
+}
+
+/// What a file says of locations.
+#[derive(Debug, PartialEq, Default)]
+pub(super) struct Said {
+    uses: Uses,
+    elsewhere: Option<Elsewhere>,
+}
+
+impl Said {
+    pub(super) fn by(path: &Arc<str>, file: &File) -> Said {
+        Said { uses: uses(path, file), elsewhere: elsewhere(path, file) }
     }
 }
 
@@ -247,7 +238,7 @@ mod tests {
     /// Where the entries of a build lead, each location once.
     fn locations(with: &str) -> Vec<String> {
         let mut index = Locations::default();
-        index.replace(PATH, None, Some(&workflow(with)));
+        index.replace(&PATH.into(), &Said::default(), &Said::by(&PATH.into(), &workflow(with)));
         let shown = |it: &(Side, Location)| match it {
             (Side::Export, Location::At(text)) => format!("> {text}"),
             (Side::Import, Location::At(text)) => format!("< {text}"),
@@ -288,15 +279,16 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_takes_its_uses_with_it() {
-        let (old, new) = (workflow("cache-to: type=gha,scope=a"), workflow("cache-to: type=gha,scope=b"));
+        let path: Arc<str> = PATH.into();
+        let said = |scope: &str| Said::by(&path, &workflow(&format!("cache-to: type=gha,scope={scope}")));
         let mut index = Locations::default();
-        index.replace(PATH, None, Some(&old));
+        index.replace(&path, &Said::default(), &said("a"));
         let at = |scope: &str| Location::At(format!("gha:{scope}"));
         assert_eq!(index.users(Side::Export, &at("a")).len(), 2);
-        index.replace(PATH, Some(&old), Some(&new));
+        index.replace(&path, &said("a"), &said("b"));
         assert!(index.users(Side::Export, &at("a")).is_empty());
         assert_eq!(index.users(Side::Export, &at("b")).len(), 2);
-        index.replace(PATH, Some(&new), None);
+        index.replace(&path, &said("b"), &Said::default());
         assert!(index.users.is_empty());
     }
 

@@ -151,7 +151,9 @@ impl File<'_> {
     }
 
     fn steps(self, node: &Node, inherited: &Defaults, names: &mut Names<'_>, job: &mut Job) {
-        for item in node.get("steps").map(Node::items).unwrap_or_default().iter().take(MAX_STEPS) {
+        let items = node.get("steps").map(Node::items).unwrap_or_default();
+        job.steps.reserve_exact(items.len().min(MAX_STEPS));
+        for item in items.iter().take(MAX_STEPS) {
             let step = self.step(item, inherited, names);
             let index = job.steps.len();
             job.steps.push(step);
@@ -164,6 +166,7 @@ impl File<'_> {
                 script::learn(step, names);
             }
         }
+        job.builds.shrink_to_fit();
     }
 
     fn step(self, item: &Node, inherited: &Defaults, names: &Names<'_>) -> Step {

@@ -256,6 +256,7 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
+        entries.shrink_to_fit();
         let whole = collection_span(node, flow, entries.first().map(|it| it.span), entries.last().map(|it| it.span));
         level.read(whole, Kind::Mapping(Mapping { flow, entries }))
     }
@@ -313,6 +314,7 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
+        items.shrink_to_fit();
         let first = Some(Span::at(node.start_byte()));
         let whole = collection_span(node, flow, first, items.last().map(|it| it.span));
         level.read(whole, Kind::Sequence(Sequence { flow, items }))
