@@ -11,10 +11,11 @@
 mod evaluate;
 mod json;
 
-use crate::build::{Build, BuildArgument, Context, Tool};
+use crate::build::{self, Build, BuildArgument, Context, Draft, Tool};
 use crate::cache::{self, Attribute, CacheEntry};
 use crate::edit::Span;
-use crate::value::{Passage, Value};
+use crate::value::{Part, Passage, Value};
+use crate::volatility::{self, Axis, Variance};
 use evaluate::{Evaluator, Pair, Term};
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body};
@@ -70,6 +71,8 @@ pub struct Group {
     pub targets: Vec<String>,
     /// There may be others.
     pub opaque: bool,
+    /// It is all legs of a target, which take no other group's place.
+    of_legs: bool,
 }
 
 impl Group {
@@ -102,9 +105,10 @@ pub struct Target {
 impl Bake {
     /// Several files as bake reads them, one after the other: a target that is in two of them is
     /// one, in which the later file wins, and a group takes the place of one of its name (docs/facts.md
-    /// F.3). A variable has its value inside its own file only.
+    /// F.3). A variable keeps the default of its own file; that of the last one counts, which `variables` tells.
     pub fn merge<'a>(files: impl IntoIterator<Item = &'a Bake>) -> Bake {
         let mut res = Bake::default();
+        let mut legs: Vec<&Group> = Vec::new();
         for file in files {
             let earlier: BTreeMap<String, usize> = res.raws.iter().enumerate().map(|(index, it)| (it.name.clone(), index)).collect();
             for raw in &file.raws {
@@ -114,13 +118,23 @@ impl Bake {
                     res.raws.push(raw.clone());
                 }
             }
-            for group in &file.groups {
+            for group in file.groups.iter().filter(|it| !it.of_legs) {
                 group.clone().put(&mut res.groups);
             }
+            legs.extend(file.groups.iter().filter(|it| it.of_legs));
             res.variables.extend(file.variables.iter().cloned());
             res.broken |= file.broken;
         }
+        res.groups.extend(legs.into_iter().cloned());
         res.inherited()
+    }
+
+    /// The services of all compose files of a call, as bake reads them in front of its own files, wherever their names
+    /// stand among those: as targets, and the group `default` of all of them (docker/buildx, `ParseFiles` in bake/bake.go,
+    /// `ParseCompose` in bake/compose.go).
+    pub fn of_services(services: &[Draft]) -> Bake {
+        let default = Group { name: "default".into(), targets: services.iter().map(|it| it.name.clone()).collect(), opaque: false, of_legs: false };
+        Bake { groups: vec![default], raws: services.iter().map(Raw::of).collect(), ..Bake::default() }.inherited()
     }
 
     /// With targets that have all that they inherit.
@@ -296,6 +310,35 @@ struct Raw {
     is_leg: bool,
 }
 
+impl Raw {
+    fn of(draft: &Draft) -> Raw {
+        let mut attributes: Attributes = draft.attributes.iter().map(|(name, it)| ((*name).to_owned(), term(it))).collect();
+        // What it has from a file that is not read may be anything, as what is inherited from an unknown target.
+        if draft.open {
+            attributes.insert("inherits".into(), Term::List(vec![Term::Text(environment("?", draft.span))]));
+        }
+        Raw { name: draft.name.clone(), span: draft.span, whole: draft.whole, attributes, is_leg: false }
+    }
+}
+
+fn term(attribute: &build::Attribute) -> Term {
+    let value = |it: &build::Pair| Term::Text(it.value.clone().unwrap_or_else(|| environment(&it.name, it.span)));
+    let pair = |it: &build::Pair| Pair { name: it.name.clone(), span: it.span, value: value(it) };
+    match attribute {
+        build::Attribute::Text(passage) => Term::Text(passage.clone()),
+        build::Attribute::List(items) => Term::List(items.iter().cloned().map(Term::Text).collect()),
+        build::Attribute::Pairs(pairs) => Term::Object(pairs.iter().map(pair).collect()),
+    }
+}
+
+/// The variable `name` of the environment.
+fn environment(name: &str, span: Span) -> Passage {
+    let variance = volatility::of_runner(name).map_or_else(|| Variance::over(Axis::Unknown), Variance::over);
+    let mut res = Passage::new(span);
+    res.push_expression(Part::Expression { span, source: format!("${{{name}}}"), known: None, variance }, Vec::new());
+    res
+}
+
 impl File<'_> {
     fn lower(&self) -> Bake {
         let mut raws: Vec<Raw> = Vec::new();
@@ -323,7 +366,7 @@ impl File<'_> {
             let targets: Vec<String> = legs.map(|it| it.name.clone()).collect();
             // Legs whose names are not known have that of the whole.
             if !targets.is_empty() {
-                groups.push(Group { name: definition.name.clone(), targets, opaque: false });
+                groups.push(Group { name: definition.name.clone(), targets, opaque: false, of_legs: true });
             }
         }
         Bake { groups, raws, ..Bake::default() }.inherited()
@@ -343,7 +386,8 @@ impl File<'_> {
 
     fn group(&self, definition: &Definition<'_>) -> Group {
         let targets = self.attribute(definition, "targets", &Locals::new()).unwrap_or(Term::Null);
-        Group { name: definition.name.clone(), targets: targets.known_list(), opaque: targets.passages().iter().any(Passage::is_open) }
+        let opaque = targets.passages().iter().any(Passage::is_open);
+        Group { name: definition.name.clone(), targets: targets.known_list(), opaque, of_legs: false }
     }
 
     /// One raw target for each leg of its matrix.

@@ -3,7 +3,9 @@
 
 use crate::cache::CacheEntry;
 use crate::edit::Span;
+use crate::value::Passage;
 pub use crate::value::{Leg, Part, Value};
+use std::collections::BTreeMap;
 
 /// How a build is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,4 +91,55 @@ pub struct Build {
     /// An input holds something that makes the whole unknown: an expression in the place of all
     /// arguments, an array of flags.
     pub opaque: bool,
+}
+
+/// What one description says of a build to which others add: a service of compose files, for bake.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The name of the build.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// The whole description.
+    pub whole: Span,
+    /// What it says.
+    pub attributes: Attributes,
+    /// Something of it cannot be told.
+    pub open: bool,
+}
+
+/// The attributes of a build that are written, by the names that bake has for them.
+pub type Attributes = BTreeMap<&'static str, Attribute>;
+
+/// An attribute as it is written.
+#[derive(Debug, Clone)]
+pub enum Attribute {
+    /// A text, or a truth value.
+    Text(Passage),
+    /// A list, which may be empty.
+    List(Vec<Passage>),
+    /// Names with their values.
+    Pairs(Vec<Pair>),
+}
+
+impl Attribute {
+    /// Whether nothing is written behind its name.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Attribute::Text(passage) => passage.is_empty(),
+            Attribute::List(items) => items.is_empty(),
+            Attribute::Pairs(pairs) => pairs.is_empty(),
+        }
+    }
+}
+
+/// A name with its value.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// Where both stand.
+    pub span: Span,
+    /// The name.
+    pub name: String,
+    /// The value; `None` where it is taken from the environment.
+    pub value: Option<Passage>,
 }

@@ -5,7 +5,7 @@
 //! expressions: the environment and `.env` decide. The folder of a build is not known here: it is
 //! that of the file.
 
-use crate::build::{Build, BuildArgument, Context, Tool};
+use crate::build::{Attribute, Attributes, Build, BuildArgument, Context, Draft, Pair, Tool};
 use crate::cache::{self, CacheEntry};
 use crate::edit::Span;
 use crate::syntax::Mapped;
@@ -18,14 +18,16 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_SERVICES: usize = 1024;
 /// Services that extend each other.
 const MAX_EXTENDS: usize = 16;
+/// More items than any list has; keeps what is extended from growing with each service.
+const MAX_ITEMS: usize = 256;
 
 /// A compose file, or several that are read as one.
 #[derive(Debug, Clone, Default)]
 pub struct Compose {
     /// The services that are built, in order.
     pub services: Vec<Service>,
-    /// All services, with those that each starts before itself.
-    all: BTreeMap<String, Vec<String>>,
+    /// All services, as they are written.
+    raws: Vec<Raw>,
     /// Something is described in other files (`include`).
     open: bool,
 }
@@ -41,8 +43,29 @@ pub struct Service {
     profiled: bool,
     /// A part of it is described in another file (`extends` with a `file`).
     open: bool,
-    /// The file names a context.
-    has_context: bool,
+}
+
+/// A service as one file, or each of several, writes it.
+#[derive(Debug, Clone)]
+struct Raw {
+    name: String,
+    span: Span,
+    whole: Span,
+    /// The services that it starts before itself.
+    needed: Vec<String>,
+    profiled: bool,
+    open: bool,
+    image: Option<Passage>,
+    /// Nothing where no file says that it is built.
+    section: Option<Section>,
+}
+
+/// What `build` says.
+#[derive(Debug, Clone, Default)]
+struct Section {
+    own: Attributes,
+    /// What `x-bake` adds, which bake alone reads.
+    of_bake: Attributes,
 }
 
 impl Compose {
@@ -51,26 +74,41 @@ impl Compose {
     pub fn merge<'a>(files: impl IntoIterator<Item = &'a Compose>) -> Compose {
         let mut res = Compose::default();
         for file in files {
-            for service in &file.services {
-                if let Some(known) = res.services.iter_mut().find(|it| it.name == service.name) {
-                    known.add(service);
-                } else if res.services.len() < MAX_SERVICES {
-                    res.services.push(service.clone());
+            for raw in &file.raws {
+                if let Some(known) = res.raws.iter_mut().find(|it| it.name == raw.name) {
+                    known.add(raw.clone());
+                } else if res.raws.len() < MAX_SERVICES {
+                    res.raws.push(raw.clone());
                 }
-            }
-            for (name, needed) in &file.all {
-                res.all.entry(name.clone()).or_default().extend(needed.iter().cloned());
             }
             res.open |= file.open;
         }
-        res
+        res.built()
+    }
+
+    /// As compose itself builds it: without `x-bake`, and with the image among the tags (docker/compose,
+    /// pkg/compose/build_bake.go).
+    pub fn without_bake(mut self) -> Compose {
+        for raw in &mut self.raws {
+            let Some(section) = &mut raw.section else { continue };
+            section.of_bake.clear();
+            let image = raw.image.iter().map(|it| ("tags", Attribute::List(vec![it.clone()])));
+            add(&mut section.own, image.collect());
+        }
+        self.built()
+    }
+
+    /// With the services that are built.
+    fn built(self) -> Compose {
+        Compose { services: self.raws.iter().filter_map(Raw::service).collect(), ..self }
     }
 
     /// The services that are built when somebody asks for `names`, or for all that have no profile;
     /// with those that they start before themselves where `with_needed`. `None` where one of them
     /// is not described here, or not wholly.
     pub fn select(&self, names: &[String], with_needed: bool) -> Option<Vec<&Service>> {
-        if self.open || names.iter().any(|it| !self.all.contains_key(it)) {
+        let described: BTreeMap<&str, &Raw> = self.raws.iter().map(|it| (it.name.as_str(), it)).collect();
+        if self.open || names.iter().any(|it| !described.contains_key(it.as_str())) {
             return None;
         }
         let mut wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
@@ -79,35 +117,108 @@ impl Compose {
         }
         let mut open: Vec<&str> = wanted.iter().copied().filter(|_| with_needed).collect();
         while let Some(name) = open.pop() {
-            let needed = self.all.get(name).into_iter().flatten().map(String::as_str);
+            let needed = described.get(name).into_iter().flat_map(|it| &it.needed).map(String::as_str);
             open.extend(needed.filter(|it| wanted.insert(it)));
         }
         let res: Vec<&Service> = self.services.iter().filter(|it| wanted.contains(it.name.as_str())).collect();
         (!res.iter().any(|it| it.open)).then_some(res)
     }
+
+    /// The services that are built as bake reads them, whatever their profiles. `None` where there may be
+    /// others.
+    pub fn drafts(&self) -> Option<Vec<Draft>> {
+        (!self.open).then(|| self.raws.iter().filter_map(Raw::draft).collect())
+    }
 }
 
-impl Service {
+impl Raw {
     /// Takes in what a later file says of it.
-    fn add(&mut self, later: &Service) {
-        let (build, other) = (&mut self.build, later.build.clone());
-        if later.has_context {
-            build.context = other.context;
+    fn add(&mut self, later: Raw) {
+        if self.section.is_none() && later.section.is_some() {
+            (self.span, self.whole) = (later.span, later.whole);
         }
-        build.dockerfile = other.dockerfile.or(build.dockerfile.take());
-        build.inline |= other.inline;
-        build.target = other.target.or(build.target.take());
-        build.arguments.extend(other.arguments);
-        build.platforms.extend(other.platforms);
-        build.tags = if other.tags.is_empty() { std::mem::take(&mut build.tags) } else { other.tags };
-        build.imports.extend(other.imports);
-        build.exports.extend(other.exports);
-        build.contexts.retain(|(name, _)| !other.contexts.iter().any(|(it, _)| it == name));
-        build.contexts.extend(other.contexts);
-        build.no_cache |= other.no_cache;
+        if let Some(section) = later.section {
+            self.section.get_or_insert_default().add(section);
+        }
+        self.image = later.image.or(self.image.take());
+        self.needed.extend(later.needed);
         self.profiled |= later.profiled;
         self.open |= later.open;
-        self.has_context |= later.has_context;
+    }
+
+    fn service(&self) -> Option<Service> {
+        let build = build(self, &self.attributes()?);
+        Some(Service { name: self.name.clone(), build, profiled: self.profiled, open: self.open })
+    }
+
+    /// What it says of its build, with what it says to bake (docker/buildx, `ParseCompose` and `composeExtTarget` in
+    /// bake/compose.go): `x-bake` adds to lists, and its named contexts stand back behind those of the service. A `no_cache`
+    /// that is false says nothing.
+    fn attributes(&self) -> Option<Attributes> {
+        let section = self.section.as_ref()?;
+        let mut res = section.own.clone();
+        res.retain(|name, it| *name != "no-cache" || !matches!(it, Attribute::Text(text) if text.known() == Some("false")));
+        let mut of_bake = section.of_bake.clone();
+        for (_, value) in of_bake.iter_mut().filter(|(name, _)| **name != "no-cache") {
+            if let Attribute::Text(text) = value {
+                *value = Attribute::List(words(text));
+            }
+        }
+        if let (Some(Attribute::Pairs(own)), Some(Attribute::Pairs(added))) = (res.get("contexts"), of_bake.get_mut("contexts")) {
+            let known: BTreeSet<&str> = own.iter().map(|it| it.name.as_str()).collect();
+            added.retain(|it| !known.contains(it.name.as_str()));
+        }
+        add(&mut res, of_bake);
+        if let (Some(image), None) = (&self.image, res.get("tags").filter(|it| !it.is_empty())) {
+            res.insert("tags", Attribute::List(vec![image.clone()]));
+        }
+        res.retain(|name, it| !it.is_empty() || matches!(*name, "tags" | "platforms"));
+        res.entry("context").or_insert_with(|| Attribute::Text(literal(".", self.span)));
+        Some(res)
+    }
+
+    fn draft(&self) -> Option<Draft> {
+        let mut attributes = self.attributes()?;
+        if let Some(Attribute::Pairs(contexts)) = attributes.get_mut("contexts") {
+            contexts.iter_mut().filter_map(|it| it.value.as_mut()).for_each(|it| {
+                if let Some(name) = it.known().and_then(|it| it.strip_prefix("service:").or_else(|| it.strip_prefix("target:"))) {
+                    *it = literal(&format!("target:{}", target_name(name)), it.span());
+                }
+            });
+        }
+        Some(Draft { name: target_name(&self.name), span: self.span, whole: self.whole, attributes, open: self.open })
+    }
+}
+
+impl Section {
+    fn add(&mut self, later: Section) {
+        add(&mut self.own, later.own);
+        add(&mut self.of_bake, later.of_bake);
+    }
+}
+
+/// What bake calls a service, whose name may have dots (docker/buildx, `sanitizeTargetName` in bake/bake.go).
+pub fn target_name(service: &str) -> String {
+    service.replace('.', "_")
+}
+
+/// Takes in what stands behind it: lists are added to, pairs of the same name and all else replaced
+/// (compose-spec/compose-go, override/merge.go and override/uncity.go).
+fn add(attributes: &mut Attributes, later: Attributes) {
+    for (name, value) in later {
+        match (attributes.get_mut(name), value) {
+            (Some(Attribute::List(known)), Attribute::List(added)) => {
+                known.extend(added);
+                known.truncate(MAX_ITEMS);
+            }
+            (Some(Attribute::Pairs(known)), Attribute::Pairs(added)) => {
+                let replaced: BTreeSet<&str> = added.iter().map(|it| it.name.as_str()).collect();
+                known.retain(|it| !replaced.contains(it.name.as_str()));
+                known.extend(added);
+                known.truncate(MAX_ITEMS);
+            }
+            (_, value) => drop(attributes.insert(name, value)),
+        }
     }
 }
 
@@ -116,11 +227,10 @@ pub fn lower(source: &Source) -> Compose {
     let Some(root) = &source.root else { return Compose::default() };
     let open = root.get("include").is_some();
     let Some(services) = root.get("services") else { return Compose { open, ..Compose::default() } };
-    let entries = || services.entries().iter().filter(|it| it.key != "<<").take(MAX_SERVICES);
-    let all = entries().map(|it| (it.key.clone(), needed(&it.value))).collect();
+    let entries = services.entries().iter().filter(|it| it.key != "<<").take(MAX_SERVICES);
     // A merge key of the services brings some that are not listed.
     let open = open || services.entries().iter().any(|it| it.key == "<<");
-    Compose { services: entries().filter_map(|it| service(services, it)).collect(), all, open }
+    Compose { raws: entries.map(|it| raw(services, it)).collect(), open, ..Compose::default() }.built()
 }
 
 /// The services of `depends_on`.
@@ -132,22 +242,23 @@ fn needed(service: &Node) -> Vec<String> {
     }
 }
 
-fn service(services: &Node, entry: &Entry) -> Option<Service> {
+fn raw(services: &Node, entry: &Entry) -> Raw {
     let chain = extended(services, &entry.value);
+    let mut section: Option<Section> = None;
     // What a service says itself counts before what it extends.
-    let sections: Vec<&Node> = chain.iter().filter_map(|it| it.get("build")).collect();
-    let image = chain.iter().find_map(|it| it.get("image"));
-    if sections.is_empty() || sections.iter().all(|it| matches!(it.resolved().kind, Kind::Null)) {
-        return None;
+    for later in chain.iter().rev().filter_map(|it| it.get("build")).filter_map(self::section) {
+        section.get_or_insert_default().add(later);
     }
-    let sections = Sections(sections);
-    Some(Service {
+    Raw {
         name: entry.key.clone(),
-        build: build(entry, &sections, image),
+        span: entry.key_span,
+        whole: entry.span,
+        needed: needed(&entry.value),
         profiled: chain.first().and_then(|it| it.get("profiles")).is_some_and(|it| !it.items().is_empty()),
         open: chain.last().and_then(|it| it.get("extends")).is_some_and(|it| it.get("file").is_some()),
-        has_context: sections.context().is_some(),
-    })
+        image: chain.iter().find_map(|it| it.get("image")).and_then(passage).filter(|it| !it.is_empty()),
+        section,
+    }
 }
 
 /// The service and those it extends, nearest first.
@@ -171,65 +282,110 @@ fn extended<'a>(services: &'a Node, service: &'a Node) -> Vec<&'a Node> {
     res
 }
 
-/// The `build` sections of a service and of those it extends, nearest first.
-struct Sections<'a>(Vec<&'a Node>);
-
-impl<'a> Sections<'a> {
-    fn get(&self, key: &str) -> Option<&'a Node> {
-        self.0.iter().find_map(|it| it.get(key)).filter(|it| !matches!(it.resolved().kind, Kind::Null))
-    }
-
-    /// The key of all sections, farthest first, as lists and mappings are merged.
-    fn all(&self, key: &str) -> Vec<&'a Node> {
-        self.0.iter().rev().filter_map(|it| it.get(key)).collect()
-    }
-
-    fn passage(&self, key: &str) -> Option<Passage> {
-        self.get(key).and_then(passage).filter(|it| !it.is_empty())
-    }
-
-    /// `build: ./folder`, or `context:`.
-    fn context(&self) -> Option<Passage> {
-        self.0.iter().find_map(|it| if it.text().is_some() { passage(it) } else { it.get("context").and_then(passage) })
-    }
-
-    fn list(&self, key: &str) -> Vec<Passage> {
-        self.all(key).into_iter().flat_map(items).collect()
-    }
-
-    /// A list of which `x-bake` has the last word, for bake reads it there.
-    fn overridable(&self, key: &str, bake_key: &str) -> Vec<Passage> {
-        let of_bake = self.get("x-bake").and_then(|it| it.get(bake_key)).map(items).unwrap_or_default();
-        if of_bake.is_empty() { self.list(key) } else { of_bake }
-    }
+/// How an attribute is written.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    /// A list of texts, or one text.
+    List,
+    /// A list of texts, or texts in one with white space between them, which takes the place of an earlier one.
+    Words,
+    Pairs,
 }
 
-fn build(entry: &Entry, sections: &Sections<'_>, image: Option<&Node>) -> Build {
-    let mut tags: Vec<Value> = sections.overridable("tags", "tags").iter().map(Passage::value).collect();
-    if tags.is_empty() {
-        tags.extend(image.and_then(passage).map(|it| it.value()));
+/// The keys of `build`, with bake's names of them.
+const KEYS: &[(&str, &str, Form)] = &[
+    ("context", "context", Form::Text),
+    ("dockerfile", "dockerfile", Form::Text),
+    ("dockerfile_inline", "dockerfile-inline", Form::Text),
+    ("target", "target", Form::Text),
+    ("no_cache", "no-cache", Form::Text),
+    ("platforms", "platforms", Form::List),
+    ("tags", "tags", Form::List),
+    ("cache_from", "cache-from", Form::List),
+    ("cache_to", "cache-to", Form::List),
+    ("args", "args", Form::Pairs),
+    ("additional_contexts", "contexts", Form::Pairs),
+];
+
+/// The keys of `x-bake`.
+const BAKE_KEYS: &[(&str, &str, Form)] = &[
+    ("no-cache", "no-cache", Form::Text),
+    ("no-cache-filter", "no-cache-filter", Form::Words),
+    ("platforms", "platforms", Form::Words),
+    ("tags", "tags", Form::Words),
+    ("cache-from", "cache-from", Form::Words),
+    ("cache-to", "cache-to", Form::Words),
+    ("output", "output", Form::Words),
+    ("contexts", "contexts", Form::Pairs),
+];
+
+fn section(node: &Node) -> Option<Section> {
+    if is_null(node) {
+        return None;
     }
-    let context = sections.context().map_or_else(|| Context::Folder(Value::literal(".", entry.key_span)), |it| context(&it));
-    let is_on = |key: &str| sections.passage(key).is_some_and(|it| it.known() == Some("true"));
-    let bake_no_cache = sections.get("x-bake").and_then(|it| it.get("no-cache")).and_then(Node::text) == Some("true");
+    // `build: ./folder`
+    if node.text().is_some() {
+        let context = passage(node).map(|it| ("context", Attribute::Text(it)));
+        return Some(Section { own: context.into_iter().collect(), ..Section::default() });
+    }
+    let of_bake = node.get("x-bake").map(|it| attributes(it, BAKE_KEYS)).unwrap_or_default();
+    Some(Section { own: attributes(node, KEYS), of_bake })
+}
+
+fn is_null(node: &Node) -> bool {
+    matches!(node.resolved().kind, Kind::Null)
+}
+
+fn attributes(node: &Node, keys: &[(&str, &'static str, Form)]) -> Attributes {
+    let attribute = |(key, name, form): &(&str, &'static str, Form)| {
+        let value = node.get(key).filter(|it| !is_null(it))?;
+        let value = match form {
+            Form::Text => Attribute::Text(passage(value)?),
+            Form::List => Attribute::List(items(value)),
+            Form::Words if value.scalar().is_some() => Attribute::Text(passage(value)?),
+            Form::Words => Attribute::List(items(value)),
+            Form::Pairs => Attribute::Pairs(pairs(value)),
+        };
+        Some((*name, value))
+    };
+    keys.iter().filter_map(attribute).collect()
+}
+
+fn build(raw: &Raw, attributes: &Attributes) -> Build {
+    let text = |name: &str| match attributes.get(name) {
+        Some(Attribute::Text(passage)) => Some(passage),
+        _ => None,
+    };
+    let list = |name: &str| match attributes.get(name) {
+        Some(Attribute::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    let pairs = |name: &str| match attributes.get(name) {
+        Some(Attribute::Pairs(pairs)) => pairs.as_slice(),
+        _ => &[],
+    };
+    let values = |name: &str| list(name).iter().map(Passage::value).collect();
+    let argument = |it: &Pair| BuildArgument { span: it.span, name: it.name.clone(), value: it.value.as_ref().map(Passage::value) };
+    let named_context = |it: &Pair| Some((it.name.clone(), it.value.as_ref()?.value()));
     Build {
-        span: entry.key_span,
-        whole: entry.span,
+        span: raw.span,
+        whole: raw.whole,
         tool: Tool::ComposeService,
-        name: entry.key.clone(),
-        context,
-        dockerfile: sections.passage("dockerfile").map(|it| it.value()),
-        inline: sections.get("dockerfile_inline").is_some(),
+        name: raw.name.clone(),
+        context: text("context").map_or_else(|| Context::Folder(Value::literal(".", raw.span)), context),
+        dockerfile: text("dockerfile").map(Passage::value),
+        inline: text("dockerfile-inline").is_some(),
         folder: None,
-        target: sections.passage("target").map(|it| it.value()),
-        arguments: sections.all("args").into_iter().flat_map(arguments).collect(),
-        platforms: sections.overridable("platforms", "platforms").iter().map(Passage::value).collect(),
-        tags,
-        imports: entries(&sections.overridable("cache_from", "cache-from")),
-        exports: entries(&sections.overridable("cache_to", "cache-to")),
-        no_cache: is_on("no_cache") || bake_no_cache,
+        target: text("target").map(Passage::value),
+        arguments: pairs("args").iter().map(argument).collect(),
+        platforms: values("platforms"),
+        tags: values("tags"),
+        imports: entries(list("cache-from")),
+        exports: entries(list("cache-to")),
+        no_cache: text("no-cache").is_some_and(|it| it.known() == Some("true")) || !list("no-cache-filter").is_empty(),
         push: Some(false),
-        contexts: sections.all("additional_contexts").into_iter().flat_map(named_contexts).collect(),
+        contexts: pairs("contexts").iter().filter_map(named_context).collect(),
         dry: false,
         opaque: false,
     }
@@ -250,26 +406,34 @@ fn entries(records: &[Passage]) -> Vec<CacheEntry> {
 fn items(node: &Node) -> Vec<Passage> {
     match node.items() {
         [] => passage(node).into_iter().filter(|it| !it.is_empty()).collect(),
-        items => items.iter().filter_map(passage).collect(),
+        items => items.iter().filter_map(passage).take(MAX_ITEMS).collect(),
     }
+}
+
+/// The words of a text.
+fn words(text: &Passage) -> Vec<Passage> {
+    text.lines().iter().flat_map(|it| it.split(' ')).map(|it| it.trim()).filter(|it| !it.is_empty()).collect()
 }
 
 /// `NAME: value` of a mapping, or `NAME=value` of a list.
-fn arguments(node: &Node) -> Vec<BuildArgument> {
-    let pair = |it: &Entry| BuildArgument { span: it.span, name: it.key.clone(), value: passage(&it.value).map(|it| it.value()) };
+fn pairs(node: &Node) -> Vec<Pair> {
+    let pair = |it: &Entry| Pair { span: it.span, name: it.key.clone(), value: passage(&it.value) };
     let item = |it: &Node| {
         let passage = passage(it)?;
-        let (name, value) = passage.split_once('=').map_or((passage.clone(), None), |(name, value)| (name, Some(value.value())));
-        Some(BuildArgument { span: passage.span(), name: name.known()?.to_owned(), value })
+        let (name, value) = passage.split_once('=').map_or((passage.clone(), None), |(name, value)| (name, Some(value)));
+        Some(Pair { span: passage.span(), name: name.known()?.to_owned(), value })
     };
     match node.entries() {
-        [] => node.items().iter().filter_map(item).collect(),
-        pairs => pairs.iter().filter(|it| it.key != "<<").map(pair).collect(),
+        [] => node.items().iter().filter_map(item).take(MAX_ITEMS).collect(),
+        pairs => pairs.iter().filter(|it| it.key != "<<").map(pair).take(MAX_ITEMS).collect(),
     }
 }
 
-fn named_contexts(node: &Node) -> Vec<(String, Value)> {
-    arguments(node).into_iter().filter_map(|it| Some((it.name, it.value?))).collect()
+/// A text that stands nowhere, in the place of what `span` leaves out.
+fn literal(text: &str, span: Span) -> Passage {
+    let mut res = Passage::new(span);
+    res.push_text(text, span);
+    res
 }
 
 /// A scalar with its `${NAME}`.
@@ -421,12 +585,37 @@ mod tests {
         assert_eq!(folder(named("f")), ".");
     }
 
+    fn patterns(values: &[Value]) -> Vec<String> {
+        values.iter().map(Value::pattern).collect()
+    }
+
     #[test]
-    fn what_bake_is_told_wins() {
-        let build = one("{cache_to: [type=inline], x-bake: {cache-to: ['type=gha,mode=max'], tags: 'o/app:1', no-cache: true}}");
-        assert_eq!(build.exports.iter().map(|it| it.backend).collect::<Vec<_>>(), [Backend::Gha]);
-        assert_eq!(build.tags[0].pattern(), "o/app:1");
+    fn what_bake_is_told_is_added() {
+        let text = "services:\n  app:\n    image: o/app\n    build: {cache_to: [type=inline], additional_contexts: {a: b}, x-bake: {cache-to: ['type=gha,mode=max'], tags: 'o/app:1 o/b', no-cache: true, contexts: {a: c, d: e}}}\n";
+        let both = file(text);
+        let build = &both.services[0].build;
+        assert_eq!(build.exports.iter().map(|it| it.backend).collect::<Vec<_>>(), [Backend::Inline, Backend::Gha]);
+        assert_eq!(patterns(&build.tags), ["o/app:1", "o/b"]);
+        assert_eq!(build.contexts.iter().map(|(name, it)| format!("{name}={}", it.pattern())).collect::<Vec<_>>(), ["a=b", "d=e"]);
         assert!(build.no_cache);
+        let without = both.without_bake();
+        let build = &without.services[0].build;
+        assert_eq!((build.exports.len(), patterns(&build.tags), build.no_cache), (1, vec!["o/app".to_owned()], false));
+        let tagged = file("services:\n  app: {image: o/app, build: {tags: [o/b]}}\n");
+        assert_eq!((patterns(&tagged.services[0].build.tags).len(), patterns(&tagged.without_bake().services[0].build.tags).len()), (1, 2));
+        assert!(!one("{no_cache: true, x-bake: {no-cache: false}}").no_cache);
+    }
+
+    #[test]
+    fn a_draft_says_what_is_written() {
+        let text = "services:\n  my.app:\n    profiles: [x]\n    build: {tags: [], platforms: [], cache_to: [], target: '', no_cache: false, args: [A], additional_contexts: {a: 'service:b.c', d: ../d}}\n  db: {image: x}\n";
+        let drafts = file(text).drafts().unwrap();
+        assert_eq!(drafts.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["my_app"]);
+        assert_eq!(drafts[0].attributes.keys().copied().collect::<Vec<_>>(), ["args", "context", "contexts", "platforms", "tags"]);
+        let Attribute::Pairs(contexts) = &drafts[0].attributes["contexts"] else { panic!() };
+        assert_eq!(contexts.iter().map(|it| it.value.as_ref().unwrap().text()).collect::<Vec<_>>(), ["target:b_c", "../d"]);
+        assert!(file("include: [x.yaml]\nservices: {a: {build: .}}\n").drafts().is_none());
+        assert!(file("services: {a: {build: ., extends: {file: x.yaml, service: y}}}\n").drafts().unwrap()[0].open);
     }
 
     #[test]
@@ -471,6 +660,30 @@ mod tests {
         assert_eq!((folder(build), build.target.as_ref().unwrap().pattern(), build.imports.len()), ("app".into(), "prod".into(), 2));
         assert_eq!(build.arguments.last().unwrap().value.as_ref().unwrap().pattern(), "2");
         assert_eq!((build.tags.len(), build.dockerfile.as_ref().unwrap().pattern()), (1, "Prod".into()));
+    }
+
+    #[test]
+    fn a_later_file_says_more_of_a_service_than_its_build() {
+        let first = "services:\n  app: {build: ., profiles: [debug]}\n  web: {build: {context: web, tags: [o/a]}}\n  db: {image: o/db}\n";
+        let second = "services:\n  app: {image: o/app}\n  web: {profiles: [x], build: {tags: [o/b]}, depends_on: [db]}\n  db: {build: db}\n";
+        let both = Compose::merge([&file(first), &file(second)]);
+        assert_eq!(selected(&both, &[], false).unwrap(), ["db"]);
+        assert_eq!(selected(&both, &["web"], true).unwrap(), ["web", "db"]);
+        let tags = |name: &str| patterns(&both.services.iter().find(|it| it.name == name).unwrap().build.tags);
+        assert_eq!((tags("app"), tags("web"), tags("db")), (vec!["o/app".to_owned()], vec!["o/a".to_owned(), "o/b".to_owned()], vec!["o/db".to_owned()]));
+        assert_eq!(both.services[2].build.span, file(second).services.last().unwrap().build.span);
+        let other = Compose::merge([&file(second), &file(first)]);
+        assert_eq!(other.services[0].build.tags.len(), 1);
+        let replaced = "services:\n  app: {image: o/b}\n";
+        let named = Compose::merge([&file("services:\n  app: {image: o/a, build: .}\n"), &file(replaced)]);
+        assert_eq!(patterns(&named.services[0].build.tags), ["o/b"]);
+    }
+
+    #[test]
+    fn a_later_argument_takes_the_place_of_one_of_its_name() {
+        let both = Compose::merge([&file("services: {a: {build: {args: {A: 1, B: 1}}}}\n"), &file("services: {a: {build: {args: [A, C=2]}}}\n")]);
+        let arguments: Vec<_> = both.services[0].build.arguments.iter().map(|it| (it.name.as_str(), it.value.is_some())).collect();
+        assert_eq!(arguments, [("B", true), ("A", false), ("C", true)]);
     }
 
     #[test]

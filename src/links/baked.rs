@@ -5,8 +5,9 @@ use super::base;
 use crate::bake::{Bake, Target};
 use crate::build::{Build, BuildArgument, Context, Tool};
 use crate::cache::CacheEntry;
-use crate::compose::Compose;
+use crate::compose::{self, Compose};
 use crate::facts;
+use crate::file::{File, Model};
 use crate::value::{Leg, Part, Value};
 use crate::volatility::{Axis, Variance};
 use crate::workflow::{BuildStep, Override};
@@ -26,6 +27,17 @@ pub enum Description<'a> {
     Bake(&'a Bake),
     /// A compose file.
     Compose(&'a Compose),
+}
+
+impl<'a> Description<'a> {
+    /// What a file describes; `None` where it is no bake and no compose file.
+    pub fn of(file: &'a File) -> Option<Description<'a>> {
+        match &file.model {
+            Model::Bake(bake) => Some(Description::Bake(bake)),
+            Model::Compose(compose) => Some(Description::Compose(&compose.model)),
+            _ => None,
+        }
+    }
 }
 
 /// The folder that a call in the workflow at `path` is made in; `None` where that is not known, or
@@ -139,32 +151,11 @@ pub struct Baked {
     pub is_part: bool,
 }
 
-/// The files that describe what a call builds, all bake files or all compose files, where it reads both: a group
-/// of a bake file stands in front of that of its name of compose, which has `default` alone
-/// (docker/buildx, `ParseFiles` in bake/bake.go and `Parse` in bake/hclparser). `None` where both have a part in it,
-/// or where an expression decides.
-pub fn of_one_kind<'a>(files: Vec<(String, Description<'a>)>, step: &BuildStep, legs: &[Leg]) -> Option<Vec<(String, Description<'a>)>> {
-    let is_bake = |it: &Description<'_>| matches!(it, Description::Bake(_));
-    if files.iter().all(|(_, it)| is_bake(it)) || !files.iter().any(|(_, it)| is_bake(it)) {
-        return Some(files);
+impl Baked {
+    /// Whether it is the target or the service of this name, or has a part in it.
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name || self.name == compose::target_name(name)
     }
-    let bakes = || bakes(&files);
-    let is_target = |name: &str| bakes().any(|it| it.targets.iter().any(|it| it.name == name));
-    let of_targets = bakes().flat_map(|it| &it.targets).flat_map(|it| it.inherits.iter().chain(&it.needs));
-    let named: BTreeSet<&String> = of_targets.chain(bakes().flat_map(|it| &it.groups).flat_map(|it| &it.targets)).collect();
-    // A target of both files is put together of both, and one may stand on a service.
-    if composes(&files).flat_map(|it| &it.services).any(|it| is_target(&it.name) || named.contains(&it.name)) {
-        return None;
-    }
-    let is_group = |name: &str| bakes().any(|it| it.groups.iter().any(|it| it.name == name));
-    let of_bake = |name: &String| is_group(name) || (is_target(name) && name != "default");
-    let mut names = asked(step, legs)?;
-    if names.is_empty() {
-        names.push("default".to_owned());
-    }
-    let wanted = names.first().is_some_and(of_bake);
-    let is_told = names.iter().all(|it| of_bake(it) == wanted);
-    is_told.then(|| files.into_iter().filter(|(_, it)| is_bake(it) == wanted).collect())
 }
 
 fn bakes<'a>(files: &[(String, Description<'a>)]) -> impl Iterator<Item = &'a Bake> {
@@ -199,24 +190,62 @@ pub fn all_targets(files: &[(String, Description<'_>)], step: &BuildStep, path: 
 }
 
 fn made(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, names: Option<&[String]>) -> Option<Vec<Baked>> {
-    let bakes: Vec<&Bake> = bakes(files).collect();
-    let mut res: Vec<Baked> = if bakes.len() == files.len() {
-        let merged = Bake::merge(bakes);
-        if merged.broken {
-            return None;
-        }
-        let selected = match names {
-            Some(_) if merged.groups.iter().any(|it| it.opaque) => return None,
-            Some(names) => merged.select(names),
-            None => merged.targets.iter().collect(),
-        };
-        selected.into_iter().map(|it| baked(it, step)).collect()
-    } else {
-        services(files, step, path, names)?
-    };
+    let mut res = if step.build.tool == Tool::Compose { services(files, step, path, names)? } else { bake_targets(files, step, names)? };
     let used: BTreeSet<String> = res.iter().flat_map(|it| &it.build.contexts).filter_map(|(_, it)| needed(it)).collect();
     res.iter_mut().for_each(|it| it.is_part = used.contains(&it.name));
     Some(res)
+}
+
+/// The targets of bake and compose files; a service and a target of one name are one.
+fn bake_targets(files: &[(String, Description<'_>)], step: &BuildStep, names: Option<&[String]>) -> Option<Vec<Baked>> {
+    let merged = put_together(files)?;
+    let names: Option<Vec<String>> = names.map(|it| it.iter().map(|it| compose::target_name(it)).collect());
+    let is_there = |name: &String| merged.targets.iter().any(|it| it.name == *name) || merged.groups.iter().any(|it| it.name == *name);
+    if merged.broken || (composes(files).next().is_some() && !names.iter().flatten().all(is_there)) {
+        return None;
+    }
+    let selected = match names {
+        Some(_) if merged.groups.iter().any(|it| it.opaque) => return None,
+        Some(names) => merged.select(&names),
+        None => merged.targets.iter().collect(),
+    };
+    Some(selected.into_iter().map(|it| baked(it, step)).collect())
+}
+
+/// What bake makes of the file at `path` where nobody names files: it reads those beside it as well. `None` where it
+/// does not look for the file, where the file is all there is, or where something cannot be told. `file` gives what is there.
+pub fn read_by_default<'a>(path: &str, file: &dyn Fn(&str) -> Option<Description<'a>>) -> Option<Bake> {
+    if !BAKE_FILES.contains(&facts::name(path)) {
+        return None;
+    }
+    let places = COMPOSE_FILES.iter().chain(BAKE_FILES).map(|it| facts::join(facts::parent(path), it));
+    let files: Vec<(String, Description<'_>)> = places.filter_map(|it| Some((it.clone(), file(&it)?))).collect();
+    put_together(&files).filter(|it| files.len() > 1 && !it.broken)
+}
+
+/// All bake and compose files of a call as one bake file. `None` where services may be described elsewhere.
+fn put_together(files: &[(String, Description<'_>)]) -> Option<Bake> {
+    let project = match composes(files).next() {
+        Some(_) => Some(Bake::of_services(&Compose::merge(composes(files)).drafts()?)),
+        None => None,
+    };
+    let mut res = Bake::merge(project.iter().chain(bakes(files)));
+    let variables = replaced_variables(&res);
+    res.targets.iter_mut().for_each(|it| settle(&mut it.build, &variables));
+    Some(res)
+}
+
+/// The variables of which a later file has another default, which holds in all files, with that default.
+fn replaced_variables(merged: &Bake) -> BTreeMap<String, Option<String>> {
+    let mut all: BTreeMap<&str, &Option<String>> = BTreeMap::new();
+    let mut res = BTreeMap::new();
+    for variable in &merged.variables {
+        if all.insert(&variable.name, &variable.default).is_some_and(|it| *it != variable.default) {
+            res.insert(variable.name.clone(), None);
+        }
+    }
+    res.iter_mut().for_each(|(name, it)| *it = all.get(name.as_str()).and_then(|it| (*it).clone()));
+    res
 }
 
 /// The target or service that a named context is.
@@ -225,20 +254,19 @@ fn needed(context: &Value) -> Option<String> {
     known.strip_prefix("target:").or_else(|| known.strip_prefix("service:")).map(str::to_owned)
 }
 
-/// The services of compose files.
+/// The services of compose files as compose builds them.
 fn services(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, names: Option<&[String]>) -> Option<Vec<Baked>> {
-    let merged = Compose::merge(composes(files));
+    let merged = Compose::merge(composes(files)).without_bake();
     let with_needed = step.build.tool == Tool::Compose && !step.build.name.ends_with(" build");
     let selected = match names {
         Some(names) => merged.select(names, with_needed)?,
         None => merged.services.iter().collect(),
     };
-    let folder = match (step.build.tool, &step.project) {
-        (Tool::Bake, _) => step.build.folder.clone()?,
-        (_, Some(project)) => facts::join(&self::folder(step, path)?, &project.known().filter(|it| !it.starts_with('/'))?),
-        (_, None) => facts::parent(&files.first()?.0).to_owned(),
+    let folder = match &step.project {
+        Some(project) => facts::join(&self::folder(step, path)?, &project.known().filter(|it| !it.starts_with('/'))?),
+        None => facts::parent(&files.first()?.0).to_owned(),
     };
-    let service = |it: &crate::compose::Service| {
+    let service = |it: &compose::Service| {
         let mut build = Build { folder: Some(folder.clone()), ..it.build.clone() };
         settle(&mut build, &step.environment);
         build.arguments.extend(step.build.arguments.iter().cloned());
@@ -256,7 +284,7 @@ fn baked(target: &Target, step: &BuildStep) -> Baked {
     Baked { name: target.name.clone(), build, is_part: false }
 }
 
-/// Gives variables of a file the values that the environment of a call sets.
+/// Gives variables of a file the values that the environment of a call, or another file, sets.
 fn settle(build: &mut Build, environment: &BTreeMap<String, Option<String>>) {
     if environment.is_empty() {
         return;
@@ -343,7 +371,7 @@ fn entries(own: &[&Override], key: &str, target: &[CacheEntry], read: &[CacheEnt
 mod tests {
     use super::*;
     use crate::bake;
-    use crate::file::{File, Kind, Model};
+    use crate::file::Kind;
 
     const FILE: &str = r#"
 group "default" { targets = ["api", "web"] }
@@ -446,31 +474,97 @@ target "web" { context = "web" }
         assert_eq!(found("targets: a", &["/r/compose.yml"]).unwrap(), ["/r/compose.yml"]);
     }
 
+    /// What a call builds of files, which are compose files where they begin with `services`.
+    fn together(with: &str, texts: &[&str]) -> Option<Vec<Baked>> {
+        let is_compose = |it: &str| it.starts_with("services") || it.starts_with("include");
+        let files: Vec<File> = texts.iter().map(|it| File::new(if is_compose(it) { Kind::Compose } else { Kind::Bake }, it, None)).collect();
+        let files: Vec<_> = files.iter().enumerate().map(|(index, it)| (format!("/r/{index}"), Description::of(it).unwrap())).collect();
+        targets(&files, &step(with), PATH, &[])
+    }
+
+    /// The same, by the names alone.
+    fn names(with: &str, texts: &[&str]) -> Option<String> {
+        Some(together(with, texts)?.iter().map(|it| it.name.clone()).collect::<Vec<_>>().join(" "))
+    }
+
     #[test]
-    fn a_call_that_reads_bake_and_compose_files_builds_of_one_kind() {
-        let compose = |text: &str| crate::compose::lower(&crate::syntax::yaml::parse(text, &Default::default()).0);
-        let described = |with: &str, bake: &str| {
-            let (bake, compose) = (crate::bake::lower(bake), compose("services:\n  db: {build: db}\n  proxy: {image: x}\n"));
-            let files = vec![("compose.yml".to_owned(), Description::Compose(&compose)), ("docker-bake.hcl".to_owned(), Description::Bake(&bake))];
-            of_one_kind(files, &step(with), &[]).map(|it| it.into_iter().map(|it| it.0).collect::<Vec<_>>().concat())
-        };
+    fn a_call_that_reads_bake_and_compose_files_builds_of_both() {
+        let compose = "services:\n  db: {build: db, profiles: [x]}\n  proxy: {image: x}\n";
         let group = "group \"default\" { targets = [\"app\"] }\ntarget \"app\" {}\n";
-        for (with, bake, kind) in [
-            ("pull: true", group, Some("docker-bake.hcl")),
-            ("targets: app", group, Some("docker-bake.hcl")),
-            ("targets: db", group, Some("compose.yml")),
-            ("targets: app,db", group, None),
+        for (with, bake, expected) in [
+            ("pull: true", group, Some("app")),
+            ("targets: app", group, Some("app")),
+            ("targets: db", group, Some("db")),
+            ("targets: app,db", group, Some("db app")),
             ("targets: ${{ inputs.target }}", group, None),
+            ("targets: proxy", group, None),
             // The group of all services, as compose has it.
-            ("pull: true", "target \"default\" {}\n", Some("compose.yml")),
-            ("pull: true", "target \"app\" {}\n", Some("compose.yml")),
-            ("targets: db", "target \"db\" {}\n", None),
-            ("targets: app", "target \"app\" { inherits = [\"db\"] }\n", None),
-            ("targets: app", "target \"app\" { contexts = { a = \"target:db\" } }\n", None),
-            ("pull: true", "group \"default\" { targets = [\"db\"] }\n", None),
+            ("pull: true", "target \"default\" {}\n", Some("db")),
+            ("pull: true", "target \"app\" {}\n", Some("db")),
+            ("targets: db", "target \"db\" {}\n", Some("db")),
+            ("targets: app", "target \"app\" { contexts = { a = \"target:db\" } }\n", Some("db app")),
+            ("pull: true", "group \"default\" { targets = [\"db\"] }\n", Some("db")),
+            ("pull: true", "target \"default\" {\n name = \"a-${v}\"\n matrix = { v = [1, 2] }\n}\n", Some("db")),
         ] {
-            assert_eq!(described(with, bake).as_deref(), kind, "{with} {bake}");
+            assert_eq!(names(with, &[compose, bake]).as_deref(), expected, "{with} {bake}");
         }
+        assert_eq!(names("pull: true", &["include: [x.yml]\nservices: {a: {build: .}}\n", group]), None);
+        assert_eq!(names("pull: true", &["services: {a: {image: x}}\n", "target \"a\" {}\n"]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_service_and_a_target_of_one_name_are_one() {
+        let compose =
+            "services:\n  app:\n    image: o/app\n    build: {context: app, dockerfile: A, args: {A: 1, B: 1}, cache_from: [o/c], cache_to: [type=inline]}\n";
+        let bake = "target \"base\" {\n  context = \"base\"\n  target = \"t\"\n  cache-to = [\"type=gha\"]\n  cache-from = [\"o/b\"]\n}\ntarget \"app\" {\n  inherits = [\"base\"]\n  dockerfile = \"B\"\n  args = { B = 2 }\n}\n";
+        let second = "services:\n  app: {build: {target: s, cache_from: [o/d]}}\n";
+        // Wherever the files stand: services come first.
+        for texts in [[compose, second, bake], [bake, compose, second], [compose, bake, second]] {
+            let build = together("targets: app", &texts).unwrap().remove(0).build;
+            let Context::Folder(context) = &build.context else { panic!() };
+            assert_eq!((context.pattern(), build.dockerfile.unwrap().pattern(), build.target.unwrap().pattern()), ("app".into(), "B".into(), "s".into()));
+            let arguments: Vec<_> = build.arguments.iter().map(|it| (it.name.as_str(), it.value.as_ref().unwrap().pattern())).collect();
+            assert_eq!(arguments, [("A", "1".to_owned()), ("B", "2".to_owned())]);
+            let locations: Vec<_> = build.imports.iter().filter_map(CacheEntry::location).collect();
+            assert_eq!(locations, ["registry:o/b", "registry:o/c", "registry:o/d"]);
+            assert_eq!(build.exports.iter().map(|it| it.span.of(compose)).collect::<Vec<_>>(), ["type=inline"]);
+            assert_eq!(patterns(&build.tags), ["o/app"]);
+        }
+        let inherits = "target \"x\" { inherits = [\"app\"] }";
+        let heir = together("targets: x", &[compose, inherits]).unwrap().remove(0);
+        assert_eq!((heir.build.dockerfile.unwrap().pattern(), patterns(&heir.build.tags)), ("A".into(), vec!["o/app".to_owned()]));
+    }
+
+    #[test]
+    fn a_service_of_which_something_is_not_known_is_opaque_and_its_heirs_are() {
+        let compose = "services:\n  a: {build: ., extends: {file: x.yml, service: a}}\n  b: {build: {args: [GITHUB_SHA, X]}}\n";
+        let bake = "target \"c\" { inherits = [\"a\"] }\ntarget \"d\" { inherits = [\"b\"] }\n";
+        let found: Vec<_> = ["a", "b", "c", "d"].iter().map(|it| together(&format!("targets: {it}"), &[compose, bake]).unwrap().remove(0).build).collect();
+        assert_eq!(found.iter().map(|it| it.opaque).collect::<Vec<_>>(), [true, false, true, false]);
+        let variances: Vec<_> = found[3].arguments.iter().map(|it| it.value.as_ref().unwrap().variance()).collect();
+        assert!(variances[0].has(&Axis::Commit) && variances[1].is_unknown());
+    }
+
+    #[test]
+    fn a_name_with_dots_has_none_in_bake() {
+        let compose = "services:\n  my.app: {build: {context: app, additional_contexts: {a: 'service:my.base'}}}\n  my.base: {build: base}\n";
+        let bake = "target \"my_app\" { target = \"t\" }";
+        for with in ["targets: my.app", "targets: my_app"] {
+            let found = together(with, &[compose, bake]).unwrap();
+            assert_eq!(found.iter().map(|it| (it.name.as_str(), it.is_part)).collect::<Vec<_>>(), [("my_app", false), ("my_base", true)]);
+            assert!(found[0].is("my.app") && found[0].is("my_app") && !found[0].is("my.base"));
+        }
+    }
+
+    #[test]
+    fn the_last_default_of_a_variable_holds_in_all_files() {
+        let first = "variable \"V\" { default = \"1\" }\nvariable \"W\" { default = \"1\" }\ntarget \"a\" { tags = [V, \"${V}-${W}\", upper(V)] }";
+        let second = "variable \"V\" { default = \"2\" }\nvariable \"W\" { default = \"1\" }\ntarget \"a\" { target = V }";
+        let build = together("targets: a", &[first, second]).unwrap().remove(0).build;
+        assert_eq!(build.tags.iter().map(Value::known).collect::<Vec<_>>(), [Some("2".into()), Some("2-1".into()), None]);
+        assert_eq!(build.target.unwrap().known().as_deref(), Some("2"));
+        let other = together("targets: a", &[second, first]).unwrap().remove(0).build;
+        assert_eq!((other.tags[0].known().as_deref(), other.target.unwrap().known().as_deref()), (Some("1"), Some("1")));
     }
 
     #[test]

@@ -218,6 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn a_service_and_a_target_of_one_name_are_one() {
+        let call = steps("- uses: docker/bake-action@v7\n  with:\n    source: .\n    targets: app\n    files: |\n      compose.yaml\n      docker-bake.hcl");
+        let message = "warning: nothing imports the scope `a`, so that it is exported in vain";
+        let compose = |with: &str| format!("#- compose.yaml\nservices:\n  app:\n    build:\n      context: .\n{with}");
+        let exporting = compose("      cache_to: ['type=gha,scope=a']\n");
+        let bake = |with: &str| format!("#- docker-bake.hcl\ntarget \"app\" {{\n  {with}\n}}\n");
+        let fixed = format!("#- compose.yaml\n{}      cache_from: ['type=gha,scope=a']\n", &exporting[16..]);
+        check_fix(&RULE, &format!("{call}{}{}", bake("target = \"a\""), marked(&exporting, "type=gha,scope=a", message)), &fixed);
+        check(&RULE, &format!("{call}{}{exporting}", bake("cache-from = [\"type=gha,scope=a\"]")));
+        check(&RULE, &format!("{call}{}{exporting}", bake("cache-to = [\"type=inline\"]")));
+        let of_bake = bake("cache-to = [\"type=gha,scope=a\"]");
+        check(&RULE, &format!("{call}{}{of_bake}", compose("      cache_from: ['type=gha,scope=a']\n")));
+        let fixed = of_bake.replace("  cache-to", "  cache-from = [\"type=gha,scope=a\"]\n  cache-to");
+        check_fix(&RULE, &format!("{call}{exporting}{}", marked(&of_bake, "type=gha,scope=a", message)), &fixed);
+    }
+
+    #[test]
     fn what_a_composite_action_exports_is_imported_elsewhere_or_not() {
         let action = crate::rules::testing::build_action("cache-to: type=gha,scope=${{ inputs.target }}", &["a", "b"]);
         let message = "warning: nothing imports the scope `${{ inputs.target }}`, so that it is exported in vain";

@@ -80,7 +80,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
             let is_name = |it: &&Value| entry.location().is_some_and(|location| entry.with_key(it).location() == Some(location));
             let (Some(reference), Some(tag)) = (entry.key(), build.build.tags.iter().find(is_name)) else { continue };
             let message = format!("the cache takes the place of the image `{}`", reference.value.pattern());
-            if view.stands_here(tag.span, |it| it.tags.iter().map(|it| it.span).collect()) && seen.insert(reference.span) {
+            if view.stands_here(tag, |it| it.tags.iter().collect()) && seen.insert(reference.span) {
                 drop(findings.report(reference.span, message).note(tag.span, "the image is pushed here"));
             }
         }

@@ -5,6 +5,7 @@ use crate::diagnostic::Level;
 use crate::dockerfile::Stage;
 use crate::edit::Span;
 use crate::links::Target;
+use crate::value::Value;
 use crate::view::{StepView, TargetsView, WorkflowView};
 use std::collections::BTreeSet;
 
@@ -107,11 +108,16 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     let mut seen = BTreeSet::new();
     for (_, build) in view.judged().filter(|(_, it)| !it.build.no_cache) {
         let Some((span, _)) = inline(&build.build).filter(|_| !has_other_cache(&build.build)) else { continue };
-        let stands_here = view.stands_here(span, |it| it.exports.iter().map(|it| it.span).chain(it.arguments.iter().map(|it| it.span)).collect());
+        let stands_here = build.build.exports.iter().any(|it| it.span == span && view.has(it))
+            || build.build.arguments.iter().filter(|it| it.span == span).filter_map(|it| it.value.as_ref()).any(|it| view.stands_here(it, values_of_arguments));
         if let Some((path, stage)) = view.stage_beside_image(build).filter(|_| stands_here && seen.insert(span)) {
             report(findings, span, &path, stage);
         }
     }
+}
+
+fn values_of_arguments(build: &Build) -> Vec<&Value> {
+    build.arguments.iter().filter_map(|it| it.value.as_ref()).collect()
 }
 
 fn report(findings: &mut Findings<'_>, span: Span, path: &str, stage: &Stage) {

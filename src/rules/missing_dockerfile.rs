@@ -168,7 +168,8 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
         // of the repository it is neither.
         let (is_called, is_at_root) = (build.call.is_some(), links::base(&view.path) == view.snapshot.root(&view.path));
         let span = place_of(&build.build);
-        let stands_here = view.stands_here(span, |it| vec![place_of(it)]) && (is_called || (is_at_root && span != build.build.span));
+        let stands_here = place_value(&build.build).is_some_and(|it| view.stands_here(it, |it| place_value(it).into_iter().collect()));
+        let stands_here = stands_here && (is_called || (is_at_root && span != build.build.span));
         let Some(path) = missing_of_target(view, build).filter(|_| stands_here && seen.insert(span)) else { continue };
         let level = if is_called { Level::Error } else { Level::Info };
         drop(findings.report(span, format!("`{}` does not exist", display(view.snapshot, &path))).level(level));
@@ -204,14 +205,19 @@ fn is_docker(build: &StepView<'_>) -> bool {
     tool && !described && !build.build.dry && !build.build.opaque
 }
 
-/// The value that leads to the file.
+/// Where the value stands that leads to the file.
 fn place_of(build: &Build) -> Span {
+    place_value(build).map_or(build.span, |it| it.span)
+}
+
+/// The value that leads to the file.
+fn place_value(build: &Build) -> Option<&Value> {
     let named = build.dockerfile.as_ref().filter(|it| !it.is_blank());
     let context = match &build.context {
         Context::Folder(value) | Context::Git(Some(value)) if !value.span.is_empty() => Some(value),
         _ => None,
     };
-    named.or(context).map_or(build.span, |it| it.span)
+    named.or(context)
 }
 
 /// The Dockerfile that is not there in some leg, if all is known of all legs.
@@ -508,6 +514,37 @@ mod tests {
         ] {
             check(&RULE, &(other.to_owned() + &compose.replace(from, to)));
         }
+    }
+
+    #[test]
+    fn a_service_and_a_target_of_one_name_lead_to_one_file() {
+        let call =
+            |files: &str| format!("#- other/Dockerfile\nFROM a:1.0\n{}", steps(&format!("- uses: actions/checkout@v6\n- run: docker buildx bake {files} app")));
+        let compose = "#- compose.yaml\nservices:\n  app:\n    build: ./app\n";
+        let bake = |attribute: &str| format!("#- docker-bake.hcl\ntarget \"app\" {{\n  {attribute}\n}}\n");
+        let dockerfile = bake("dockerfile = \"app.Dockerfile\"");
+        let expected = format!("{compose}{}", marked(&dockerfile, "app.Dockerfile", "error: `app/app.Dockerfile` does not exist"));
+        for files in ["", "-f docker-bake.hcl -f compose.yaml"] {
+            check(&RULE, &(call(files) + &expected));
+        }
+        check(&RULE, &format!("{}{dockerfile}{compose}#- app/app.Dockerfile\nFROM a:1.0\n", call("")));
+        // What the target does not say stands in the service.
+        check(&RULE, &(call("") + &marked(compose, "./app", "error: `app/Dockerfile` does not exist") + &bake("target = \"t\"")));
+        check(&RULE, &(call("") + compose + &marked(&bake("context = \"web\""), "web", "error: `web/Dockerfile` does not exist")));
+        check(&RULE, &(call("") + compose + &bake("dockerfile-inline = \"FROM a\"")));
+    }
+
+    #[test]
+    fn who_asks_bake_by_hand_gets_what_stands_beside_too() {
+        let compose = "#- other/Dockerfile\nFROM a:1.0\n#- app/Dockerfile\nFROM a:1.0\n#- compose.yaml\nservices:\n  app:\n    build: ./app\n";
+        let bake = "#- docker-bake.hcl\ntarget \"app\" {\n  dockerfile = \"a.Dockerfile\"\n}\n";
+        check(&RULE, &(compose.to_owned() + &marked(bake, "a.Dockerfile", "info: `app/a.Dockerfile` does not exist")));
+        check(&RULE, &format!("{compose}{bake}#- app/a.Dockerfile\nFROM a:1.0\n"));
+        let later = "#- docker-bake.override.hcl\ntarget \"app\" {\n  dockerfile = \"b.Dockerfile\"\n}\n";
+        check(&RULE, &format!("{bake}{later}#- b.Dockerfile\nFROM a:1.0\n"));
+        // A file of the same form is not taken for the one with the cause.
+        let call = steps("- uses: actions/checkout@v6\n- run: docker buildx bake app");
+        check(&RULE, &format!("#- other/Dockerfile\nFROM a:1.0\n{bake}{}{call}", marked(later, "b.Dockerfile", "error: `b.Dockerfile` does not exist")));
     }
 
     #[test]

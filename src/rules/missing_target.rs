@@ -102,7 +102,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     for (_, build) in view.judged().filter(|(_, it)| view.is_placed(it)) {
         let Some(value) = build.build.target.as_ref().filter(|it| is_fixed(it)) else { continue };
         let is_rewritten = build.step.is_some_and(|(job, step)| is_rewritten(job, step));
-        let stands_here = view.stands_here(value.span, |it| it.target.iter().map(|it| it.span).collect());
+        let stands_here = view.stands_here(value, |it| it.target.iter().collect());
         let Some(missing) = Missing::at(&build.place, |it| view.dockerfile(it)).filter(|_| stands_here && !is_rewritten) else { continue };
         if seen.insert(value.span) {
             drop(missing.report(view.snapshot, value.span, findings));

@@ -84,7 +84,9 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
         let triggers = view.triggers(it);
         !triggers.is_empty() && triggers.iter().all(is_rare)
     };
-    let is_meant = |it: &&TargetView<'_>| it.build.no_cache && !it.build.opaque && !it.builds.iter().all(is_refresh);
+    // Another file may take it back.
+    let is_so = |it: &TargetBuild<'_>| it.build.no_cache;
+    let is_meant = |it: &&TargetView<'_>| it.build.no_cache && !it.build.opaque && it.builds.iter().all(is_so) && !it.builds.iter().all(is_refresh);
     for target in view.targets.iter().filter(is_meant) {
         let Some(import) = target.build.imports.first().filter(|it| view.has(it) && seen.insert(it.span)) else { continue };
         findings.report(import.span, format!("no layer is taken from this cache, since `{}` is built without one", target.build.name));
@@ -157,6 +159,8 @@ mod tests {
         check_without_fix(&RULE, &marked(compose, "org/app:cache", message));
         check(&RULE, &bake.replace("true", "false"));
         check(&RULE, &compose.replace("      cache_from: [org/app:cache]\n", ""));
+        let bake_only = steps("- uses: docker/bake-action@v7\n  with: {source: ., targets: app}");
+        check(&RULE, &format!("{compose}#- docker-bake.hcl\ntarget \"app\" {{ no-cache = false }}\n{bake_only}"));
         let called = |on: &str| steps("- uses: docker/bake-action@v7\n  with: {source: ., targets: app}").replace("on: push", on);
         for on in ["on: schedule", "on: [schedule, workflow_dispatch]", "on: release", "on: {push: {tags: ['v*']}}"] {
             check(&RULE, &format!("{bake}{}", called(on)));

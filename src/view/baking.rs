@@ -3,15 +3,14 @@
 
 use super::{StepView, WorkflowView};
 use crate::build::Tool;
-use crate::cache::CacheEntry;
+use crate::cache::{Attribute, CacheEntry};
 use crate::edit::Span;
 use crate::facts::{self, Text};
-use crate::file::Model;
 use crate::links;
 use crate::links::Place;
 use crate::links::baked::{self, Baked, Description};
 use crate::snapshot::Snapshot;
-use crate::value::Leg;
+use crate::value::{Leg, Part, Value};
 use crate::workflow::{BuildStep, Job};
 
 /// No more legs of one job are looked at one by one.
@@ -75,16 +74,11 @@ impl<'a> Call<'a> {
                 snapshot.facts.text(&name);
                 return None;
             };
-            match &file.model {
-                Model::Bake(bake) => files.push((name, Description::Bake(bake))),
-                Model::Compose(compose) => files.push((name, Description::Compose(&compose.model))),
-                _ => return None,
-            }
+            files.push((name, Description::of(file)?));
         }
         if step.build.tool == Tool::Compose && step.files.is_empty() && may_name_files(snapshot, &files)? {
             return None;
         }
-        let files = baked::of_one_kind(files, step, legs)?;
         match baked::targets(&files, step, path, legs) {
             Some(targets) => Some(Call { files, targets, is_open: false }),
             None => Some(Call { targets: baked::all_targets(&files, step, path)?, files, is_open: true }),
@@ -132,6 +126,15 @@ fn has(file: &Description<'_>, entry: &CacheEntry) -> bool {
 
 /// Whether two entries are one of a file, which a call may give other values.
 pub(super) fn is_same(a: &CacheEntry, b: &CacheEntry) -> bool {
-    let spans = |it: &CacheEntry| it.attributes.iter().map(|it| (it.span, it.name.clone())).collect::<Vec<_>>();
-    a.span == b.span && a.backend == b.backend && spans(a) == spans(b)
+    let is_same_pair = |(a, b): (&Attribute, &Attribute)| a.span == b.span && a.name == b.name && is_same_text(&a.value, &b.value);
+    a.span == b.span && a.backend == b.backend && a.attributes.len() == b.attributes.len() && a.attributes.iter().zip(&b.attributes).all(is_same_pair)
+}
+
+/// Whether two values are one of a file, in which a call may have set variables.
+pub(super) fn is_same_text(a: &Value, b: &Value) -> bool {
+    let is_same_part = |(a, b): (&Part, &Part)| match (a, b) {
+        (Part::Expression { span, source, .. }, Part::Expression { span: other, source: written, .. }) => span == other && source == written,
+        _ => a == b,
+    };
+    a.parts.len() == b.parts.len() && a.parts.iter().zip(&b.parts).all(is_same_part)
 }

@@ -1,7 +1,7 @@
 //! What rules ask of bake and compose files: the targets that stand in one, as each call of a
 //! workflow builds them. What a workflow's own lines say is not the file's, and not looked at here.
 
-use super::baking::{Call, is_same};
+use super::baking::{Call, is_same, is_same_text};
 use super::caching::{may_use, references};
 use super::model;
 use super::runs;
@@ -11,9 +11,9 @@ use crate::build::Build;
 use crate::cache::CacheEntry;
 use crate::compose::Compose;
 use crate::dockerfile::{Dockerfile, Stage};
-use crate::edit::Span;
 use crate::facts;
 use crate::file::{File, Model, Yaml};
+use crate::links::baked::{self, Description};
 use crate::links::locations::{Location, Side};
 use crate::links::{self, Described, Place};
 use crate::snapshot::Snapshot;
@@ -111,11 +111,12 @@ impl<'a> TargetsView<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, path: Arc<str>, file: &'a File, syntax: Syntax<'a>) -> TargetsView<'a> {
         let calls = calls(snapshot, &path);
         let (defaults, templates) = (syntax.defaults(), syntax.templates());
+        let together = baked::read_by_default(&path, &|it| Description::of(snapshot.file(it)?));
         let target = |(index, it): (usize, Described<'a>)| TargetView {
             index,
             build: it.build,
             is_default: defaults.contains(it.build.name.as_str()),
-            builds: builds(it.build, &path, &calls, templates.contains(it.build.name.as_str())),
+            builds: builds(whole(it.build, together.as_ref()), &path, &calls, templates.contains(it.build.name.as_str())),
         };
         let targets = file.builds().into_iter().enumerate().map(target).collect();
         TargetsView { path, source: file.text().clone(), targets, snapshot, syntax }
@@ -140,9 +141,10 @@ impl<'a> TargetsView<'a> {
         self.targets.iter().any(|it| it.build.imports.iter().chain(&it.build.exports).any(|it| is_same(it, entry)))
     }
 
-    /// Whether a place is one of this file and not of one that adds to it: `of` finds it in a target.
-    pub fn stands_here(&self, span: Span, of: impl Fn(&Build) -> Vec<Span>) -> bool {
-        !span.is_empty() && self.targets.iter().any(|it| of(it.build).contains(&span))
+    /// Whether a value stands in this file and not in one that adds to it: `of` gives those of a target.
+    pub fn stands_here(&self, value: &Value, of: impl Fn(&Build) -> Vec<&Value>) -> bool {
+        let is_it = |it: &&Value| it.span == value.span && is_same_text(it, value);
+        !value.span.is_empty() && self.targets.iter().any(|it| of(it.build).iter().any(is_it))
     }
 
     /// The model of a Dockerfile; `None` where it is not known (yet), or is none.
@@ -252,11 +254,20 @@ fn calls<'a>(snapshot: &'a Snapshot, path: &str) -> Calls<'a> {
     res
 }
 
+/// A target with what the files beside it say of it. Legs whose names are not known stay as they are.
+fn whole<'a>(own: &'a Build, together: Option<&'a Bake>) -> &'a Build {
+    let mut named = together.into_iter().flat_map(|it| &it.targets).filter(|it| it.name == own.name);
+    match (named.next(), named.next()) {
+        (Some(found), None) => &found.build,
+        _ => own,
+    }
+}
+
 /// The ways in which a target of the file at `path` is built.
 fn builds<'a>(own: &Build, path: &str, calls: &Calls<'a>, is_template: bool) -> Vec<TargetBuild<'a>> {
     let mut res = Vec::new();
     for (index, (call, job, step, workflow)) in calls.known.iter().enumerate() {
-        let Some(baked) = call.targets.iter().find(|it| it.name == own.name && !(is_template && call.is_open)) else { continue };
+        let Some(baked) = call.targets.iter().find(|it| it.is(&own.name) && !(is_template && call.is_open)) else { continue };
         let push = match (baked.build.push, step.build.push) {
             (Some(true), _) | (_, Some(true)) => Some(true),
             (None, _) | (_, None) => None,
