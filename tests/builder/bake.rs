@@ -20,6 +20,8 @@ type Target = BTreeMap<&'static str, Option<Vec<String>>>;
 #[derive(Debug)]
 pub struct Call {
     pub files: Vec<(&'static str, String)>,
+    /// They are named, in this order; else they are those that bake looks for.
+    is_named: bool,
     names: Vec<&'static str>,
 }
 
@@ -32,6 +34,8 @@ pub enum Found {
     Unknown,
     /// Both say the same.
     Same,
+    /// The same, of a target that a compose file and a bake file make together or that inherits from a service.
+    SameOfBoth,
 }
 
 /// Numbers that choose; they shrink to zero.
@@ -54,21 +58,50 @@ impl Choices<'_> {
     }
 }
 
-const NAMES: &[&str] = &["a", "b", "c", "default"];
+/// Targets, each of which may inherit from those before it.
+const NAMES: &[&str] = &["d", "e", "my_app", "a", "b", "c", "default"];
+/// Services.
+const SERVICES: &[&str] = &["d", "e", "my.app", "a"];
 
 impl Call {
     /// The call that numbers choose.
     pub fn of(choices: &[usize]) -> Call {
         let mut choices = Choices(choices.iter());
-        let mut files = vec![("docker-bake.hcl", bake(&mut choices))];
-        for name in choices.some(&["docker-bake.override.hcl", "compose.yaml", "docker-compose.yml"]) {
-            let text = if name.ends_with(".hcl") { bake(&mut choices) } else { compose(&mut choices) };
-            files.push((name, text));
-        }
+        let composes = choices.some(&["compose.yaml", "docker-compose.yml", "docker-compose.yaml"]);
+        let mut files: Vec<_> = composes.into_iter().map(|it| (it, compose(&mut choices))).collect();
+        let has = |name: &&str| files.iter().any(|(_, text)| text.contains(&format!("\n  {name}:\n")));
+        let services: Vec<&str> = SERVICES.iter().copied().filter(has).map(|it| if it == "my.app" { "my_app" } else { it }).collect();
+        let n_composes = files.len();
+        files.push(("docker-bake.hcl", bake(&mut choices, &services)));
         // Bake refuses names that nothing has.
-        files[0].1 += "target \"a\" {}\ntarget \"b\" {}\ntarget \"c\" {}\n";
-        let names = choices.of(&[&[][..], &["a"], &["b"], &["group"], &["a", "c"], &["p-x"], &["default"], &["d"], &["e", "d"]]).to_vec();
-        Call { files, names }
+        files[n_composes].1 += "target \"a\" {}\ntarget \"b\" {}\ntarget \"c\" {}\n";
+        for name in choices.some(&["docker-bake.override.json", "docker-bake.override.hcl"]) {
+            files.push((name, if name.ends_with(".hcl") { bake(&mut choices, &services) } else { json(&mut choices, &services) }));
+        }
+        let is_named = choices.of(&[false, true]);
+        if is_named {
+            let by = choices.of(&[0, 1, 2, 3]) % files.len();
+            files.rotate_left(by);
+        }
+        let mut names = vec![&[][..], &["a"], &["b"], &["group"], &["a", "c"], &["p-x"], &["default"]];
+        if services.contains(&"d") {
+            names.extend([&["d"][..], &["d", "a"], &["c", "d"]]);
+        }
+        if services.contains(&"my_app") {
+            names.extend([&["my.app"][..], &["my_app", "b"]]);
+        }
+        Call { files, is_named, names: choices.of(&names).to_vec() }
+    }
+
+    /// Whether a service has a part in a target of a bake file, as far as the texts show.
+    fn is_of_both(&self, built: &BTreeMap<String, Target>) -> bool {
+        let of_both = |name: &str| {
+            let (as_target, as_service) = (format!("\"{name}\""), format!("\n  {}:\n", name.replace('_', ".")));
+            let in_bake = |(file, text): &(&str, String)| !is_compose(file) && text.contains(&as_target);
+            let in_compose = |(file, text): &(&str, String)| is_compose(file) && text.contains(&as_service);
+            self.files.iter().any(in_bake) && self.files.iter().any(in_compose)
+        };
+        built.keys().any(|it| of_both(it))
     }
 
     /// Compares what is built.
@@ -81,7 +114,7 @@ impl Call {
         for (name, text) in &self.files {
             std::fs::write(folder.path().join(name), text).map_err(|it| it.to_string())?;
         }
-        let Some(printed) = printed(folder.path(), &self.names)? else { return Ok(Found::Refused) };
+        let Some(printed) = printed(folder.path(), &self.arguments())? else { return Ok(Found::Refused) };
         let Some(modelled) = self.modelled() else { return Ok(Found::Unknown) };
         let names = |it: &BTreeMap<String, Target>| it.keys().cloned().collect::<BTreeSet<_>>();
         let mut wrong = Vec::new();
@@ -96,14 +129,23 @@ impl Call {
                 }
             }
         }
-        if wrong.is_empty() { Ok(Found::Same) } else { Err(format!("{}\n{self:#?}", wrong.join("\n"))) }
+        match wrong.is_empty() {
+            true if self.is_of_both(&printed) => Ok(Found::SameOfBoth),
+            true => Ok(Found::Same),
+            false => Err(format!("{}\n{self:#?}", wrong.join("\n"))),
+        }
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        let files = self.files.iter().filter(|_| self.is_named).flat_map(|it| ["-f", it.0]);
+        files.chain(self.names.iter().copied()).collect()
     }
 
     fn modelled(&self) -> Option<BTreeMap<String, Target>> {
         let mut host = Host::default();
         host.set_roots(["/r".to_owned()]);
         let path = "/r/.github/workflows/ci.yml";
-        let run = format!("docker buildx bake {}", self.names.join(" "));
+        let run = format!("docker buildx bake {}", self.arguments().join(" "));
         let workflow = format!("on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v6\n      - run: {run}\n");
         host.set(path, File::new(Kind::Workflow, &workflow, None));
         for (name, text) in &self.files {
@@ -117,11 +159,16 @@ impl Call {
     }
 }
 
-fn bake(choices: &mut Choices<'_>) -> String {
-    let mut res = String::from("variable \"V\" { default = \"v1\" }\n");
+fn is_compose(file: &str) -> bool {
+    !file.ends_with(".hcl") && !file.ends_with(".json")
+}
+
+fn bake(choices: &mut Choices<'_>, services: &[&str]) -> String {
+    let mut res = format!("variable \"V\" {{ default = \"{}\" }}\n", choices.of(&["v1", "v1", "v2"]));
     for _ in 0..choices.of(&[0, 1, 2]) {
         let name = choices.of(&["default", "group"]);
-        res += &format!("group \"{name}\" {{ targets = {:?} }}\n", choices.some(&["a", "b", "c", "group"]));
+        let members: Vec<&str> = ["a", "b", "c", "group"].iter().chain(services).copied().collect();
+        res += &format!("group \"{name}\" {{ targets = {:?} }}\n", choices.some(&members));
     }
     for _ in 0..choices.of(&[1, 2, 3, 4]) {
         let name = choices.of(NAMES);
@@ -146,8 +193,7 @@ fn bake(choices: &mut Choices<'_>) -> String {
             "contexts = { base = \"target:b\" }",
         ];
         let mut lines: Vec<String> = choices.attributes(&attributes).iter().map(|it| (*it).to_owned()).collect();
-        let above: Vec<&str> = NAMES.iter().copied().take_while(|it| *it != name).collect();
-        let inherits = choices.some(&above);
+        let inherits = choices.some(&parents(name, services));
         if !inherits.is_empty() {
             lines.push(format!("inherits = {inherits:?}"));
         }
@@ -159,35 +205,74 @@ fn bake(choices: &mut Choices<'_>) -> String {
     res
 }
 
+/// What a target may inherit from: the targets and services that are there and stand before it.
+fn parents<'a>(name: &str, services: &[&'a str]) -> Vec<&'a str> {
+    let is_there = |it: &&str| ["a", "b", "c"].contains(it) || services.contains(it);
+    NAMES.iter().copied().take_while(|it| *it != name).filter(is_there).collect()
+}
+
+fn json(choices: &mut Choices<'_>, services: &[&str]) -> String {
+    let name = choices.of(NAMES);
+    let attributes = [
+        "\"context\" : \"j\"",
+        "\"dockerfile\" : \"J\"",
+        "\"args\" : {\"A\": \"j\"}",
+        "\"tags\" : [\"o/j\"]",
+        "\"cache-from\" : [\"type=gha,scope=j\"]",
+        "\"cache-to\" : [\"type=gha,scope=j\"]",
+    ];
+    let inherits = format!("\"inherits\" : {:?}", choices.some(&parents(name, services)));
+    let lines: Vec<String> = choices.attributes(&attributes).iter().map(|it| (*it).to_owned()).chain([inherits]).collect();
+    format!("{{\"target\": {{\"{name}\": {{{}}}}}}}", lines.join(", "))
+}
+
 fn compose(choices: &mut Choices<'_>) -> String {
     let mut res = String::from("services:\n");
-    for name in ["d", "a", "e"] {
-        if choices.of(if name == "a" { &[true, true, false] } else { &[false, true, false] }) {
+    for name in SERVICES {
+        if choices.of(&[true, false, false]) {
             continue;
         }
+        let about = ["image: \"o/${I:-i}\"", "profiles: [debug]", "extends: d", "extends: {service: d}"];
+        let extends_itself = |it: &&str| !(it.starts_with("extends") && (*name == "d" || !res.contains("\n  d:\n")));
+        let about: Vec<&str> = choices.attributes(&about).into_iter().filter(extends_itself).collect();
         let attributes = [
             "context: .",
             "context: ./y",
             "dockerfile: D",
+            "dockerfile: \"\"",
             "target: t",
-            "args: {A: \"1\"}",
+            "args: {A: \"1\", B: \"${I:-i}\"}",
             "args: [A=1, B=2]",
+            "args: [C]",
             "cache_from: [\"type=gha,scope=s\"]",
             "cache_from: [o/c]",
             "cache_to: [\"type=inline\"]",
+            "cache_to: [\"type=gha,scope=t\"]",
+            "cache_to: []",
             "platforms: [linux/amd64]",
+            "platforms: []",
             "tags: [o/t]",
+            "tags: []",
             "no_cache: true",
+            "no_cache: false",
+            "additional_contexts: {base: \"docker-image://o/b\"}",
+            "additional_contexts: [base=other]",
+            "x-bake: {tags: [o/x], no-cache: false}",
+            "x-bake: {tags: \"o/x o/y\", platforms: linux/arm64, cache-from: [\"type=gha,scope=x\"]}",
+            "x-bake: {cache-to: \"type=gha,scope=x\", contexts: {base: \"docker-image://o/x\", more: \"more\"}}",
         ];
-        let mut lines = choices.attributes(&attributes);
-        if lines.is_empty() {
-            lines.push("context: z");
+        let lines = choices.attributes(&attributes);
+        res += &format!("  {name}:\n");
+        about.iter().for_each(|it| res += &format!("    {it}\n"));
+        if !lines.is_empty() {
+            res += &format!("    build:\n      {}\n", lines.join("\n      "));
+        } else if choices.of(&[true, false]) || about.is_empty() {
+            res += "    build: z\n";
         }
-        res += &format!("  {name}:\n    build:\n      {}\n", lines.join("\n      "));
     }
     res += choices.of(&["", "  f: {image: o/f}\n"]);
     if res.ends_with("services:\n") {
-        res += "  d: {build: d}\n";
+        res += "  d:\n    build: d\n";
     }
     res
 }
