@@ -198,6 +198,11 @@ impl Index {
         self.by_description.get(path).map_or(&[], Vec::as_slice)
     }
 
+    /// All calls of bake and compose, each as often as it may read another file.
+    pub fn calls(&self) -> impl Iterator<Item = &Reference> {
+        self.by_description.values().flatten()
+    }
+
     /// The builds of a Dockerfile, in order of path and place.
     pub fn builds_of(&self, path: &str) -> &[Reference] {
         self.by_dockerfile.get(path).map_or(&[], Vec::as_slice)

@@ -9,6 +9,7 @@ mod runs;
 mod scopes;
 mod stages;
 mod steps;
+mod target_scopes;
 mod targets;
 
 pub use baking::Call;
@@ -18,6 +19,7 @@ pub use given::Site;
 pub use runs::Run;
 pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
 pub use stages::{beside, is_costly};
+pub use target_scopes::TargetScope;
 pub use targets::{TargetBuild, TargetView, TargetsView, is_fixed, is_fixed_entry};
 
 use crate::build::Build;

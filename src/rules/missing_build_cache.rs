@@ -11,8 +11,8 @@ use crate::value::{Leg, Value};
 use crate::view::{Likeness, Run, StepView, Use, WorkflowView};
 use crate::volatility::Cost;
 use crate::workflow::expression::is_input_key;
-use crate::workflow::repair::outside_of_pull_requests;
-use crate::workflow::{Builder, Event, Job, RunnerKind, Trigger};
+use crate::workflow::repair::{CacheEdit, TargetOptions, outside_of_pull_requests};
+use crate::workflow::{Builder, Event, Job, RunnerKind, Step, Trigger};
 use std::collections::BTreeMap;
 
 declare_rule! {
@@ -67,7 +67,8 @@ declare_rule! {
     /// script, targets of bake, services of compose, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
     /// one that neither downloads nor compiles anything; and where the workflow also runs on a
     /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
-    /// changes. Not reported are builds
+    /// changes. For targets of bake the options are lines of `set:` in the step, and not in the bake file, which is
+    /// for builds by hand as well: there Docker's own builder refuses to export a cache. Not reported are builds
     /// whose cache options are commented out, as somebody did not want them, and builds of releases and tags, which had better not use a cache that others can
     /// write; builders that keep their layers, runners of one's own; `no-cache`; a `cache-mode`
     /// that forbids it; and Dockerfiles that run nothing. The cache of GitHub holds 10 GB for a
@@ -256,11 +257,8 @@ fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     let step = build.job.steps.get(build.step.step)?;
-    // All that call an action would share what is written there. In a script the cache of GitHub is out of reach.
-    if view.workflow.is_action {
-        return None;
-    }
-    if build.build.tool != Tool::BuildPushAction || view.may_be_started_by_strangers() {
+    // All that call an action would share what is written there.
+    if view.workflow.is_action || view.may_be_started_by_strangers() {
         return None;
     }
     // A cache that no branch writes would help nobody.
@@ -268,21 +266,49 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
     if runs.iter().all(|it| it.is_closed()) {
         return None;
     }
-    let scope = view.as_written(build.job, &free_scope(view, build)?);
-    if !scope.contains("inputs.") && differs_by_call(view, build) {
-        return None;
+    let options = |scope: &str| {
+        let scope = view.as_written(build.job, scope);
+        let plain = format!("type=gha,mode=max,scope={scope},ignore-error=true");
+        // What pull requests write takes room from what all can read.
+        let export = if runs.contains(&Run::PullRequest) { outside_of_pull_requests(&plain) } else { plain };
+        (format!("type=gha,scope={scope}"), export, scope)
+    };
+    match build.build.tool {
+        Tool::BuildPushAction => {
+            let (import, export, scope) = options(&free_scope(view, build)?);
+            if !scope.contains("inputs.") && differs_by_call(view, build) {
+                return None;
+            }
+            let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
+            offer(view, build, &format!("cache the layers in the scope `{scope}`"), edit)
+        }
+        // In a script the cache of GitHub is out of reach, unless a step has exposed it.
+        Tool::Bake if step.run.is_none() || build.steps_before().iter().any(Step::exposes_runtime) => {
+            let scopes: Vec<_> = view.target_scopes(build)?.into_iter().map(|it| (it.pattern, options(&it.scope))).collect();
+            let lines: Vec<_> = scopes.iter().map(|(pattern, (import, export, _))| TargetOptions { pattern, import, export }).collect();
+            let edit = view.edits().add_to_targets(step, build.step, &lines)?;
+            let what = match scopes.as_slice() {
+                [(_, (.., scope))] => format!("cache the layers in the scope `{scope}`"),
+                _ => "cache the layers of each target in a scope of its own".to_owned(),
+            };
+            offer(view, build, &what, edit)
+        }
+        // No flag of compose has a part in the cache, nor has GitHub's cache in other scripts.
+        _ => None,
     }
-    let import = format!("type=gha,scope={scope}");
-    let plain = format!("type=gha,mode=max,scope={scope},ignore-error=true");
-    // What pull requests write takes room from what all can read.
-    let export = if runs.contains(&Run::PullRequest) { outside_of_pull_requests(&plain) } else { plain };
-    let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
-    let title = format!("Cache the layers in the scope `{scope}`");
+}
+
+/// The fix that an edit is, `what` being what it does.
+fn offer(view: &WorkflowView<'_>, build: &StepView<'_>, what: &str, edit: CacheEdit) -> Option<Fix> {
+    let mut title = what.to_owned();
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     let unproven = |title, edits| Some(Fix::unproven(title, vec![FileEdits { path: view.path.clone(), edits, create: false }]));
     if build.builder == Builder::Docker {
         let set_up = view.insert_step(build, "docker/setup-buildx-action@v4")?;
         let edits = EditSet::new(edit.into_edits().iter().cloned().chain([set_up]).collect()).ok()?;
-        return unproven(format!("Set up Buildx and cache the layers in the scope `{scope}`"), edits);
+        return unproven(format!("Set up Buildx and {what}"), edits);
     }
     if is_scheduled(view) {
         return unproven(title, edit.into_edits());
@@ -379,13 +405,164 @@ mod tests {
                 marked(text, "docker/bake-action@v7", "info: nothing of this build is cached, so that every run builds all layers again")
             )
         };
-        check_without_fix(&RULE, &found(&step("")));
-        check_without_fix(&RULE, &found(&step("    set: api.args.V=1\n")));
+        check(&RULE, &found(&step("")));
+        check(&RULE, &found(&step("    set: api.args.V=1\n")));
         quiet(&format!("{BAKE}{}", step("    set: '*.cache-from=type=gha'\n")));
         quiet(&format!("{BAKE}{}", step("    set: |\n      api.cache-to=type=gha\n")));
         quiet(&format!("{BAKE}{}", step("    targets: ${{ inputs.targets }}\n")));
         quiet(&format!("{}{}", BAKE.replace("{}", "{\n  cache-from = [\"type=gha\"]\n}"), step("")));
         check(&RULE, &format!("#- Dockerfile\nFROM a:1.0\nCOPY . .\n{BAKE}{}", step("")));
+    }
+
+    const BAKED: &str = "info: nothing of this build is cached, so that every run builds all layers again";
+    const BAKE: &str = "docker/bake-action@v7";
+
+    /// A workflow whose step runs bake with these inputs.
+    fn bakes(with: &str) -> String {
+        let lines: String = with.lines().map(|it| format!("\n    {it}")).collect();
+        steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: {BAKE}\n  with:{lines}"))
+    }
+
+    /// What a fix makes of a workflow beside a bake file.
+    fn bake_fix(file: &str, before: &str, after: &str) {
+        check_fix(&RULE, &format!("{DOCKERFILE}#- docker-bake.hcl\n{file}{}", marked(before, BAKE, BAKED)), after);
+    }
+
+    fn no_bake_fix(file: &str, before: &str) {
+        check_without_fix(&RULE, &format!("{DOCKERFILE}#- docker-bake.hcl\n{file}{}", marked(before, BAKE, BAKED)));
+    }
+
+    /// Lines of `set:` for a target.
+    fn lines(pattern: &str, scope: &str) -> String {
+        format!("\n  {pattern}.cache-from=type=gha,scope={scope}\n  {pattern}.cache-to=type=gha,mode=max,scope={scope},ignore-error=true")
+    }
+
+    const TWO: &str = "group \"default\" { targets = [\"api\", \"web\"] }\ntarget \"api\" {}\ntarget \"web\" {\n  args = { V = \"1\" }\n}\n";
+
+    #[test]
+    fn each_target_of_bake_gets_a_scope_of_its_own() {
+        let (api, web) = (lines("api", "api"), lines("web", "web"));
+        bake_fix(TWO, &bakes("push: true"), &bakes(&format!("push: true\nset: |{api}{web}")));
+        bake_fix(TWO, &bakes("targets: web\nset: '*.args.V=2' # why"), &bakes(&format!("targets: web\nset: | # why\n  *.args.V=2{web}")));
+        bake_fix(TWO, &bakes("set: |\n  *.args.V=2\ntargets: web"), &bakes(&format!("set: |\n  *.args.V=2{web}\ntargets: web")));
+        let bare = steps(&format!("- uses: docker/setup-buildx-action@v4\n- uses: {BAKE}"));
+        bake_fix("target \"default\" {}\n", &bare, &bakes(&format!("set: |{}", lines("default", "default"))));
+        // One that another one starts from is built by itself too.
+        let linked = "target \"app\" {\n  contexts = { base = \"target:base\" }\n}\ntarget \"base\" {}\n";
+        bake_fix(linked, &bakes("targets: app"), &bakes(&format!("targets: app\nset: |{}{}", lines("app", "app"), lines("base", "base"))));
+    }
+
+    #[test]
+    fn pull_requests_do_not_export_what_bake_builds() {
+        let on = |text: String| text.replace("on: push", "on: [push, pull_request]");
+        let export = "api.cache-to=${{ github.event_name != 'pull_request' && 'type=gha,mode=max,scope=api,ignore-error=true' || '' }}";
+        let after = format!("targets: api\nset: |\n  api.cache-from=type=gha,scope=api\n  {export}");
+        bake_fix(TWO, &on(bakes("targets: api")), &on(bakes(&after)));
+    }
+
+    /// A workflow with a matrix.
+    fn legs(matrix: &str, with: &str) -> String {
+        bakes(with).replace("    steps:", &format!("    strategy: {{matrix: {matrix}}}\n    steps:"))
+    }
+
+    #[test]
+    fn legs_of_a_matrix_that_bake_targets_are_told_apart() {
+        let matrix = "{Target: [api, web]}";
+        let after = format!("targets: ${{{{ matrix.Target }}}}\nset: |{}", lines("*", "${{ matrix.Target }}"));
+        bake_fix(TWO, &legs(matrix, "targets: ${{ matrix.target }}").replace("matrix.target }}", "matrix.Target }}"), &legs(matrix, &after));
+        let matrix = "{arch: [amd64, arm64]}";
+        let with = "targets: api\nset: |\n  *.platform=linux/${{ matrix.arch }}";
+        bake_fix(TWO, &legs(matrix, with), &legs(matrix, &format!("{with}{}", lines("api", "api-${{ matrix.arch }}"))));
+        let matrix = "{target: [api, web], arch: [amd64, arm64]}";
+        let with = "targets: ${{ matrix.target }}\nset: |\n  *.platform=linux/${{ matrix.arch }}";
+        bake_fix(TWO, &legs(matrix, with), &legs(matrix, &format!("{with}{}", lines("*", "${{ matrix.target }}-${{ matrix.arch }}"))));
+        // Of legs that build the same one is enough.
+        let matrix = "{engine: [a, b]}";
+        bake_fix(TWO, &legs(matrix, "targets: api"), &legs(matrix, &format!("targets: api\nset: |{}", lines("api", "api"))));
+    }
+
+    #[test]
+    fn files_of_each_leg_have_targets_of_their_own() {
+        let files = ["a", "b"].map(|it| format!("#- {it}.hcl\ntarget \"default\" {{\n  args = {{ V = \"{it}\" }}\n}}\n")).concat();
+        let (matrix, with) = ("{app: [a, b]}", "files: ${{ matrix.app }}.hcl");
+        let before = marked(&legs(matrix, with), BAKE, BAKED);
+        let arguments = "#- Dockerfile\nFROM a:1.0\nARG V\nRUN x\n";
+        let after = legs(matrix, &format!("{with}\nset: |{}", lines("*", "default-${{ matrix.app }}")));
+        check_fix(&RULE, &format!("{arguments}{files}{before}"), &after);
+        let more = files.replace("#- b.hcl\n", "#- b.hcl\ngroup \"default\" { targets = [\"default\", \"more\"] }\ntarget \"more\" {}\n");
+        check_without_fix(&RULE, &format!("{arguments}{more}{before}"));
+    }
+
+    #[test]
+    fn what_tells_the_legs_of_bake_apart_must_be_known() {
+        let file = "variable \"V\" { default = \"1\" }\ntarget \"default\" {\n  args = { V = V }\n}\n";
+        let dockerfile = |text: String| text.replace("- uses: docker/bake", "- env: {V: '${{ matrix.v }}'}\n        uses: docker/bake");
+        no_bake_fix(file, &dockerfile(legs("{v: [1, 2]}", "push: true")));
+        no_bake_fix(file, &legs("{v: [1, 2]}", "vars: 'V=${{ matrix.v }}'"));
+        no_bake_fix(file, &legs("{v: [1, 2]}", "set: 'default.args.V=${{ steps.x.outputs.v }}'"));
+        no_bake_fix(file, &legs("{v: '${{ fromJSON(needs.x.outputs.v) }}'}", "push: true"));
+    }
+
+    #[test]
+    fn other_builds_of_the_same_target_count() {
+        let job = |id: &str, with: &str| {
+            format!(
+                "  {id}:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/setup-buildx-action@v4\n      - uses: docker/bake-action@v6\n        with:{with}\n"
+            )
+        };
+        let of = |scope: &str| lines("api", scope).replace("\n  ", "\n            ");
+        let two = |second: &str, message: &str| {
+            format!(
+                "{}{}",
+                bakes("targets: api"),
+                if message.is_empty() { job("b", second) } else { marked(&job("b", second), "docker/bake-action@v6", message) }
+            )
+        };
+        let step = |scope: &str| bakes(&format!("targets: api\nset: |{}", lines("api", scope)));
+        let same = " {targets: api}";
+        let after = |scope: &str, other: &str| format!("{}{}", step(scope), job("b", other));
+        let escaped = |scope: &str| format!("api.cache-from=type=gha,scope={scope}\\napi.cache-to=type=gha,mode=max,scope={scope},ignore-error=true\\n");
+        bake_fix(TWO, &two(same, BAKED), &after("api", &format!(" {{targets: api, set: \"{}\"}}", escaped("api"))));
+        let other = "\n          targets: api\n          set: api.platform=linux/arm64";
+        bake_fix(TWO, &two(other, BAKED), &after("api-build", &format!("{}{}", other.replace("set: ", "set: |\n            "), of("api-b"))));
+        let push = build_step("context: x\ntags: org/api\ncache-from: type=gha,scope=api\ncache-to: type=gha,mode=max,scope=api").replace("ci.yml", "more.yml");
+        let all = format!("{DOCKERFILE}#- x/Dockerfile\nFROM a:1.0\n#- docker-bake.hcl\n{TWO}{}{push}", marked(&bakes("targets: api"), BAKE, BAKED));
+        check_fix(&RULE, &all, &step("api-ci"));
+    }
+
+    #[test]
+    fn commands_of_bake_need_the_token() {
+        let run = |before: &str, command: &str| steps(&format!("{before}- uses: docker/setup-buildx-action@v4\n- run: {command}"));
+        let token = "- uses: crazy-max/ghaction-github-runtime@v3\n";
+        let found = |text: &str| format!("{DOCKERFILE}#- docker-bake.hcl\n{TWO}{}", marked(text, "docker buildx bake", BAKED));
+        let flags = "--set web.cache-from=type=gha,scope=web --set web.cache-to=type=gha,mode=max,scope=web,ignore-error=true";
+        let command = "docker buildx bake --push web";
+        check_fix(&RULE, &found(&run(token, command)), &run(token, &command.replace("--push", &format!("{flags} --push"))));
+        check_without_fix(&RULE, &found(&run("", command)));
+        check_without_fix(&RULE, &found(&run(token, command).replace("on: push", "on: [push, pull_request]")));
+        check_without_fix(&RULE, &found(&run(token, "if true; then docker buildx bake web; fi")));
+    }
+
+    #[test]
+    fn options_of_bake_are_offered_as_others_are() {
+        let events = |on: &str| bakes("targets: api").replace("on: push", on);
+        for on in ["on: [push, pull_request_target]", "on: pull_request"] {
+            no_bake_fix(TWO, &events(on));
+        }
+        let set = lines("api", "api");
+        let alone = |text: String| text.replace("      - uses: docker/setup-buildx-action@v4\n", "");
+        let all = |text: &str| format!("{DOCKERFILE}#- docker-bake.hcl\n{TWO}{}", marked(text, BAKE, BAKED));
+        check_unsafe_fix(&RULE, &all(&alone(bakes("targets: api"))), &bakes(&format!("targets: api\nset: |{set}")));
+        let daily = "on: {push: {branches: [main]}, schedule: [{cron: '0 3 * * *'}]}";
+        check_unsafe_fix(&RULE, &all(&events(daily)), &bakes(&format!("targets: api\nset: |{set}")).replace("on: push", daily));
+        // A name with a dot is none of bake's.
+        let compose = "#- compose.yaml\nservices:\n  a.b: {build: .}\n";
+        check_without_fix(&RULE, &format!("{DOCKERFILE}{compose}{}", marked(&bakes("push: true"), BAKE, BAKED)));
+        check_fix(
+            &RULE,
+            &format!("{DOCKERFILE}{}{}", compose.replace("a.b", "api"), marked(&bakes("push: true"), BAKE, BAKED)),
+            &bakes(&format!("push: true\nset: |{set}")),
+        );
     }
 
     #[test]

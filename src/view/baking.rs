@@ -19,7 +19,7 @@ const MAX_LEGS: usize = 20;
 /// A call of bake or compose whose files are known.
 pub struct Call<'a> {
     /// The files that it reads, in order, by absolute path.
-    files: Vec<(String, Description<'a>)>,
+    pub(super) files: Vec<(String, Description<'a>)>,
     /// The targets that it builds.
     pub targets: Vec<Baked>,
     /// They are all that it may build: an expression decides which of them it does.
@@ -65,7 +65,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn in_legs(snapshot: &'a Snapshot, path: &str, legs: &[Leg], step: &BuildStep) -> Option<Call<'a>> {
+    /// The same in some of the legs.
+    pub(super) fn in_legs(snapshot: &'a Snapshot, path: &str, legs: &[Leg], step: &BuildStep) -> Option<Call<'a>> {
         let names = baked::files(step, path, legs, &|it| snapshot.file(it).is_some())?;
         let mut files = Vec::new();
         for name in names {

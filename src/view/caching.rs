@@ -2,7 +2,7 @@
 //! same, and how an entry is moved to another location.
 
 use super::{StepView, WorkflowView, model};
-use crate::build::Context;
+use crate::build::{Build, Context};
 use crate::cache::{Backend, CacheEntry};
 use crate::dockerfile::{self, Base, Dockerfile};
 use crate::edit::Edit;
@@ -208,31 +208,30 @@ impl<'a> WorkflowView<'a> {
     /// What a build builds in its leg, as a text: equal for legs that build the same. What is not
     /// known stands there as it is written.
     pub fn product(&self, build: &Use<'_>) -> String {
-        let place = build.place();
-        let dockerfile = place.dockerfile.as_deref().and_then(|it| model(self.snapshot, it));
-        let declared = |name: &str| dockerfile.is_none_or(|it| it.declared().any(|it| it == name));
-        let text = |value: &Value| in_leg(value, build.leg).unwrap_or_else(|| value.pattern());
-        let options = build.described.build;
-        let arguments: Vec<String> = options
-            .arguments
-            .iter()
-            .filter(|it| declared(&it.name))
-            .map(|it| format!("{}={}", it.name, it.value.as_ref().map(text).unwrap_or_default()))
-            .collect();
-        let contexts: Vec<String> = options.contexts.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
-        let file = options.dockerfile.as_ref().map(text);
-        let folder = match &options.context {
-            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => text(value),
-            Context::Git(None) => String::new(),
-        };
-        let target = options.target.as_ref().map(text);
-        format!("{file:?} {folder:?} {target:?} {:?} {arguments:?} {contexts:?}", platforms(build))
+        product_of(self.snapshot, build.described.build, &build.place(), build.leg, platforms(build))
     }
 
     /// Whether both build the same, as far as the cache can tell.
     pub fn likeness(&self, a: &Use<'_>, b: &Use<'_>) -> Likeness {
         likeness(self.snapshot, a, b)
     }
+}
+
+/// See [`WorkflowView::product`].
+pub(super) fn product_of(snapshot: &Snapshot, options: &Build, place: &Place, leg: Option<&Leg>, platforms: Option<Vec<String>>) -> String {
+    let dockerfile = place.dockerfile.as_deref().and_then(|it| model(snapshot, it));
+    let declared = |name: &str| dockerfile.is_none_or(|it| it.declared().any(|it| it == name));
+    let text = |value: &Value| in_leg(value, leg).unwrap_or_else(|| value.pattern());
+    let arguments: Vec<String> =
+        options.arguments.iter().filter(|it| declared(&it.name)).map(|it| format!("{}={}", it.name, it.value.as_ref().map(text).unwrap_or_default())).collect();
+    let contexts: Vec<String> = options.contexts.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    let file = options.dockerfile.as_ref().map(text);
+    let folder = match &options.context {
+        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => text(value),
+        Context::Git(None) => String::new(),
+    };
+    let target = options.target.as_ref().map(text);
+    format!("{file:?} {folder:?} {target:?} {platforms:?} {arguments:?} {contexts:?}")
 }
 
 impl<'a> StepView<'a> {
@@ -393,14 +392,19 @@ fn of_platforms(a: &Use<'_>, b: &Use<'_>) -> Likeness {
 /// The platforms of a build in its leg: those asked for, else the runner's; none where the runner
 /// does not tell.
 pub(super) fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
-    let values = it.described.build.platforms.iter().map(|value| in_leg(value, it.leg)).collect::<Option<Vec<String>>>()?;
+    platforms_on(it.described.build, it.described.step.map(|(_, job, _)| job), it.leg)
+}
+
+/// The same of a build that a job makes.
+pub(super) fn platforms_on(build: &Build, job: Option<&Job>, leg: Option<&Leg>) -> Option<Vec<String>> {
+    let values = build.platforms.iter().map(|value| in_leg(value, leg)).collect::<Option<Vec<String>>>()?;
     let listed: Vec<String> = values.iter().flat_map(|it| it.split(',')).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
     if !listed.is_empty() {
         return Some(listed);
     }
-    let labels = it.described.step.and_then(|(_, job, _)| job.runner.as_ref()).map(|it| it.labels.as_slice()).unwrap_or_default();
+    let labels = job.and_then(|it| it.runner.as_ref()).map(|it| it.labels.as_slice()).unwrap_or_default();
     let [label] = labels else { return Some(Vec::new()) };
-    let label = in_leg(label, it.leg).unwrap_or_default();
+    let label = in_leg(label, leg).unwrap_or_default();
     Some(match label.strip_prefix("ubuntu-") {
         Some(rest) if rest.contains("arm") => vec!["linux/arm64".to_owned()],
         Some(_) => vec!["linux/amd64".to_owned()],
@@ -408,7 +412,7 @@ pub(super) fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
     })
 }
 
-fn in_leg(value: &Value, leg: Option<&Leg>) -> Option<String> {
+pub(super) fn in_leg(value: &Value, leg: Option<&Leg>) -> Option<String> {
     leg.map_or_else(|| value.known(), |it| value.in_leg(it))
 }
 

@@ -68,6 +68,11 @@ impl Override {
         if is_remote(&value.pattern()) { Context::Foreign(value) } else { Context::Folder(value) }
     }
 
+    /// Whether it has a part in what the layers are: names, labels and the place of the result have none.
+    pub fn makes_layers(&self) -> bool {
+        !matches!(self.key.split('.').next(), Some("tags" | "labels" | "annotations" | "output" | "push" | "load"))
+    }
+
     /// Whether it is meant for a target; `*` stands for any text.
     pub fn is_for(&self, target: &str) -> bool {
         let mut pieces = self.pattern.split('*');
@@ -133,8 +138,10 @@ pub(super) fn of_step(job: &Job, index: usize, names: &Names<'_>) -> Vec<BuildSt
         Some(_) if step.is_setup_only() => Vec::new(),
         Some(action) if action.is_build() => vec![build_action(step, action, index, job.before(index))],
         Some(action) if action.is_bake() => {
-            let environment = names.below(&step.env).environment();
-            vec![BuildStep { environment, ..bake_action(step, action, index, job.before(index)) }]
+            let mut res = bake_action(step, action, index, job.before(index));
+            let given = std::mem::replace(&mut res.environment, names.below(&step.env).environment());
+            res.environment.extend(given);
+            vec![res]
         }
         _ => run::builds(step, index, job.before(index), names),
     }
@@ -236,6 +243,9 @@ fn bake_action(step: &Step, action: &Action, index: usize, before: &[Step]) -> B
     for line in list("set", false) {
         add_override(&mut res, &line);
     }
+    for line in list("vars", false) {
+        add_variable(&mut res, &line);
+    }
     res.build.no_cache |= is_on(step, "no-cache");
     res.build.push = step.input("push").map_or(Some(false), Input::truth);
     res.build.dry = known("call").is_some_and(|it| it != "build");
@@ -263,12 +273,20 @@ pub(super) fn add_override(res: &mut BuildStep, line: &Passage) {
     res.overrides.push(found);
 }
 
+/// Takes in `NAME=value`, which a variable of the files then is, whatever the environment says.
+pub(super) fn add_variable(res: &mut BuildStep, line: &Passage) {
+    let pair = line.split_once('=').and_then(|(name, value)| Some((name.known()?.trim().to_owned(), value.known().map(str::to_owned))));
+    match pair {
+        Some((name, value)) => drop(res.environment.insert(name, value)),
+        None => res.build.opaque = true,
+    }
+}
+
 /// Whether an expression comes out as nothing, or as a line about names and labels of the image, which make
 /// no layers (`${{ env.TAG && format('*.tags={0}', env.TAG) || '' }}`).
 fn is_of_image_only(line: &Passage) -> bool {
-    let is_quiet = |it: &str| matches!(it.split('.').next(), Some("tags" | "labels" | "annotations" | "output" | "push" | "load"));
     let choices = line.only_hole().map(|it| it.choices()).unwrap_or_default();
-    let is_harmless = |it: &Passage| it.trim().is_empty() || Override::read(it).is_some_and(|(it, _)| is_quiet(&it.key));
+    let is_harmless = |it: &Passage| it.trim().is_empty() || Override::read(it).is_some_and(|(it, _)| !it.makes_layers());
     !choices.is_empty() && choices.iter().all(is_harmless)
 }
 
@@ -591,6 +609,17 @@ mod tests {
         assert_eq!((step.build.imports.len(), step.build.exports.len()), (1, 1));
         assert!(step.overrides[0].is_for("app") && !step.overrides[1].is_for("web"));
         assert!(step.overrides[1].append && step.overrides[1].is_for("app"));
+    }
+
+    #[test]
+    fn variables_of_a_call_are_what_it_says() {
+        let step = action_build("docker/bake-action@v7", "vars: |\n  A=1\n  B=${{ github.sha }}\n  C=");
+        let given = |it: &str| step.environment.get(it).cloned();
+        assert_eq!([given("A"), given("B"), given("C"), given("D")], [Some(Some("1".into())), Some(None), Some(Some(String::new())), None]);
+        assert!(!step.build.opaque && action_build("docker/bake-action@v7", "vars: ${{ inputs.vars }}").build.opaque);
+        let command = lowered(&with_steps("- env: {A: x, B: y}\n  run: docker buildx bake --var A=1 app")).jobs[0].builds[0].clone();
+        assert_eq!((command.environment.get("A"), command.environment.get("B")), (Some(&Some("1".to_owned())), Some(&Some("y".to_owned()))));
+        assert_eq!(command.targets.len(), 1);
     }
 
     #[test]

@@ -40,6 +40,17 @@ impl CacheEdit {
     }
 }
 
+/// Where the targets of a call of bake that `pattern` names keep their cache.
+#[derive(Debug, Clone, Copy)]
+pub struct TargetOptions<'a> {
+    /// The name of a target, or `*`.
+    pub pattern: &'a str,
+    /// The import.
+    pub import: &'a str,
+    /// The export.
+    pub export: &'a str,
+}
+
 /// A YAML file that is edited: its text, and what was read from it.
 #[derive(Debug, Clone, Copy)]
 pub struct File<'a> {
@@ -65,6 +76,37 @@ impl File<'_> {
         }
     }
 
+    /// Gives targets of a call of bake an import and an export each: lines of `set:` of an action, `--set` of a
+    /// command. They must have none, as a line takes the place of what the file says
+    /// (docker/buildx, `AddOverrides` in bake/bake.go).
+    pub fn add_to_targets(self, step: &Step, build: &BuildStep, options: &[TargetOptions<'_>]) -> Option<CacheEdit> {
+        let of_target = |it: &TargetOptions<'_>| [format!("{}.cache-from={}", it.pattern, it.import), format!("{}.cache-to={}", it.pattern, it.export)];
+        let lines: Vec<String> = options.iter().flat_map(of_target).collect();
+        if step.shared || build.build.tool != Tool::Bake || lines.is_empty() || !lines.iter().all(|it| is_record(it)) {
+            return None;
+        }
+        match build.flags_at {
+            Some(at) if lines.iter().all(|it| is_shell_word(it)) => self.insert_flags(at, &lines.iter().map(|it| format!(" --set {it}")).collect::<String>()),
+            None if step.action.as_ref().is_some_and(super::Action::is_bake) => self.add_overrides(step, &lines),
+            _ => None,
+        }
+    }
+
+    fn add_overrides(self, step: &Step, lines: &[String]) -> Option<CacheEdit> {
+        const KEY: &str = "set";
+        let node = node_at(self.source.root.as_ref()?, step.span)?;
+        let all: String = lines.iter().map(|it| format!("{it}\n")).collect();
+        let Some(with) = node.get("with").filter(|it| it.kind != Kind::Null) else {
+            return CacheEdit::of(vec![change::insert_entry(self.text, self.source, node, "with", New::Mapping(&[(KEY, &all)]))?]);
+        };
+        let known = with.entries().iter().rev().find(|it| it.key == KEY).filter(|it| it.value.kind != Kind::Null);
+        let edit = match known {
+            Some(entry) => change::append_lines(self.text, self.source, &entry.value, &lines.iter().map(String::as_str).collect::<Vec<_>>()),
+            None => change::insert_entry(self.text, self.source, with, KEY, New::Text(&all)),
+        };
+        CacheEdit::of(vec![edit?])
+    }
+
     fn add_inputs(self, step: &Step, import: Option<&str>, export: Option<&str>) -> Option<CacheEdit> {
         let root = self.source.root.as_ref()?;
         let node = node_at(root, step.span)?;
@@ -77,22 +119,25 @@ impl File<'_> {
             return None;
         }
         let edit = |(key, line): &(&str, &str)| match with.entries().iter().rev().find(|it| it.key == *key) {
-            Some(entry) if entry.value.kind != Kind::Null => change::append_line(self.text, self.source, &entry.value, line),
+            Some(entry) if entry.value.kind != Kind::Null => change::append_lines(self.text, self.source, &entry.value, &[line]),
             _ => change::insert_entry(self.text, self.source, with, key, New::Text(line)),
         };
         CacheEdit::of(pairs.iter().map(edit).collect::<Option<_>>()?)
     }
 
     fn add_flags(self, at: usize, import: Option<&str>, export: Option<&str>) -> Option<CacheEdit> {
-        let (node, _) = self.scalar_at(Span::at(at))?;
-        let scalar = node.scalar()?;
-        let start = decoded(&scalar.value, at)?;
         if [import, export].iter().flatten().any(|it| !is_shell_word(it)) {
             return None;
         }
         let flag = |name: &str, value: Option<&str>| value.map(|it| format!(" --{name} {it}")).unwrap_or_default();
-        let flags = flag("cache-from", import) + &flag("cache-to", export);
-        CacheEdit::of(vec![change::replace_part(self.text, self.source, node, Span::at(start), &flags)?])
+        self.insert_flags(at, &(flag("cache-from", import) + &flag("cache-to", export)))
+    }
+
+    /// Puts flags into a command, each with a space in front of it.
+    fn insert_flags(self, at: usize, flags: &str) -> Option<CacheEdit> {
+        let (node, _) = self.scalar_at(Span::at(at))?;
+        let start = decoded(&node.scalar()?.value, at)?;
+        CacheEdit::of(vec![change::replace_part(self.text, self.source, node, Span::at(start), flags)?])
     }
 
     /// Gives attributes of an entry their values; adds those that are not there. A bare reference
@@ -636,6 +681,62 @@ mod tests {
         assert_eq!(add(&script("if true; then docker build .; fi"), Some("a"), None), None);
         assert_eq!(add(&script("docker build ."), Some("a;b"), None), None);
         assert_eq!(add(&with_steps("- run: >\n    docker\n    build\n    ."), Some("a"), None), None);
+    }
+
+    const TARGETS: &[TargetOptions<'_>] = &[
+        TargetOptions { pattern: "a", import: "type=gha,scope=a", export: "type=gha,scope=a,mode=max" },
+        TargetOptions { pattern: "b", import: "o/b", export: "o/b" },
+    ];
+    const LINES: &str = "a.cache-from=type=gha,scope=a\na.cache-to=type=gha,scope=a,mode=max\nb.cache-from=o/b\nb.cache-to=o/b";
+
+    fn add_to(text: &str, options: &[TargetOptions<'_>]) -> Option<String> {
+        fixed(text, |file, workflow| {
+            let build = workflow.jobs.first()?.builds.first()?;
+            file.add_to_targets(&workflow.jobs[0].steps[build.step], build, options)
+        })
+    }
+
+    #[test]
+    fn targets_of_bake_get_lines_in_every_style() {
+        let step = |with: &str| with_steps(&format!("- uses: docker/bake-action@v7{with}"));
+        for (text, before) in [
+            (step(""), ""),
+            (step("\n  with:"), ""),
+            (step("\n  with: {push: true}"), ""),
+            (step("\n  with:\n    push: true # why"), ""),
+            (step("\n  with:\n    set:\n    push: true"), ""),
+            (step("\n  with:\n    set: '*.args.A=1' # why\n    push: true"), "*.args.A=1\n"),
+            (step("\n  with:\n    set: |\n      *.args.A=1\n      x.tags=o/x\n    push: true"), "*.args.A=1\nx.tags=o/x\n"),
+            (step("\n  with:\n    set: |-\n      *.args.A=1").replace('\n', "\r\n"), "*.args.A=1\n"),
+        ] {
+            let after = add_to(&text, TARGETS).unwrap_or_else(|| panic!("no edit of\n{text}"));
+            assert_eq!(inputs(&after)["set"].as_str().unwrap().trim_end(), format!("{before}{LINES}"), "{after}");
+        }
+    }
+
+    #[test]
+    fn targets_of_bake_get_flags_in_plain_commands() {
+        let after = add_to(&script("docker buildx bake -f x.hcl a b"), TARGETS).unwrap();
+        assert_eq!(run_of(&after), format!("docker buildx bake {} -f x.hcl a b", LINES.lines().map(|it| format!("--set {it}")).collect::<Vec<_>>().join(" ")));
+        assert_eq!(add_to(&script("if true; then docker buildx bake a; fi"), TARGETS), None);
+        // A star is one of the shell's.
+        assert_eq!(add_to(&script("docker buildx bake a"), &[TargetOptions { pattern: "*", ..TARGETS[0] }]), None);
+    }
+
+    #[test]
+    fn only_bake_has_lines_for_targets() {
+        let bake = with_steps("- uses: docker/bake-action@v7");
+        for text in [
+            with_steps("- uses: docker/build-push-action@v7"),
+            script("docker compose build a"),
+            script("docker buildx build ."),
+            with_steps("- uses: docker/bake-action@v7\n  with:\n    set: >\n      a.args.A=1"),
+            with_steps("- &a\n  uses: docker/bake-action@v7"),
+        ] {
+            assert_eq!(add_to(&text, TARGETS), None, "{text}");
+        }
+        assert_eq!(add_to(&bake, &[]), None);
+        assert_eq!(add_to(&bake, &[TargetOptions { export: "a\nb", ..TARGETS[0] }]), None);
     }
 
     #[test]

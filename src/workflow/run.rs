@@ -108,7 +108,8 @@ fn build(step: &Step, index: usize, run: &Run, command: &Command, variables: &Va
         _ => plain(&mut res, command, &flags),
     }
     if matches!(found.tool, Tool::Bake | Tool::Compose) {
-        res.environment = variables.environment(&run.passage, command);
+        let given = std::mem::replace(&mut res.environment, variables.environment(&run.passage, command));
+        res.environment.extend(given);
     }
     let builder = globals.last(&["--builder"]).or_else(|| flags.last(&["--builder"]));
     res.builder = builder.map(Passage::value);
@@ -475,6 +476,9 @@ fn bake(res: &mut BuildStep, flags: &Flags) {
     }
     for line in flags.all(&["--set"]) {
         build::add_override(res, line);
+    }
+    for line in flags.all(&["--var"]) {
+        build::add_variable(res, line);
     }
     res.build.no_cache |= flags.is_on("--no-cache");
     res.build.push = Some(flags.is_on("--push"));

@@ -1,6 +1,6 @@
 //! Names for cache scopes: what tells one build from the others, as text to write into the file.
 
-use super::build::BuildStep;
+use super::build::{BuildStep, Override};
 use super::{DeclaredInput, Event, Job, Matrix, Trigger, Workflow};
 use crate::build::{Build, Context};
 use crate::value::{Leg, Part, Value};
@@ -79,9 +79,12 @@ impl Job {
     }
 
     /// The keys of the matrix that make the legs build different things: in context, file, target,
-    /// platforms, arguments, named contexts or the runner.
+    /// platforms, arguments, named contexts or the runner; of bake, in its files and in what `set:` says of layers.
     pub fn affecting_keys(&self, step: &BuildStep) -> Vec<String> {
-        let mut variance = what_is_built(&step.build).into_iter().fold(Variance::constant(), |res, it| res.join(&it.variance()));
+        let is_cache = |it: &Override| it.key.starts_with("cache-");
+        let of_call = step.overrides.iter().filter(|it| it.makes_layers() && !is_cache(it)).map(|it| &it.value).chain(&step.files);
+        let all = what_is_built(&step.build).into_iter().chain(of_call);
+        let mut variance = all.fold(Variance::constant(), |res, it| res.join(&it.variance()));
         for label in self.runner.iter().flat_map(|it| &it.labels) {
             variance = variance.join(&label.variance());
         }

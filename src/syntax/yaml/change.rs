@@ -41,28 +41,29 @@ pub fn insert_entry(text: &str, source: &Source, mapping: &Node, key: &str, valu
     lines.insert(&lines.entry(key, value)?)
 }
 
-/// Adds `line` behind the last line of a literal block scalar; a scalar on one line becomes one of
-/// two lines.
-pub fn append_line(text: &str, source: &Source, node: &Node, line: &str) -> Option<Edit> {
+/// Adds lines behind the last line of a literal block scalar; a scalar on one line becomes one of several
+/// lines.
+pub fn append_lines(text: &str, source: &Source, node: &Node, new: &[&str]) -> Option<Edit> {
     let place = Place::of(source, node)?;
     let Kind::Scalar(scalar) = &node.kind else { return None };
-    if scalar::is_blank(line) || !line.chars().all(is_printable) {
+    if new.is_empty() || new.iter().any(|it| scalar::is_blank(it) || !it.chars().all(is_printable)) {
         return None;
     }
     if scalar.style != Style::Literal {
         let key = place.key.filter(|_| !place.flow && is_on_one_line(text, node))?;
-        let both = format!("{}\n{line}\n", scalar.value.text);
+        let all = format!("{}\n{}\n", scalar.value.text, new.join("\n"));
         let column = key_column(text, key.start)?;
         let end = end_of_line(text, node.span.end)?;
         let lines = Lines { text, at: end, column };
-        let body = lines.literal(&both)?;
+        let body = lines.literal(&all)?;
         let rest = Span::new(node.span.end, end).of(text);
         let header = body.header;
         return lines.fits(&body.lines).then(|| Edit::replace(Span::new(node.span.start, end), format!("{header}{rest}{}", body.lines)));
     }
     let last = scalar.value.text.trim_end_matches('\n').len().checked_sub(1)?;
     let at = Line::at(text, scalar.value.offset(last))?.end;
-    Some(Edit::insert(at, format!("{}{}{line}", line_ending(text, at), " ".repeat(scalar.indent))))
+    let start = format!("{}{}", line_ending(text, at), " ".repeat(scalar.indent));
+    Some(Edit::insert(at, new.iter().map(|it| format!("{start}{it}")).collect::<String>()))
 }
 
 /// Puts `new` in the place of `part` of a scalar's decoded text.
@@ -550,7 +551,7 @@ mod tests {
     }
 
     fn append(line: &str) -> impl Fn(&str, &Source, &Node) -> Option<Edit> {
-        move |text, source, node| append_line(text, source, node, line)
+        move |text, source, node| append_lines(text, source, node, &[line])
     }
 
     fn replace(old: &str, new: &str) -> impl Fn(&str, &Source, &Node) -> Option<Edit> {
@@ -626,6 +627,11 @@ mod tests {
         check("a: |\n  b\n\n\nc: d\n", "a", append("x # y"), "a: |\n  b\n  x # y\n\n\nc: d\n");
         check("a: |-\n    b", "a", append("x"), "a: |-\n    b\n    x");
         check("a:\n  - b: |2\n       c\n      d\n", "a.0.b", append("x"), "a:\n  - b: |2\n       c\n      d\n      x\n");
+        let both = |text: &str, source: &Source, node: &Node| append_lines(text, source, node, &["x", "y"]);
+        check("a: |\n  b\nc: d\n", "a", both, "a: |\n  b\n  x\n  y\nc: d\n");
+        check("a: b\n", "a", both, "a: |\n  b\n  x\n  y\n");
+        refuses("a: |\n  b\n", "a", |text, source, node| append_lines(text, source, node, &[]));
+        refuses("a: |\n  b\n", "a", |text, source, node| append_lines(text, source, node, &["x", ""]));
         refuses("a: |\n", "a", append("x"));
         refuses("a: >\n  b\n", "a", append("x"));
         refuses("a: |\n  b\n", "a", append(" "));
@@ -812,7 +818,7 @@ mod tests {
                 edit
             }
             Change::Append(line) => {
-                let edit = append_line(text, source, node, line)?;
+                let edit = append_lines(text, source, node, &[line])?;
                 let old = target.as_str().unwrap();
                 let literal = node.scalar()?.style == Style::Literal;
                 let (kept, rest) = if literal { old.split_at(old.trim_end_matches('\n').len()) } else { (old, "\n") };
