@@ -525,6 +525,12 @@ mod tests {
         bake_fix(TWO, &two(same, BAKED), &after("api", &format!(" {{targets: api, set: \"{}\"}}", escaped("api"))));
         let other = "\n          targets: api\n          set: api.platform=linux/arm64";
         bake_fix(TWO, &two(other, BAKED), &after("api-build", &format!("{}{}", other.replace("set: ", "set: |\n            "), of("api-b"))));
+        // A variable without a value is the same for both, unless one of them sets it.
+        let variable = TWO.replace("target \"api\" {}", "variable \"V\" { default = null }\ntarget \"api\" {\n  args = { V = V }\n}");
+        bake_fix(&variable, &two(same, BAKED), &after("api", &format!(" {{targets: api, set: \"{}\"}}", escaped("api"))));
+        let set = " {targets: api, vars: V=1}";
+        let all = format!("{}#- docker-bake.hcl\n{variable}{}", DOCKERFILE.replace("RUN", "ARG V\nRUN"), marked(&two(set, BAKED), BAKE, BAKED));
+        check_fix(&RULE, &all, &after("api-build", &format!(" {{targets: api, vars: V=1, set: \"{}\"}}", escaped("api-b"))));
         let push = build_step("context: x\ntags: org/api\ncache-from: type=gha,scope=api\ncache-to: type=gha,mode=max,scope=api").replace("ci.yml", "more.yml");
         let all = format!("{DOCKERFILE}#- x/Dockerfile\nFROM a:1.0\n#- docker-bake.hcl\n{TWO}{}{push}", marked(&bakes("targets: api"), BAKE, BAKED));
         check_fix(&RULE, &all, &step("api-ci"));

@@ -14,7 +14,7 @@ use crate::facts;
 use crate::links::baked::Baked;
 use crate::links::locations::{Location, Side};
 use crate::links::{self, Reference};
-use crate::value::{Leg, Value};
+use crate::value::{Leg, Part, Value};
 use crate::volatility::Axis;
 use crate::workflow::{BuildStep, Job, expression, is_one_key};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,19 +80,23 @@ impl WorkflowView<'_> {
         if call.targets.is_empty() || !call.targets.iter().all(names_target) {
             return None;
         }
-        let product = |it: &Baked| (it.name.clone(), self.product_in_leg(&it.build, build.job, leg));
+        let product = |it: &Baked| (it.name.clone(), self.product_in_leg(&it.build, (build.job, build.step), leg));
         Some(Baking { leg, targets: call.targets.iter().map(product).collect(), files: call.files.into_iter().map(|it| it.0).collect() })
     }
 
-    fn product_in_leg(&self, target: &Build, job: &Job, leg: &Leg) -> Option<String> {
-        let is_told = |it: &&Value| in_leg(it, Some(leg)).is_some() || !it.variance().iter().any(|it| matches!(it, Axis::Unknown | Axis::Matrix(_)));
+    /// What a target is in a leg of a call of it.
+    fn product_in_leg(&self, target: &Build, (job, step): (&Job, &BuildStep), leg: &Leg) -> Option<String> {
+        let is_told = |it: &Value| {
+            let is_open = it.variance().iter().any(|it| matches!(it, Axis::Unknown | Axis::Matrix(_)));
+            !is_open || in_leg(it, Some(leg)).is_some() || it.parts.iter().all(|it| is_left_alone(it, step))
+        };
         let context = match &target.context {
             Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
             Context::Git(None) => None,
         };
         let lists = target.platforms.iter().chain(target.contexts.iter().map(|it| &it.1)).chain(target.arguments.iter().filter_map(|it| it.value.as_ref()));
         let mut values = context.into_iter().chain(&target.dockerfile).chain(&target.target).chain(lists);
-        if target.opaque || target.inline || !values.all(|it| is_told(&it)) {
+        if target.opaque || target.inline || !values.all(is_told) {
             return None;
         }
         let place = links::place(target, &self.path, Some(leg));
@@ -126,7 +130,7 @@ impl WorkflowView<'_> {
             let calls = Call::each(self.snapshot, it.path, job, step);
             let goes_there = |it: &&Baked| it.build.exports.iter().any(|it| it.location().as_deref() == Some(&location));
             let targets: Vec<&Baked> = calls.iter().flatten().flat_map(|it| &it.targets).filter(goes_there).collect();
-            product.is_none() || targets.is_empty() || targets.iter().any(|it| self.product_in_leg(&it.build, job, &none) != *product)
+            product.is_none() || targets.is_empty() || targets.iter().any(|it| self.product_in_leg(&it.build, (job, step), &none) != *product)
         })
     }
 
@@ -135,7 +139,7 @@ impl WorkflowView<'_> {
         match other.build.tool {
             _ if other.build.dry => false,
             Tool::BuildPushAction => names.keys().any(|it| is_one_key(it, &self.workflow.scope_name(other.job, other.step))),
-            Tool::Bake => self.bakes_other(names, &Call::each(self.snapshot, &self.path, other.job, other.step), other.job),
+            Tool::Bake => self.bakes_other(names, &Call::each(self.snapshot, &self.path, other.job, other.step), (other.job, other.step)),
             _ => false,
         }
     }
@@ -149,7 +153,7 @@ impl WorkflowView<'_> {
         let bakes_other = |(path, index): &(&str, usize)| {
             let call = self.snapshot.file(path).and_then(|it| it.builds().get(*index)?.step);
             let is_meant = |step: &BuildStep| step.build.tool == Tool::Bake && !step.build.dry;
-            call.is_some_and(|(_, job, step)| is_meant(step) && self.bakes_other(names, &Call::each(self.snapshot, path, job, step), job))
+            call.is_some_and(|(_, job, step)| is_meant(step) && self.bakes_other(names, &Call::each(self.snapshot, path, job, step), (job, step)))
         };
         let tool = |it: &Reference| self.snapshot.file(&it.path).and_then(|file| Some(file.builds().get(it.build)?.build.tool));
         let is_meant = |it: &&Reference| is_other(it) && tool(it) == Some(Tool::BuildPushAction);
@@ -158,12 +162,22 @@ impl WorkflowView<'_> {
     }
 
     /// Whether calls build something else under one of the names.
-    fn bakes_other(&self, names: &Products, calls: &[Option<Call<'_>>], job: &Job) -> bool {
+    fn bakes_other(&self, names: &Products, calls: &[Option<Call<'_>>], by: (&Job, &BuildStep)) -> bool {
         let none = Leg::new();
-        calls.iter().flatten().flat_map(|it| &it.targets).any(|target| {
+        // One of which it is not known what it builds is given no scope.
+        calls.iter().flatten().filter(|it| !it.is_open).flat_map(|it| &it.targets).any(|target| {
             let same = names.iter().find(|(name, _)| is_one_key(name, &target.name));
-            same.is_some_and(|(_, product)| product.is_none() || *product != self.product_in_leg(&target.build, job, &none))
+            same.is_some_and(|(_, product)| product.is_none() || *product != self.product_in_leg(&target.build, by, &none))
         })
+    }
+}
+
+/// Whether a part is a variable of a bake file that a call leaves as it is, which then is the same in all such calls.
+fn is_left_alone(part: &Part, step: &BuildStep) -> bool {
+    let is_name = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_');
+    match part {
+        Part::Expression { source, known: None, .. } => is_name(source) && !step.environment.contains_key(source),
+        _ => true,
     }
 }
 
