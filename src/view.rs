@@ -39,7 +39,7 @@ use crate::file::{File, Model};
 use crate::links::{self, Described, Folder, Place, Target};
 use crate::snapshot::Snapshot;
 use crate::syntax::yaml;
-use crate::value::Value;
+use crate::value::{Leg, Value};
 use crate::volatility::{Axis, Variance};
 use crate::workflow::{BuildStep, Builder, Job, Trigger, Workflow};
 use std::cell::{LazyCell, OnceCell};
@@ -148,7 +148,8 @@ impl<'a> View<'a> {
                 let places = builds.iter().flat_map(|it| it.legs().into_iter().map(|(_, leg)| links::place(it.build, path, leg)));
                 let named =
                     builds.iter().filter_map(|it| it.step).filter(|it| !it.2.files.is_empty()).flat_map(|it| links::baked::candidates(it.2, path, it.1.legs()));
-                for file in places.filter_map(|it| it.dockerfile).chain(named).filter(|it| snapshot.file(it).is_none()) {
+                let files = places.filter_map(|it| it.dockerfile).flat_map(|it| in_lower_case(&it).into_iter().chain([it]));
+                for file in files.chain(named).filter(|it| snapshot.file(it).is_none()) {
                     snapshot.facts.text(&file);
                 }
             }
@@ -373,17 +374,43 @@ impl<'a> DockerfileView<'a> {
     }
 }
 
+/// Where a build finds its files, with the Dockerfile that is there: what looks for a `Dockerfile` takes a `dockerfile`
+/// as well (docs/facts.md F.1).
+fn place(snapshot: &Snapshot, build: &Build, path: &str, leg: Option<&Leg>) -> Place {
+    let mut res = links::place(build, path, leg);
+    if let Some(named) = &res.dockerfile
+        && let Some(lower) = in_lower_case(named)
+        && snapshot.file(named).is_none()
+        && snapshot.file(&lower).is_some()
+    {
+        res.dockerfile = Some(lower);
+    }
+    res
+}
+
+/// The file that stands in for a `Dockerfile`.
+fn in_lower_case(path: &str) -> Option<String> {
+    (facts::name(path) == "Dockerfile").then(|| facts::join(facts::parent(path), "dockerfile"))
+}
+
+/// The builds that mean the Dockerfile at `path`.
+fn references_to<'a>(snapshot: &'a Snapshot, path: &str) -> impl Iterator<Item = &'a links::Reference> {
+    let upper = (facts::name(path) == "dockerfile").then(|| facts::join(facts::parent(path), "Dockerfile"));
+    let stood_in_for = upper.filter(|it| snapshot.file(it).is_none()).map_or(&[][..], |it| snapshot.links.builds_of(&it));
+    snapshot.links.builds_of(path).iter().chain(stood_in_for)
+}
+
 /// The builds of the Dockerfile at `path`.
 fn callers<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Caller<'a>> {
     let mut res: Vec<Caller<'a>> = Vec::new();
-    for reference in snapshot.links.builds_of(path) {
+    for reference in references_to(snapshot, path) {
         let Some((path, file)) = snapshot.entry(&reference.path) else { continue };
         let Some(build) = file.builds().get(reference.build).copied() else { continue };
         if build.build.dry {
             continue;
         }
         let leg = build.legs().into_iter().find(|(leg, _)| *leg == reference.leg).and_then(|it| it.1);
-        res.push(Caller { path, build, place: links::place(build.build, path, leg) });
+        res.push(Caller { path, build, place: place(snapshot, build.build, path, leg) });
     }
     res
 }
@@ -573,7 +600,7 @@ impl<'a> WorkflowView<'a> {
             let Some((_, job, step)) = described.step else { continue };
             let mut places: Vec<Place> = Vec::new();
             for (_, leg) in described.legs() {
-                let place = links::place(described.build, &path, leg);
+                let place = place(snapshot, described.build, &path, leg);
                 if !places.contains(&place) {
                     places.push(place);
                 }

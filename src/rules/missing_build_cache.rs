@@ -744,6 +744,15 @@ mod tests {
     }
 
     #[test]
+    fn a_dockerfile_in_lower_case_stands_in_for_one_that_is_not_there() {
+        let of = |files: &str, with: &str, level: &str| found(&build_step(with), ACTION, level).replace(DOCKERFILE, files);
+        for with in ["push: true", "file: Dockerfile"] {
+            check(&RULE, &of("#- dockerfile\nFROM a:1.0\nRUN make\n", with, "warning"));
+            check(&RULE, &of("#- Dockerfile\nFROM a:1.0\nRUN chmod +x /x\n#- dockerfile\nFROM a:1.0\nRUN make\n", with, "info"));
+        }
+    }
+
+    #[test]
     fn workflows_below_the_root_are_never_run() {
         let text = build_step("push: true").replace("#- .github", "#- vendor/x/.github");
         check(&RULE, &format!("#- vendor/x/Dockerfile\nFROM a:1.0\nRUN x\n{text}"));

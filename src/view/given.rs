@@ -1,7 +1,7 @@
 //! What the calls of a composite action or of a reusable workflow give it, and where that comes from.
 
-use super::WorkflowView;
 use super::called::inputs_of;
+use super::{WorkflowView, place};
 use crate::dockerfile::context::Origin;
 use crate::facts;
 use crate::file::Model;
@@ -120,6 +120,6 @@ impl Site<'_> {
     pub(super) fn builds(&self, build: &Described<'_>, dockerfile: &str) -> bool {
         let inputs = workflow::inputs_given(self.called, self.job, self.inputs);
         let legs = build.legs().into_iter().filter(|(_, leg)| leg.is_none_or(|it| inputs.contains(&inputs_of(Some(it)))));
-        legs.into_iter().any(|(_, leg)| links::place(build.build, self.called_path, leg).dockerfile.as_deref() == Some(dockerfile))
+        legs.into_iter().any(|(_, leg)| place(self.snapshot, build.build, self.called_path, leg).dockerfile.as_deref() == Some(dockerfile))
     }
 }
