@@ -495,6 +495,17 @@ mod tests {
     }
 
     #[test]
+    fn a_script_of_an_action_builds_what_its_variables_are_made_of() {
+        let text = "inputs: {folder: {required: true}}\nruns:\n  using: composite\n  steps:\n    - run: docker build \"$FOLDER\" --file \"$FOLDER\"Dockerfile\n      shell: bash\n      env: {FOLDER: '${{ inputs.folder }}'}\n";
+        let calls = ["api/", "web/"].map(|it| Given::from([("folder".to_owned(), Some(it.to_owned()))]));
+        let file = File::new(Kind::Action, text, None).with_calls(calls.to_vec());
+        let path = "/r/.github/actions/build/action.yml";
+        let described = file.builds()[0];
+        let files: Vec<_> = described.legs().into_iter().map(|(_, leg)| place(described.build, path, leg).dockerfile).collect();
+        assert_eq!(files, [Some("/r/api/Dockerfile".to_owned()), Some("/r/web/Dockerfile".to_owned())]);
+    }
+
+    #[test]
     fn builds_of_one_name_are_found_until_their_file_changes() {
         let path = "/r/.github/workflows/ci.yml";
         let workflow = |tag: &str| {

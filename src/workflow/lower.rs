@@ -49,7 +49,7 @@ pub fn lower(text: &str, source: &Source, calls: &[Given]) -> Workflow {
         let job = file.job(entry, &res, &names, &calls);
         // Only jobs further down can see them: those in front are rarely the ones that wait.
         for output in &job.outputs {
-            names.set_job_output(&job.id, &output.name, Known::of(&output.value));
+            names.set_job_output(&job.id, &output.name, Known::of(&output.value).of_other_job());
         }
         res.jobs.push(job);
     }

@@ -11,6 +11,9 @@ use crate::volatility::{Axis, Variance};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// Pieces of the longest value that is told apart by leg; variables that hold each other twice would double in every step.
+const MAX_PARTS: usize = 16;
+
 /// What a name stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Known {
@@ -18,19 +21,59 @@ pub(super) struct Known {
     pub(super) text: Option<String>,
     /// What it varies with.
     pub(super) variance: Variance,
+    /// What it is made of, where each leg and each call make one text of that and nothing else has a part in it;
+    /// else nothing.
+    parts: Vec<Part>,
 }
 
 impl Known {
     pub(super) fn varying(variance: Variance) -> Known {
-        Known { text: None, variance }
+        Known { text: None, variance, parts: Vec::new() }
     }
 
     pub(super) fn of(value: &Value) -> Known {
-        Known { text: value.known(), variance: value.variance() }
+        let text = value.known();
+        let is_told = text.is_none() && value.parts.len() <= MAX_PARTS && value.parts.iter().all(is_told_by_leg);
+        Known { text, variance: value.variance(), parts: if is_told { value.parts.clone() } else { Vec::new() } }
+    }
+
+    /// Whether it is one text, always or in each leg.
+    pub(super) fn is_told(&self) -> bool {
+        self.text.is_some() || !self.parts.is_empty()
+    }
+
+    /// What stands for it, which may be taken for what it is, in a place at `span`.
+    pub(super) fn pieces(&self, span: Span) -> Vec<Part> {
+        let piece = |it: &Part| match it {
+            Part::Text(text) => Part::Expression { span, source: String::new(), known: Some(text.clone()), variance: Variance::constant() },
+            Part::Expression { source, known, variance, .. } => {
+                Part::Expression { span, source: source.clone(), known: known.clone(), variance: variance.clone() }
+            }
+        };
+        self.parts.iter().map(piece).collect()
+    }
+
+    /// Of another job, whose legs are others.
+    pub(super) fn of_other_job(self) -> Known {
+        Known { parts: Vec::new(), ..self }
     }
 
     fn outcome(self) -> Outcome {
         self.text.map_or_else(|| Outcome::varying(self.variance), Outcome::text)
+    }
+}
+
+/// Whether a leg of the matrix, or a call, has one text for it.
+fn is_told_by_leg(part: &Part) -> bool {
+    match part {
+        Part::Text(_) | Part::Expression { known: Some(_), .. } => true,
+        Part::Expression { source, .. } if source == "github.workspace" => true,
+        // A variable of a script is known nowhere else.
+        Part::Expression { source, .. } if source.starts_with('$') => false,
+        Part::Expression { variance, .. } => {
+            let mut axes = variance.iter().peekable();
+            axes.peek().is_some() && axes.all(|it| matches!(it, Axis::Matrix(_) | Axis::Input(_)))
+        }
     }
 }
 
@@ -113,6 +156,22 @@ impl<'a> Names<'a> {
     fn output(&self, name: &str) -> Outcome {
         self.find(|it| it.outputs.get(name).cloned()).map_or_else(Outcome::unknown, Known::outcome)
     }
+
+    /// What a variable or an output of a step is made of; see [`Known::pieces`].
+    fn pieces(&self, expression: &Expression, span: Span) -> Vec<Part> {
+        let Expression::Property(base, name) = expression else { return Vec::new() };
+        let known = match &**base {
+            Expression::Context(context) if context == "env" => self.variable(name),
+            Expression::Property(step, outputs) if outputs == "outputs" => match &**step {
+                Expression::Property(steps, step) if matches!(&**steps, Expression::Context(it) if it == "steps") => {
+                    self.find(|it| it.outputs.get(&format!("steps.{step}.{name}")).cloned())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        known.map(|it| it.pieces(span)).unwrap_or_default()
+    }
 }
 
 impl Scope for Names<'_> {
@@ -173,27 +232,34 @@ impl<'a> Reader<'a> {
         let mut start = 0;
         for place in places {
             res.push_mapped(&text.slice(Span::new(start, place.span.start)));
-            let (part, choices) = self.expression(text, &place);
-            res.push_expression(part, choices);
+            for (part, choices) in self.expression(text, &place) {
+                res.push_expression(part, choices);
+            }
             start = place.span.end;
         }
         res.push_mapped(&text.slice(Span::new(start, text.text.len())));
         res.fitted()
     }
 
-    fn expression(&self, text: &Mapped, place: &Place) -> (Part, Vec<Passage>) {
+    /// What stands for an expression: one piece, other than for what is made of several; with the texts that it can come
+    /// out as.
+    fn expression(&self, text: &Mapped, place: &Place) -> Vec<(Part, Vec<Passage>)> {
         let span = text.span(place.span);
         let inside = place.inside.of(&text.text);
         let Some(parsed) = expression::parse(inside).filter(|_| place.closed) else {
             let part = Part::Expression { span, source: inside.trim().to_owned(), known: None, variance: Variance::over(Axis::Unknown) };
-            return (part, Vec::new());
+            return vec![(part, Vec::new())];
         };
+        let pieces = self.names.pieces(&parsed, span);
+        if !pieces.is_empty() {
+            return pieces.into_iter().map(|it| (it, Vec::new())).collect();
+        }
         let source = parsed.to_string();
         let parsed = with_labels(parsed);
         let outcome = expression::evaluate(&parsed, self.names);
         let known = outcome.known.and_then(|it| it.text());
         let choices = if known.is_none() { self.choices(text, place, &parsed) } else { Vec::new() };
-        (Part::Expression { span, source, known, variance: outcome.variance }, choices)
+        vec![(Part::Expression { span, source, known, variance: outcome.variance }, choices)]
     }
 
     /// The texts that an expression can come out as; none if there may be others.
@@ -453,6 +519,35 @@ mod tests {
         let tag = &lowered(text).jobs[1].builds[0].build.tags[0];
         assert!(tag.variance().has(&Axis::Run));
         assert_eq!(tag.pattern(), "app:${{ needs.a.outputs.tag }}");
+    }
+
+    #[test]
+    fn what_is_made_of_keys_of_the_matrix_is_read_as_if_it_stood_there() {
+        let matrix = "    strategy: {matrix: {v: ['1', '2']}}\n";
+        let env = "    env: {FILE: 'php/${{ matrix.v }}/Dockerfile'}\n";
+        let of_output = |script: &str| value(&format!("- id: d\n  run: {script}\n"), matrix, "steps.d.outputs.path").pattern();
+        assert_eq!(value("", &format!("{matrix}{env}"), "env.FILE").pattern(), "php/${{ matrix.v }}/Dockerfile");
+        assert_eq!(of_output("echo \"path=./php/${{ matrix.v }}/Dockerfile\" >> $GITHUB_OUTPUT"), "./php/${{ matrix.v }}/Dockerfile");
+        assert_eq!(of_output("V=${{ matrix.v }}; echo \"path=php-$V\" >> $GITHUB_OUTPUT"), "php-${{ matrix.v }}");
+        assert_eq!(of_output("echo \"path=${{ github.workspace }}/${{ matrix.v }}\" >> $GITHUB_OUTPUT"), "${{ github.workspace }}/${{ matrix.v }}");
+        let as_it_is = "${{ steps.d.outputs.path }}";
+        for script in [
+            "echo \"path=php/${{ matrix.v }}/${{ github.sha }}\" >> $GITHUB_OUTPUT",
+            "echo \"path=${{ secrets.FOLDER }}/${{ matrix.v }}\" >> $GITHUB_OUTPUT",
+            "echo path=a ${{ matrix.v }} >> $GITHUB_OUTPUT",
+            "if true; then echo path=${{ matrix.v }} >> $GITHUB_OUTPUT; fi",
+            "printf 'path=${{ matrix.v }}\\n' >> $GITHUB_OUTPUT",
+        ] {
+            assert_eq!(of_output(script), as_it_is, "{script}");
+        }
+        let doubled: String = (0..40).map(|_| "V=\"$V$V\"; ").collect();
+        assert_eq!(of_output(&format!("V=${{{{ matrix.v }}}}; {doubled}echo \"path=$V\" >> $GITHUB_OUTPUT")), as_it_is);
+    }
+
+    #[test]
+    fn keys_of_the_matrix_of_another_job_are_others() {
+        let text = "jobs:\n  a:\n    strategy: {matrix: {v: [1, 2]}}\n    outputs: {tag: 'v${{ matrix.v }}'}\n    steps: [{run: x}]\n  b:\n    needs: a\n    strategy: {matrix: {v: [3, 4]}}\n    steps:\n      - uses: docker/build-push-action@v6\n        with: {tags: 'app:${{ needs.a.outputs.tag }}'}\n";
+        assert_eq!(lowered(text).jobs[1].builds[0].build.tags[0].pattern(), "app:${{ needs.a.outputs.tag }}");
     }
 
     #[test]

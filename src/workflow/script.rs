@@ -58,9 +58,14 @@ impl<'a> Variables<'a> {
         let exported = exported.into_iter().filter_map(|(name, word)| Some((name, self.word(passage, word).split_once('=')?.1)));
         let all: Vec<(String, Passage)> = assigned.chain(exported).collect();
         for (name, value) in all {
-            let known = value.known().filter(|_| !self.uncertain && command.depth == 0 && !matches!(command.joined, Join::And | Join::Or | Join::Pipe));
-            let variance = self.locals.get(&name).map(|it| it.variance.clone()).filter(|_| known.is_none()).unwrap_or_default();
-            let known = Known { text: known.map(str::to_owned), variance: value.value().variance().join(&variance) };
+            let is_certain = !self.uncertain && command.depth == 0 && !matches!(command.joined, Join::And | Join::Or | Join::Pipe);
+            let known = Known::of(&value.value());
+            let known = if is_certain && known.is_told() {
+                known
+            } else {
+                let before = self.locals.get(&name).map(|it| it.variance.clone()).unwrap_or_default();
+                Known::varying(known.variance.join(&before))
+            };
             self.locals.insert(name, known);
         }
     }
@@ -109,7 +114,7 @@ impl<'a> Variables<'a> {
             if let Some(expansion) = expansion {
                 res.push(&raw.slice(Span::new(plain, at)));
                 let span = raw.source(Span::new(at, at + length));
-                res.push_expression(self.expanded(&expansion, span), Vec::new());
+                self.expanded(&expansion, span).into_iter().for_each(|it| res.push_expression(it, Vec::new()));
             }
             at += length;
             plain = at;
@@ -118,13 +123,17 @@ impl<'a> Variables<'a> {
         res.fitted()
     }
 
-    fn expanded(&self, expansion: &Expansion<'_>, span: Span) -> Part {
+    fn expanded(&self, expansion: &Expansion<'_>, span: Span) -> Vec<Part> {
         let known = match expansion.kind {
             ExpansionKind::Variable(name) => self.get(name),
             ExpansionKind::Altered(name) => Known::varying(self.get(name).variance),
             ExpansionKind::Command(text) => Known::varying(self.command_variance(text, 0)),
         };
-        Part::Expression { span, source: expansion.source(), known: known.text, variance: known.variance }
+        let pieces = known.pieces(span);
+        if !pieces.is_empty() {
+            return pieces;
+        }
+        vec![Part::Expression { span, source: expansion.source(), known: known.text, variance: known.variance }]
     }
 
     /// What the output of commands varies with.
@@ -378,9 +387,10 @@ fn pairs(variables: &Variables<'_>, run: &Run, command: &Command) -> Vec<(String
         Some("echo" | "printf") => {}
         _ => return Vec::new(),
     }
-    let text = value.known().filter(|it| rest.is_empty() && !is_format && !it.contains("<<")).map(str::to_owned);
     let variance = rest.iter().fold(value.value().variance(), |res, it| res.join(&it.value().variance()));
-    vec![(name.text().to_owned(), Known { text, variance })]
+    let is_whole = rest.is_empty() && !is_format && !value.text().contains("<<");
+    let known = if is_whole { Known::of(&value.value()) } else { Known::varying(variance) };
+    vec![(name.text().to_owned(), known)]
 }
 
 #[cfg(test)]
