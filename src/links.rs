@@ -71,6 +71,8 @@ pub struct Index {
     /// What is given to the actions and the workflows of the repository, by the folder of each action or
     /// the path of each workflow, and the file that calls it.
     by_called: Arc<BTreeMap<String, Callers>>,
+    /// The builds whose Dockerfile cannot be told, by the named contexts that they give.
+    by_context: Arc<BTreeMap<String, Vec<Reference>>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
     /// What each file says of others, where it says anything.
@@ -84,6 +86,7 @@ struct Said {
     dockerfiles: Vec<(String, Reference)>,
     names: Vec<(String, Reference)>,
     descriptions: Vec<(String, Reference)>,
+    contexts: Vec<(String, Reference)>,
     calls: BTreeMap<String, Vec<Given>>,
     locations: locations::Said,
 }
@@ -94,6 +97,7 @@ impl Said {
             dockerfiles: references(path, file),
             names: names(path, file),
             descriptions: descriptions(path, file),
+            contexts: loose_contexts(path, file),
             calls: calls(path, file),
             locations: locations::Said::by(path, file),
         }
@@ -115,6 +119,7 @@ impl Index {
         exchange(&mut self.by_dockerfile, &old.dockerfiles, &new.dockerfiles);
         exchange(&mut self.by_name, &old.names, &new.names);
         exchange(&mut self.by_description, &old.descriptions, &new.descriptions);
+        exchange(&mut self.by_context, &old.contexts, &new.contexts);
         let changed = self.replace_calls(&path, &old.calls, &new.calls);
         let said = Arc::make_mut(&mut self.said);
         match new == Said::default() {
@@ -203,6 +208,11 @@ impl Index {
         self.by_description.values().flatten()
     }
 
+    /// Whether a build whose Dockerfile cannot be told gives a named context of this name: it may be a build of any file.
+    pub fn may_be_context(&self, name: &str) -> bool {
+        self.by_context.contains_key(name)
+    }
+
     /// The builds of a Dockerfile, in order of path and place.
     pub fn builds_of(&self, path: &str) -> &[Reference] {
         self.by_dockerfile.get(path).map_or(&[], Vec::as_slice)
@@ -248,6 +258,19 @@ fn names(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
         Some((workflow::first_name(workflow, job, step).to_ascii_lowercase(), Reference { path: path.clone(), build, leg: None }))
     };
     file.builds().into_iter().enumerate().filter_map(named).collect()
+}
+
+/// The named contexts of a file's builds whose Dockerfile cannot be told.
+fn loose_contexts(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
+    let loose = |(build, it): (usize, Described<'_>)| {
+        let is_told = it.build.contexts.is_empty() || it.legs().into_iter().all(|(_, leg)| place(it.build, path, leg).dockerfile.is_some());
+        let names = if is_told { &[][..] } else { &it.build.contexts };
+        names.iter().map(|(name, _)| (name.clone(), Reference { path: path.clone(), build, leg: None })).collect::<Vec<_>>()
+    };
+    let mut res: Vec<(String, Reference)> = file.builds().into_iter().enumerate().flat_map(loose).collect();
+    res.sort();
+    res.dedup();
+    res
 }
 
 /// The bake and compose files that a workflow's builds may read.

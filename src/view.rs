@@ -73,6 +73,7 @@ pub struct DockerfileView<'a> {
     pub callers: Vec<Caller<'a>>,
     /// What it is, or may be, built with: the most likely first. Never empty.
     pub contexts: Vec<Arc<Context<'a>>>,
+    links: &'a links::Index,
     /// Each stage as the first context builds it; `None` for those that no build reaches.
     plans: Vec<Option<Plan<'a>>>,
 }
@@ -269,7 +270,7 @@ impl<'a> DockerfileView<'a> {
     fn new(snapshot: &'a Snapshot, path: Arc<str>, file: &'a File, dockerfile: &'a Dockerfile, config: &Config) -> DockerfileView<'a> {
         let callers = callers(snapshot, &path);
         let contexts: Vec<Arc<Context<'a>>> = contexts(snapshot, &path, dockerfile, &callers, config).into_iter().map(Arc::new).collect();
-        let mut view = DockerfileView { path, source: file.text().clone(), dockerfile, callers, contexts, plans: Vec::new() };
+        let mut view = DockerfileView { path, source: file.text().clone(), dockerfile, callers, contexts, links: &snapshot.links, plans: Vec::new() };
         let reachable = view.reachable();
         let mut steps = 0;
         view.plans = (0..dockerfile.stages.len())
@@ -279,6 +280,12 @@ impl<'a> DockerfileView<'a> {
             })
             .collect();
         view
+    }
+
+    /// Whether a named context stands for an image of this name, or may.
+    pub fn may_be_context(&self, name: &str) -> bool {
+        let is_given = |it: &Caller<'_>| it.build.build.contexts.iter().any(|(it, _)| it == name);
+        self.callers.iter().any(is_given) || self.links.may_be_context(name)
     }
 
     /// The stages that a build reaches: from the targets of the known builds and the last stage.

@@ -4,6 +4,7 @@ use crate::dockerfile::plan::Plan;
 use crate::dockerfile::{Base, Dockerfile, Image, Kind, split_reference};
 use crate::edit::Span;
 use crate::view::DockerfileView;
+use crate::volatility::Cost;
 use std::collections::{BTreeMap, BTreeSet};
 
 declare_rule! {
@@ -26,7 +27,7 @@ declare_rule! {
     ///
     /// A tag that only names a major version, a channel such as `stable` or a variant such as
     /// `alpine`, an image whose name says its release (`static-debian12`) or that has none, and an
-    /// image on which nothing is run, are an information only. Names that can only be those of the
+    /// image on which nothing is run that takes long, are an information only. Names that can only be those of the
     /// project's own images, and templates, are left alone.
     ///
     /// ## Fix safety
@@ -58,8 +59,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
 /// Reports an image if what it names moves. `effect` is what another one costs.
 fn report<'f, 'a>(view: &DockerfileView<'_>, image: &Image, effect: &str, findings: &'f mut Findings<'a>) -> Option<Finding<'f, 'a>> {
     // Whoever builds may choose the image; a named context may stand for it.
-    let named = view.callers.iter().any(|it| it.build.build.contexts.iter().any(|(name, _)| *name == image.text));
-    if !image.arguments.is_empty() || named || !is_reference(&image.text) || is_local(image) {
+    if !image.arguments.is_empty() || view.may_be_context(&image.text) || !is_reference(&image.text) || is_local(image) {
         return None;
     }
     let (_, tag, digest) = split_reference(&image.text);
@@ -75,7 +75,7 @@ fn report<'f, 'a>(view: &DockerfileView<'_>, image: &Image, effect: &str, findin
         Some(_) => return None,
     };
     let is_told = tag.is_none_or(|it| it == "latest") && names_release(&image.text);
-    Some(if [NO_LAYERS, COPIES].contains(&effect) || is_told { finding.level(Level::Info) } else { finding })
+    Some(if CHEAP.contains(&effect) || is_told { finding.level(Level::Info) } else { finding })
 }
 
 /// The images that copies and mounts take files from, each where it is named first, with the other places.
@@ -103,8 +103,14 @@ const NO_LAYERS: &str = "makes another image";
 /// What is said of one on which nothing is run.
 const COPIES: &str = "copies all files again";
 
+/// What is said of one on which nothing is run but what takes a moment.
+const QUICK: &str = "runs what takes a moment again";
+
 /// What is said of one on which something is run.
 const REBUILT: &str = "rebuilds all layers";
+
+/// What costs next to nothing.
+const CHEAP: [&str; 3] = [NO_LAYERS, COPIES, QUICK];
 
 /// What is said of an image that files are copied from: they may be the same in the next one.
 const COPIED: &str = "may change what is copied from it";
@@ -123,15 +129,19 @@ fn effects(dockerfile: &Dockerfile) -> Vec<&'static str> {
         };
         roots.push(root);
         for copied in dockerfile.sources_of(stage).into_iter().filter_map(|it| roots.get(it).copied()).filter(|it| *it != root) {
-            if [NO_LAYERS, COPIES].contains(&effects[copied]) {
+            if CHEAP.contains(&effects[copied]) {
                 effects[copied] = COPIED;
             }
         }
         let has = |wanted: fn(&Kind) -> bool| stage.instructions.iter().any(|it| wanted(&it.kind));
-        if has(|it| matches!(it, Kind::Run(_))) {
+        if has(|it| matches!(it, Kind::Run(run) if run.reading.cost >= Cost::Download)) {
             effects[root] = REBUILT;
-        } else if effects[root] == NO_LAYERS && has(|it| matches!(it, Kind::Copy(_))) {
-            effects[root] = COPIES;
+        } else if CHEAP.contains(&effects[root]) {
+            if has(|it| matches!(it, Kind::Run(_))) {
+                effects[root] = QUICK;
+            } else if effects[root] == NO_LAYERS && has(|it| matches!(it, Kind::Copy(_))) {
+                effects[root] = COPIES;
+            }
         }
     }
     effects
@@ -228,6 +238,16 @@ mod tests {
     }
 
     #[test]
+    fn commands_that_take_a_moment_are_no_warning() {
+        let found = |level: &str, effect: &str| format!("     ^^^^^^^^ {level}: `postgres` has no tag, so that every new `latest` {effect}\n");
+        let quick = "COPY seed.sql /docker-entrypoint-initdb.d/\nRUN chmod a+r /docker-entrypoint-initdb.d/*\n";
+        check(&RULE, &format!("FROM postgres\n{}{quick}", found("info", "runs what takes a moment again")));
+        check(&RULE, &format!("FROM postgres\n{}{quick}RUN apt-get install -y curl\n", found("warning", "rebuilds all layers")));
+        check(&RULE, &format!("FROM postgres\n{}{quick}RUN ./seed.sh\n", found("warning", "rebuilds all layers")));
+        check(&RULE, &format!("FROM postgres AS a\n{}{quick}FROM scratch\nCOPY --from=a /a /\n", found("warning", "may change what is copied from it")));
+    }
+
+    #[test]
     fn files_that_are_copied_from_it_may_change() {
         check(
             &RULE,
@@ -268,7 +288,9 @@ RUN --mount=from=ghcr.io/astral-sh/uv:latest,source=/uv,target=/bin/uv uv run a
 
     #[test]
     fn other_sources_of_a_copy_are_silent() {
+        let loose = "#- docker-bake.hcl\nvariable \"dir\" {}\ntarget \"a\" {\n  dockerfile = \"${dir}/Dockerfile\"\n  contexts = { composer = \"target:${dir}\" }\n}\n#- Dockerfile\n";
         let named = "#- docker-bake.hcl\ntarget \"a\" {\n  contexts = { composer = \"docker-image://composer:2.8.3\" }\n}\n#- Dockerfile\n";
+        let lower = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {context: ., build-contexts: composer=docker-image://composer:2.8.3}\n#- dockerfile\n";
         for text in [
             "FROM php:8.3.14\nCOPY --from=composer:2.8.3 /a /a\n",
             "FROM php:8.3.14 AS composer\nRUN make\nFROM php:8.3.14\nCOPY --from=composer /a /a\n",
@@ -277,9 +299,28 @@ RUN --mount=from=ghcr.io/astral-sh/uv:latest,source=/uv,target=/bin/uv uv run a
             "FROM php:8.3.14\nCOPY --from=composer@sha256:0000000000000000000000000000000000000000000000000000000000000000 /a /a\n",
             "FROM php:8.3.14\nRUN --mount=type=cache,target=/c,from=seed make\n",
             &format!("{named}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
+            &format!("{lower}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
+            &format!("{loose}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
         ] {
             check(&RULE, text);
         }
+    }
+
+    #[test]
+    fn a_context_that_another_dockerfile_is_built_with_is_none_of_this_one() {
+        check(
+            &RULE,
+            "#- docker-bake.hcl
+target \"a\" {
+  dockerfile = \"other.Dockerfile\"
+  contexts = { composer = \"target:b\" }
+}
+#- Dockerfile
+FROM php:8.3.14
+COPY --from=composer /a /a
+            ^^^^^^^^ warning: `composer` has no tag, so that every new `latest` may change what is copied from it
+",
+        );
     }
 
     #[test]
