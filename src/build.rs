@@ -33,7 +33,7 @@ pub enum Context {
     /// This repository at the commit, as the builder itself clones it: no ignore file, no file
     /// that git does not track. The folder inside it, where one is given.
     Git(Option<Value>),
-    /// Something else: another repository, an archive, standard input.
+    /// Something else: another repository, an archive, standard input, a folder that this repository is only a part of.
     Foreign(Value),
 }
 

@@ -435,14 +435,16 @@ pub fn place(build: &Build, path: &str, leg: Option<&Leg>) -> Place {
         }
         _ => None,
     };
-    let context = match (made.as_ref().unwrap_or(&build.context), &folder) {
+    let named = made.as_ref().unwrap_or(&build.context);
+    let context = match (named, &folder) {
         (Context::Folder(value), Some(folder)) => known(value).filter(|it| is_here(it)).map_or(Folder::Unknown, |it| Folder::Disk(facts::join(folder, &it))),
         (Context::Git(None), _) => Folder::Git(base(path).to_owned()),
         (Context::Git(Some(value)), _) => known(value).map_or(Folder::Unknown, |it| Folder::Git(facts::join(base(path), &it))),
         (Context::Folder(_), None) | (Context::Foreign(_), _) => Folder::Unknown,
     };
-    // What bake and compose build is described in their own files.
-    let elsewhere = build.inline || matches!(build.tool, Tool::Bake | Tool::Compose);
+    // What bake and compose build is described in their own files; what the builder fetches has the Dockerfile in it.
+    let is_fetched = matches!(named, Context::Foreign(it) if matches!(workflow::context_named(&it.pattern()), Context::Foreign(_)));
+    let elsewhere = build.inline || is_fetched || matches!(build.tool, Tool::Bake | Tool::Compose);
     let dockerfile = if elsewhere { None } else { dockerfile(build, &context, folder.as_deref(), &known) };
     Place { dockerfile, context, target }
 }
@@ -493,7 +495,23 @@ mod tests {
         let found = place_of("context: /tmp/app, file: ci.Dockerfile");
         assert_eq!((found.context, found.dockerfile.as_deref()), (Folder::Unknown, Some("/r/ci.Dockerfile")));
         assert_eq!(place_of("context: app, file: /tmp/Dockerfile").dockerfile, None);
+        assert_eq!(place_of("context: 'https://github.com/o/r.git#main', file: ci.Dockerfile").dockerfile, None);
         assert_eq!(place_of("context: app").context, Folder::Disk("/r/app".into()));
+    }
+
+    #[test]
+    fn the_repository_may_be_one_of_several_in_the_context() {
+        let text = "on: push\njobs:\n  a:\n    steps:\n      - uses: actions/checkout@v6\n        with: {path: app}\n      - uses: actions/checkout@v6\n        with: {repository: o/lib, path: lib}\n      - uses: docker/build-push-action@v7\n        with: {context: ., file: FILE}\n";
+        let place = |file: &str| {
+            let file = File::new(Kind::Workflow, &text.replace("FILE", file), None);
+            let found = super::place(file.builds()[0].build, "/r/.github/workflows/ci.yml", None);
+            assert_eq!(found.context, Folder::Unknown);
+            found.dockerfile
+        };
+        assert_eq!(place("./app/docker/Dockerfile").as_deref(), Some("/r/docker/Dockerfile"));
+        assert_eq!(place("./lib/Dockerfile"), None);
+        assert_eq!(place("./Dockerfile"), None);
+        assert_eq!(place("''"), None);
     }
 
     #[test]

@@ -465,6 +465,11 @@ fn relocate(build: &mut Build, before: &[Step]) {
             *folder = found;
             build.dockerfile = Some(file);
         }
+        // The folder that the repository is checked out in, beside others.
+        (None, Some(Some(file))) => {
+            build.context = Context::Foreign(folder.clone());
+            build.dockerfile = Some(file);
+        }
         _ => build.folder = None,
     }
 }
