@@ -119,7 +119,9 @@ fn folder_volatility(path: &str) -> Volatility {
     let (folder, name) = (facts::parent(&path), facts::name(&path));
     let of_image = folder.split('/').any(|it| OF_IMAGE.contains(&it)) && !path.split('/').any(|it| APPLICATIONS.contains(&it));
     let of_others = folder.split('/').any(|it| matches!(it, "vendor" | "third_party"));
-    if QUIET.contains(&name) || of_image || of_others { Volatility::Sometimes } else { Volatility::Often }
+    // `.yarn/releases`, `gradle/wrapper`: what the package manager brings itself.
+    let of_manager = folder.split('/').any(|it| matches!(it, ".cargo" | ".mvn" | ".yarn" | "gradle"));
+    if QUIET.contains(&name) || of_image || of_others || of_manager { Volatility::Sometimes } else { Volatility::Often }
 }
 
 fn file_volatility(path: &str) -> Volatility {
@@ -594,6 +596,10 @@ mod tests {
             ".npmrc",
             "docker/startup/",
             "docker/services/logrotate",
+            ".yarn/releases",
+            ".yarn/plugins/",
+            "gradle/wrapper",
+            "api/.mvn/wrapper/",
         ] {
             assert_eq!(source_volatility(&context, source), Volatility::Sometimes, "{source}");
         }
