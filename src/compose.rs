@@ -224,7 +224,7 @@ fn add(attributes: &mut Attributes, later: Attributes) {
 
 /// Reads a compose file.
 pub fn lower(source: &Source) -> Compose {
-    let Some(root) = &source.root else { return Compose::default() };
+    let Some(root) = source.root() else { return Compose::default() };
     let open = root.get("include").is_some();
     let Some(services) = root.get("services") else { return Compose { open, ..Compose::default() } };
     let entries = services.entries().iter().filter(|it| it.key != "<<").take(MAX_SERVICES);

@@ -165,8 +165,6 @@ pub enum Model {
 pub struct Yaml<T> {
     /// The syntax.
     pub syntax: yaml::Source,
-    /// What it was read in, for the text after the next edit.
-    pieces: yaml::Pieces,
     /// The model.
     pub model: T,
 }
@@ -175,9 +173,9 @@ impl<T> Yaml<T> {
     fn read(text: &str, before: &Remains, lower: impl FnOnce(&yaml::Source) -> Option<T>) -> Option<Arc<Yaml<T>>> {
         let none = yaml::Pieces::default();
         let pieces = if let Remains::Pieces(it) = before { it } else { &none };
-        let (syntax, pieces) = yaml::parse(text, pieces);
+        let syntax = yaml::parse(text, pieces);
         let model = lower(&syntax)?;
-        Some(Arc::new(Yaml { syntax, pieces, model }))
+        Some(Arc::new(Yaml { syntax, model }))
     }
 }
 
@@ -223,7 +221,7 @@ impl Model {
     /// What the next text can make use of; all else is let go, unless somebody still looks at it.
     fn remains(self) -> Remains {
         fn pieces<T>(it: Arc<Yaml<T>>) -> Remains {
-            Remains::Pieces(Arc::try_unwrap(it).map_or_else(|it| it.pieces.clone(), |it| it.pieces))
+            Remains::Pieces(Arc::try_unwrap(it).map_or_else(|it| it.syntax.clone(), |it| it.syntax).into_pieces())
         }
         match self {
             Model::Workflow(it) => pieces(it),
@@ -233,16 +231,16 @@ impl Model {
         }
     }
 
-    /// Forgets what only the next edit needs.
-    fn settled(mut self) -> Model {
-        fn settle<T>(it: &mut Arc<Yaml<T>>) {
+    /// Forgets what can be made again, of a file that is edited; of another, what only an edit needs.
+    fn settled(mut self, is_edited: bool) -> Model {
+        fn settle<T>(it: &mut Arc<Yaml<T>>, is_edited: bool) {
             if let Some(it) = Arc::get_mut(it) {
-                it.pieces = yaml::Pieces::default();
+                if is_edited { it.syntax.slim() } else { it.syntax.settle() }
             }
         }
         match &mut self {
-            Model::Workflow(it) => settle(it),
-            Model::Compose(it) => settle(it),
+            Model::Workflow(it) => settle(it, is_edited),
+            Model::Compose(it) => settle(it, is_edited),
             Model::Dockerfile(_) | Model::Bake(_) | Model::Other => {}
         }
         self
@@ -296,7 +294,7 @@ impl File {
         let text = document.source();
         let lowered = catch_unwind(AssertUnwindSafe(|| Model::lower(kind, &text, &document, &calls, &before)));
         let (model, fault) = match lowered {
-            Ok(model) => (model, None),
+            Ok(model) => (model.settled(version.is_some()), None),
             Err(panic) => (Model::default(), Some(panic_message(&*panic))),
         };
         if version.is_some() {
@@ -304,7 +302,7 @@ impl File {
             return File { kind, document, version, model, calls, fault, text };
         }
         drop(text);
-        File { kind, document: document.without_tree(), version, model: model.settled(), calls, fault, text: OnceLock::new() }
+        File { kind, document: document.without_tree(), version, model, calls, fault, text: OnceLock::new() }
     }
 
     /// The whole text.
@@ -324,7 +322,7 @@ impl File {
     /// statement of a Dockerfile, or inside a scalar of YAML, would be a part of it.
     pub fn statement_line(&self, offset: usize) -> usize {
         let start = match self.model.yaml() {
-            Some(yaml) => yaml.root.as_ref().map_or(offset, |it| it.outermost_leaf(offset)),
+            Some(yaml) => yaml.root().map_or(offset, |it| it.outermost_leaf(offset)),
             None => self.document.statement(offset),
         };
         self.text()[..self.text().floor_char_boundary(start)].rfind(['\n', '\r']).map_or(0, |it| it + 1)

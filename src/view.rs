@@ -217,7 +217,7 @@ impl<'a> View<'a> {
 
 /// The node of YAML that a comment that ends at `offset` stands directly above.
 fn below_comment(source: &str, yaml: &yaml::Source, offset: usize) -> Option<Span> {
-    directly_below(source, offset, yaml.root.as_ref().and_then(|it| first_below(it, offset))?)
+    directly_below(source, offset, yaml.root().and_then(|it| first_below(it, offset))?)
 }
 
 /// `node`, if only lines of comments come between it and `offset`.

@@ -16,12 +16,13 @@ use serde::de::IgnoredAny;
 pub(super) fn lower(text: &str) -> Option<Bake> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let document = Document::new(Language::Yaml, text);
-    let root = yaml::read(text, document.tree()?).root?;
-    let variables = variables(&root);
+    let source = yaml::read(text, document.tree()?);
+    let root = source.root()?;
+    let variables = variables(root);
     let body = body(&variables);
     let evaluator = Evaluator::new("", &body);
-    let mut definitions = blocks(&root, "target", false);
-    definitions.extend(blocks(&root, "group", true));
+    let mut definitions = blocks(root, "target", false);
+    definitions.extend(blocks(root, "group", true));
     Some(Bake { variables, ..File { evaluator: &evaluator, definitions }.lower() })
 }
 

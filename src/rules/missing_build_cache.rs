@@ -561,14 +561,12 @@ mod tests {
         check_unsafe_fix(&RULE, &all(&alone(bakes("targets: api"))), &bakes(&format!("targets: api\nset: |{set}")));
         let daily = "on: {push: {branches: [main]}, schedule: [{cron: '0 3 * * *'}]}";
         check_unsafe_fix(&RULE, &all(&events(daily)), &bakes(&format!("targets: api\nset: |{set}")).replace("on: push", daily));
-        // A name with a dot is none of bake's.
-        let compose = "#- compose.yaml\nservices:\n  a.b: {build: .}\n";
-        check_without_fix(&RULE, &format!("{DOCKERFILE}{compose}{}", marked(&bakes("push: true"), BAKE, BAKED)));
-        check_fix(
-            &RULE,
-            &format!("{DOCKERFILE}{}{}", compose.replace("a.b", "api"), marked(&bakes("push: true"), BAKE, BAKED)),
-            &bakes(&format!("push: true\nset: |{set}")),
-        );
+        // Bake's name of a service has no dots.
+        for (service, target) in [("a.b", "a_b"), ("api", "api")] {
+            let compose = format!("#- compose.yaml\nservices:\n  {service}: {{build: .}}\n");
+            let files = format!("{DOCKERFILE}{compose}{}", marked(&bakes("push: true"), BAKE, BAKED));
+            check_fix(&RULE, &files, &bakes(&format!("push: true\nset: |{}", lines(target, target))));
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The one loop that checks and publishes, so that no report overtakes a newer one. Changes that
 //! arrive meanwhile are taken together in the next round.
 
+use super::convert::Converter;
 use super::state::{Shared, View};
-use super::transport::Outbox;
+use super::transport::{Frame, Outbox};
 use crate::check::{Fault, Repairs};
+use crate::diagnostic;
 use crate::facts::Want;
 use crate::file::panic_message;
 use crate::workspace;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -51,7 +54,21 @@ impl Report {
     }
 }
 
-type Reports = BTreeMap<Arc<str>, Report>;
+/// What there is to say of a file.
+struct Found<'a> {
+    uri: Uri,
+    /// Version and opening; nothing for a file that is not open.
+    version: Option<i32>,
+    opened: Option<u64>,
+    diagnostics: Vec<&'a diagnostic::Diagnostic>,
+}
+
+/// What the client was sent of a file: not kept itself, which for a long file would be a good part of all
+/// that the server remembers.
+struct Sent {
+    uri: Uri,
+    digest: u64,
+}
 
 /// Checks and publishes whenever something changed, until the server ends. On a thread of its own,
 /// which does all between a change and its report: to hand over takes as long as to check a small file.
@@ -62,34 +79,42 @@ pub fn publish(shared: Arc<Shared>, outbox: Outbox) -> io::Result<()> {
     let runtime = Handle::current();
     let run = move || {
         let _spawns = runtime.enter();
-        let mut published = Reports::new();
+        let mut sent = BTreeMap::new();
         let mut faults = Vec::new();
         while shared.wait() {
-            let Some(Round { view, reports, faults: new_faults, folders }) = guarded(&shared, round) else { continue };
+            let Some((new_faults, folders)) = guarded(&shared, |it| round(it, &outbox, &mut sent)) else { continue };
             if faults != new_faults {
                 new_faults.iter().for_each(|it| log(&shared, format!("{}: {}", it.path, it.message)));
                 faults = new_faults;
             }
-            if view.client.pulls {
-                refresh(&shared, &reports);
-            } else {
-                send(&outbox, &published, &reports);
-            }
-            published = reports;
             read_folders(&shared, folders);
         }
     };
     thread::Builder::new().name("publisher".to_owned()).spawn(run).map(drop)
 }
 
+/// One turn of the loop: checks all open files and tells the client. Gives our own faults, and the folders that
+/// rules want to know.
+fn round(shared: &Arc<Shared>, outbox: &Outbox, sent: &mut BTreeMap<Arc<str>, Sent>) -> (Vec<Fault>, Vec<Want>) {
+    let (view, outcome, folders) = shared.examine(Repairs::Late, View::checked);
+    let converter = view.converter();
+    let found = found(&view, &converter, &outcome.diagnostics);
+    if view.client.pulls {
+        refresh(shared, &found.iter().map(|(path, it)| (path.clone(), it.report(&converter))).collect());
+    } else {
+        send(outbox, sent, &found, &converter);
+    }
+    (outcome.faults, folders)
+}
+
 /// Does work on a thread of its own. A panic loses the work, not the server.
 pub async fn work<R: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> R + Send + 'static) -> Option<R> {
     let shared = shared.clone();
-    spawn_blocking(move || guarded(&shared, work)).await.ok().flatten()
+    spawn_blocking(move || guarded(&shared, |it| work(it))).await.ok().flatten()
 }
 
 /// Does work of which a panic is told to the client.
-fn guarded<R>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> R) -> Option<R> {
+fn guarded<R>(shared: &Arc<Shared>, work: impl FnOnce(&Arc<Shared>) -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(|| work(shared))).map_err(|panic| log(shared, panic_message(&*panic))).ok()
 }
 
@@ -100,63 +125,78 @@ fn log(shared: &Arc<Shared>, message: String) {
     tokio::spawn(async move { shared.client.log_message(MessageType::ERROR, message).await });
 }
 
-/// What one turn of the loop found.
-struct Round {
-    view: View,
-    reports: Reports,
-    faults: Vec<Fault>,
-    folders: Vec<Want>,
+/// What is found in each file. A diagnostic is reported for the file that it stands in, open or not.
+fn found<'a>(view: &View, converter: &Converter<'_>, diagnostics: &'a [diagnostic::Diagnostic]) -> BTreeMap<Arc<str>, Found<'a>> {
+    let mut res = BTreeMap::new();
+    for path in view.checked() {
+        if let Some(Report { uri, version, opened, .. }) = Report::of(view, &path, Vec::new()) {
+            res.insert(path, Found { uri, version, opened, diagnostics: Vec::new() });
+        }
+    }
+    for it in diagnostics {
+        if !res.contains_key(&it.at.path) {
+            let Some(uri) = converter.uri(&it.at.path) else { continue };
+            res.insert(it.at.path.clone(), Found { uri, version: None, opened: None, diagnostics: Vec::new() });
+        }
+        if let Some(found) = res.get_mut(&it.at.path) {
+            found.diagnostics.push(it);
+        }
+    }
+    res
 }
 
-/// Checks all open files. A diagnostic is reported for the file that it stands in, open or not.
-fn round(shared: &Shared) -> Round {
-    let (view, outcome, folders) = shared.examine(Repairs::Late, View::checked);
-    let mut reports = Reports::new();
-    for path in view.checked() {
-        if let Some(report) = Report::of(&view, &path, Vec::new()) {
-            reports.insert(path, report);
-        }
+impl Found<'_> {
+    fn report(&self, converter: &Converter<'_>) -> Report {
+        let diagnostics = self.diagnostics.iter().map(|it| converter.diagnostic(it)).collect();
+        Report { uri: self.uri.clone(), version: self.version, opened: self.opened, diagnostics }
     }
-    let converter = view.converter();
-    for it in &outcome.diagnostics {
-        if !reports.contains_key(&it.at.path) {
-            let Some(uri) = converter.uri(&it.at.path) else { continue };
-            reports.insert(it.at.path.clone(), Report { uri, version: None, opened: None, diagnostics: Vec::new() });
-        }
-        if let Some(report) = reports.get_mut(&it.at.path) {
-            report.diagnostics.push(converter.diagnostic(it));
-        }
-    }
-    Round { view, reports, faults: outcome.faults, folders }
 }
 
 /// Sends what is not what was sent before, and clears what is reported no more.
-fn send(outbox: &Outbox, published: &Reports, reports: &Reports) {
-    for (path, old) in published {
-        if !reports.contains_key(path) {
-            outbox.notify::<PublishDiagnostics>(&Published { uri: &old.uri, diagnostics: &[], version: None });
+fn send(outbox: &Outbox, sent: &mut BTreeMap<Arc<str>, Sent>, found: &BTreeMap<Arc<str>, Found<'_>>, converter: &Converter<'_>) {
+    sent.retain(|path, old| {
+        let stays = found.contains_key(path);
+        if !stays {
+            outbox.send(Frame::notification::<PublishDiagnostics>(&Published { uri: &old.uri, diagnostics: [(); 0], version: None }));
         }
-    }
-    for (path, report) in reports {
-        if published.get(path) != Some(report) {
-            let Report { uri, version, diagnostics, .. } = report;
-            outbox.notify::<PublishDiagnostics>(&Published { uri, diagnostics, version: *version });
+        stays
+    });
+    for (path, Found { uri, version, opened, diagnostics }) in found {
+        let frame = Frame::notification::<PublishDiagnostics>(&Published { uri, diagnostics: Each { converter, diagnostics }, version: *version });
+        let mut hasher = DefaultHasher::new();
+        (opened, frame.bytes()).hash(&mut hasher);
+        let digest = hasher.finish();
+        if sent.get(path).is_none_or(|it| it.digest != digest) {
+            outbox.send(frame);
+            sent.insert(path.clone(), Sent { uri: uri.clone(), digest });
         }
     }
 }
 
 /// What the protocol calls `PublishDiagnosticsParams`, borrowed.
 #[derive(Serialize)]
-struct Published<'a> {
+struct Published<'a, D> {
     uri: &'a Uri,
-    diagnostics: &'a [Diagnostic],
+    diagnostics: D,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<i32>,
 }
 
+/// Diagnostics as the protocol has them, each made when it is written.
+struct Each<'a> {
+    converter: &'a Converter<'a>,
+    diagnostics: &'a [&'a diagnostic::Diagnostic],
+}
+
+impl Serialize for Each<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.diagnostics.iter().map(|it| self.converter.diagnostic(it)))
+    }
+}
+
 /// Tells a client that asks by itself to ask again, if there is something else to say of a text that
 /// it asked about. Of a text that it has changed since, it asks unbidden.
-fn refresh(shared: &Arc<Shared>, reports: &Reports) {
+fn refresh(shared: &Arc<Shared>, reports: &BTreeMap<Arc<str>, Report>) {
     // Told once; it may not ask for what it does not show.
     let outdated = shared.with(|it| {
         let before = it.told.len();

@@ -41,11 +41,44 @@ struct Output {
 
 impl Output {
     /// Writes a message whole, however many threads have some, and waits for a client that reads slowly.
-    fn write(&self, body: &[u8]) -> io::Result<()> {
+    fn write(&self, frame: &Frame) -> io::Result<()> {
         // After a panic in the midst of a message nothing could be read any more.
         let mut client = self.client.lock().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        client.write_all(&framed(body))?;
+        client.write_all(frame.bytes())?;
         client.flush()
+    }
+}
+
+/// A message with its header, in one piece: parts would be written one by one.
+pub struct Frame {
+    bytes: Vec<u8>,
+    /// Where the header begins, which is written last.
+    start: usize,
+}
+
+impl Frame {
+    /// Longer than any header.
+    const HEADER: usize = 48;
+
+    fn of(write: impl FnOnce(&mut Vec<u8>)) -> Frame {
+        let mut bytes = vec![b' '; Frame::HEADER];
+        write(&mut bytes);
+        let header = format!("Content-Length: {}\r\n\r\n", bytes.len() - Frame::HEADER);
+        let start = Frame::HEADER - header.len();
+        bytes[start..Frame::HEADER].copy_from_slice(header.as_bytes());
+        Frame { bytes, start }
+    }
+
+    /// A message that is no answer and wants none.
+    pub fn notification<N: Notification>(params: &impl Serialize) -> Frame {
+        let message = Message { jsonrpc: "2.0", method: N::METHOD, params };
+        // What is written to memory can always be written, and no map of ours has keys that JSON has not.
+        Frame::of(|it| drop(serde_json::to_writer(it, &message)))
+    }
+
+    /// Header and body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
     }
 }
 
@@ -53,15 +86,12 @@ impl Output {
 pub struct Outbox(Arc<Output>);
 
 impl Outbox {
-    /// Tells the client something, as soon as it has read what came before. The library's way is
+    /// Sends the client something, as soon as it has read what came before. The library's way is
     /// longer: it makes a tree of all values, and writes that. For reports of hundreds of findings,
     /// this costs more than to find them.
-    pub fn notify<N: Notification>(&self, params: &impl Serialize) {
-        let message = Message { jsonrpc: "2.0", method: N::METHOD, params };
-        if let Ok(body) = serde_json::to_vec(&message) {
-            // A client that is gone needs no report.
-            let _ = self.0.write(&body);
-        }
+    pub fn send(&self, frame: Frame) {
+        // A client that is gone needs no report.
+        let _ = self.0.write(&frame);
     }
 }
 
@@ -100,7 +130,7 @@ pub fn connect(
 ) -> io::Result<(impl AsyncRead + Unpin, impl AsyncWrite + Unpin, Outbox, Connection)> {
     let (library_input, to_library) = tokio::io::simplex(BETWEEN);
     let (from_library, library_output) = tokio::io::simplex(BETWEEN);
-    let (messages, waiting) = mpsc::channel(WAITING);
+    let (messages, waiting) = mpsc::channel::<Vec<u8>>(WAITING);
     let (read, to_hand_on) = mpsc::channel(WAITING);
     let (open, written) = oneshot::channel();
     let output = Arc::new(Output { client: Mutex::new(Box::new(output)), _open: open });
@@ -133,7 +163,7 @@ fn sift(input: impl Read, read: &mpsc::Sender<Vec<u8>>, errors: &mpsc::WeakSende
 
 async fn hand_on(mut read: mpsc::Receiver<Vec<u8>>, mut to_library: impl AsyncWrite + Unpin) {
     while let Some(body) = read.recv().await {
-        if to_library.write_all(&framed(&body)).await.is_err() {
+        if to_library.write_all(Frame::of(|it| it.extend_from_slice(&body)).bytes()).await.is_err() {
             break;
         }
     }
@@ -161,16 +191,9 @@ async fn collect(from_library: impl AsyncRead + Unpin, messages: mpsc::Sender<Ve
 
 fn write(mut waiting: mpsc::Receiver<Vec<u8>>, output: &Output) -> io::Result<()> {
     while let Some(body) = waiting.blocking_recv() {
-        output.write(&body)?;
+        output.write(&Frame::of(|it| it.extend_from_slice(&body)))?;
     }
     Ok(())
-}
-
-/// A message with its header, in one piece: parts would be written one by one.
-fn framed(body: &[u8]) -> Vec<u8> {
-    let mut message = format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes();
-    message.extend_from_slice(body);
-    message
 }
 
 /// The messages of a stream.

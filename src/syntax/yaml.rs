@@ -16,17 +16,53 @@ pub use recovery::read_recovering;
 
 use super::Mapped;
 use crate::edit::Span;
+use std::sync::OnceLock;
 
 /// A YAML file as it is written.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Source {
-    /// The first document; `None` where there is none that can be read.
-    pub root: Option<Node>,
+    /// What it was read in, if it was read in pieces.
+    pieces: Pieces,
+    /// What [`Source::root`] gives, if somebody has asked.
+    root: OnceLock<Option<Node>>,
     /// All comments: from `#` to the end of the line, without its ending.
     pub comments: Vec<Span>,
-    /// Places that could not be read. The rest of the file is in `root` all the same; no edit is
+    /// Places that could not be read. The rest of the file is in the root all the same; no edit is
     /// made of a file that has any.
     pub errors: Vec<Span>,
+}
+
+impl Source {
+    /// The first document; `None` where there is none that can be read. It is put together of the pieces
+    /// when it is first asked for.
+    pub fn root(&self) -> Option<&Node> {
+        self.root.get_or_init(|| self.pieces.root()).as_ref()
+    }
+
+    /// Forgets what can be made again: while a file is edited its pieces are kept, which are as large.
+    pub fn slim(&mut self) {
+        if !self.pieces.is_empty() {
+            self.root.take();
+        }
+    }
+
+    /// Forgets what only the next edit needs.
+    pub fn settle(&mut self) {
+        self.root();
+        self.pieces = Pieces::default();
+    }
+
+    /// What the next text can be read with.
+    pub fn into_pieces(self) -> Pieces {
+        self.pieces
+    }
+}
+
+impl PartialEq for Source {
+    /// What a file means does not depend on how it came about.
+    fn eq(&self, other: &Source) -> bool {
+        (self.root(), &self.comments, &self.errors) == (other.root(), &other.comments, &other.errors)
+    }
 }
 
 /// A value.

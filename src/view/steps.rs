@@ -89,7 +89,7 @@ impl WorkflowView<'_> {
     }
 
     fn node_of(&self, step: &Step) -> Option<&Node> {
-        let root = self.yaml.root.as_ref().filter(|_| !step.shared)?;
+        let root = self.yaml.root().filter(|_| !step.shared)?;
         node_at(root, step.span)
     }
 }

@@ -25,7 +25,7 @@ const MAX_STEPS: usize = 1000;
 /// repository. It is what the input is in the legs of those calls.
 pub fn lower(text: &str, source: &Source, calls: &[Given]) -> Workflow {
     let broken = !source.errors.is_empty();
-    let Some(root) = &source.root else { return Workflow { broken, ..Workflow::default() } };
+    let Some(root) = source.root() else { return Workflow { broken, ..Workflow::default() } };
     let mut names = Names::default();
     let reader = Reader::new(&names);
     let mut res = Workflow {
@@ -61,7 +61,7 @@ pub fn lower(text: &str, source: &Source, calls: &[Given]) -> Workflow {
 /// What a job has done before it calls the action is not known here: a step of the repository's own
 /// that may have done anything stands for it.
 pub fn lower_action(text: &str, source: &Source, calls: &[Given]) -> Option<Workflow> {
-    let root = source.root.as_ref()?;
+    let root = source.root()?;
     let runs = root.entry("runs").filter(|it| it.value.get("using").and_then(Node::text).is_some_and(|it| it.eq_ignore_ascii_case("composite")))?;
     let inputs = root.get("inputs").map(declared_inputs).unwrap_or_default();
     let legs = action::legs(&inputs, calls);

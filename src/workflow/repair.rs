@@ -94,7 +94,7 @@ impl File<'_> {
 
     fn add_overrides(self, step: &Step, lines: &[String]) -> Option<CacheEdit> {
         const KEY: &str = "set";
-        let node = node_at(self.source.root.as_ref()?, step.span)?;
+        let node = node_at(self.source.root()?, step.span)?;
         let all: String = lines.iter().map(|it| format!("{it}\n")).collect();
         let Some(with) = node.get("with").filter(|it| it.kind != Kind::Null) else {
             return CacheEdit::of(vec![change::insert_entry(self.text, self.source, node, "with", New::Mapping(&[(KEY, &all)]))?]);
@@ -108,7 +108,7 @@ impl File<'_> {
     }
 
     fn add_inputs(self, step: &Step, import: Option<&str>, export: Option<&str>) -> Option<CacheEdit> {
-        let root = self.source.root.as_ref()?;
+        let root = self.source.root()?;
         let node = node_at(root, step.span)?;
         let pairs: Vec<(&str, &str)> = [("cache-from", import), ("cache-to", export)].into_iter().filter_map(|(key, it)| Some((key, it?))).collect();
         let Some(with) = node.get("with").filter(|it| it.kind != Kind::Null) else {
@@ -198,7 +198,7 @@ impl File<'_> {
 
     /// The scalar that holds a span, and whether it is a script.
     fn scalar_at(&self, span: Span) -> Option<(&Node, bool)> {
-        let mut node = self.source.root.as_ref()?;
+        let mut node = self.source.root()?;
         let mut is_script = false;
         loop {
             node = match &node.kind {
@@ -489,7 +489,7 @@ impl File<'_> {
     /// Gives a service of a compose file entries of its own, `key` being `cache_from` or `cache_to`. `None`
     /// where it has some, or where what it builds is not written in its own mapping.
     pub fn add_entries_in_compose(self, service: &Build, key: &str, records: &[&str]) -> Option<CacheEdit> {
-        let services = self.source.root.as_ref()?.get("services")?;
+        let services = self.source.root()?.get("services")?;
         let own = services.entries().iter().find(|it| it.span == service.whole)?;
         let build = own.value.get("build")?;
         if !records.iter().all(|it| is_record(it) && !it.contains('$')) || build.get("<<").is_some() {

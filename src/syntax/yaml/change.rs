@@ -172,7 +172,7 @@ impl Place {
             return None;
         }
         let mut place = Place { flow: false, key: None };
-        let mut node = source.root.as_ref()?;
+        let mut node = source.root()?;
         loop {
             if node.anchor.is_some() {
                 return None;
@@ -517,7 +517,7 @@ mod tests {
 
     /// Follows keys and indices: `jobs.build.steps.0`.
     fn find<'a>(source: &'a Source, path: &str) -> &'a Node {
-        let root = source.root.as_ref().unwrap();
+        let root = source.root().unwrap();
         path.split('.').filter(|it| !it.is_empty()).fold(root, |node, it| match it.parse::<usize>() {
             Ok(index) => &node.items()[index],
             Err(_) => node.get(it).unwrap(),
@@ -754,7 +754,7 @@ mod tests {
     fn a_file_with_errors_is_left_alone() {
         let text = "a: b\nc: [\nd: e\n";
         let source = super::super::read_recovering(text, Document::new(Language::Yaml, text).tree().unwrap());
-        let root = source.root.as_ref().unwrap();
+        let root = source.root().unwrap();
         assert_eq!(insert_entry(text, &source, root, "x", New::Text("y")), None);
         assert_eq!(replace_text(text, &source, root.get("a").unwrap(), "y"), None);
     }
@@ -938,7 +938,7 @@ mod tests {
             let before = texts(&before);
             let source = source(&text);
             let mut all = Vec::new();
-            source.root.iter().for_each(|it| nodes(it, Vec::new(), &mut all));
+            source.root().into_iter().for_each(|it| nodes(it, Vec::new(), &mut all));
             for (change, index) in changes {
                 let (path, node) = index.get(&all);
                 let Some((edit, expected)) = changed(&text, &source, &before, path, node, &change) else { continue };

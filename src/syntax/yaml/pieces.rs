@@ -15,9 +15,9 @@ use crate::edit::Span;
 use crate::text::{Document, Language};
 use std::sync::Arc;
 
-/// The pieces that a file was read in, for the next time; none for a file that was read as a whole.
+/// The pieces that a file was read in, and where each begins; none for a file that was read as a whole.
 #[derive(Debug, Clone, Default)]
-pub struct Pieces(Vec<Arc<Piece>>);
+pub struct Pieces(Vec<(Cut, Arc<Piece>)>);
 
 /// What is read by itself, with the lines up to the next piece. Offsets count from its beginning.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ struct Cut {
 
 /// Reads a YAML file; of a broken one, as much as can be read. `before` are pieces of an earlier
 /// text of the same file.
-pub fn parse(text: &str, before: &Pieces) -> (Source, Pieces) {
-    in_pieces(text, before).unwrap_or_else(|| (whole(text), Pieces::default()))
+pub fn parse(text: &str, before: &Pieces) -> Source {
+    in_pieces(text, before).unwrap_or_else(|| whole(text))
 }
 
 fn whole(text: &str) -> Source {
@@ -48,26 +48,36 @@ fn whole(text: &str) -> Source {
     document.tree().map(|it| read_recovering(text, it)).unwrap_or_default()
 }
 
-fn in_pieces(text: &str, before: &Pieces) -> Option<(Source, Pieces)> {
+fn in_pieces(text: &str, before: &Pieces) -> Option<Source> {
     let cuts = cut(text).filter(|_| !may_have_aliases(text))?;
-    let ends = cuts.iter().skip(1).map(|it| it.start).chain([text.len()]);
-    let texts: Vec<&str> = cuts.iter().zip(ends).map(|(it, end)| &text[it.start..end]).collect();
-    let pieces = read_pieces(&texts, &before.0)?;
-    Some((assemble(text, &cuts, &pieces)?, Pieces(pieces)))
+    let header = cuts.first().map_or(text.len(), |it| it.start);
+    let mut comments = comment_lines(&text[..header]);
+    let mut errors = Vec::new();
+    let pieces = read_pieces(text, &cuts, before)?;
+    for (cut, piece) in &pieces.0 {
+        comments.extend(piece.comments.iter().map(|it| moved(*it, cut.start)));
+        errors.extend(piece.errors.iter().map(|it| moved(*it, cut.start)));
+    }
+    let root = pieces.root()?;
+    Some(Source { pieces, root: Some(root).into(), comments, errors })
 }
 
 /// Reads the pieces that are not what they were: an edit leaves those before and behind it alone.
-fn read_pieces(texts: &[&str], before: &[Arc<Piece>]) -> Option<Vec<Arc<Piece>>> {
-    let is_same = |(text, piece): &(&&str, &Arc<Piece>)| **text == &*piece.text;
+fn read_pieces(text: &str, cuts: &[Cut], before: &Pieces) -> Option<Pieces> {
+    let before = &before.0;
+    let ends = cuts.iter().skip(1).map(|it| it.start).chain([text.len()]);
+    let texts: Vec<&str> = cuts.iter().zip(ends).map(|(it, end)| &text[it.start..end]).collect();
+    let is_same = |(text, (_, piece)): &(&&str, &(Cut, Arc<Piece>))| **text == &*piece.text;
     let front = texts.iter().zip(before).take_while(is_same).count();
     let most = texts.len().min(before.len()) - front;
     let back = texts.iter().rev().zip(before.iter().rev()).take(most).take_while(is_same).count();
-    let mut res = before[..front].to_vec();
+    let known = |(_, piece): &(Cut, Arc<Piece>)| piece.clone();
+    let mut pieces: Vec<Arc<Piece>> = before[..front].iter().map(known).collect();
     for text in &texts[front..texts.len() - back] {
-        res.push(Arc::new(Piece::read(text)?));
+        pieces.push(Arc::new(Piece::read(text)?));
     }
-    res.extend_from_slice(&before[before.len() - back..]);
-    Some(res)
+    pieces.extend(before[before.len() - back..].iter().map(known));
+    Some(Pieces(cuts.iter().copied().zip(pieces).collect()))
 }
 
 impl Piece {
@@ -78,7 +88,8 @@ impl Piece {
         if tree.root_node().has_error() && recovery::is_open(text) {
             return None;
         }
-        let Source { root, comments, errors } = read_recovering(text, tree);
+        let Source { root, comments, errors, .. } = read_recovering(text, tree);
+        let root = root.into_inner().flatten();
         let is_part =
             |it: &Node| it.anchor.is_none() && matches!(&it.kind, Kind::Mapping(Mapping { flow: false, .. }) | Kind::Sequence(Sequence { flow: false, .. }));
         if root.as_ref().is_some_and(|it| !is_part(it)) {
@@ -88,30 +99,33 @@ impl Piece {
     }
 }
 
-/// Puts the pieces together. `None` where something hangs below an entry that could not be read.
-fn assemble(text: &str, cuts: &[Cut], pieces: &[Arc<Piece>]) -> Option<Source> {
-    let header = cuts.first().map_or(text.len(), |it| it.start);
-    let mut res = Source { comments: comment_lines(&text[..header]), ..Source::default() };
-    // How deep what follows may stand, which below one that could not be read would be taken for a part of another.
-    let mut deepest = usize::MAX;
-    for (cut, piece) in cuts.iter().zip(pieces) {
-        res.comments.extend(piece.comments.iter().map(|it| moved(*it, cut.start)));
-        res.errors.extend(piece.errors.iter().map(|it| moved(*it, cut.start)));
-        if cut.depth > deepest {
-            return None;
-        }
-        let Some(part) = &piece.part else {
-            deepest = cut.depth;
-            continue;
-        };
-        deepest = usize::MAX;
-        let part = moved_node(part, cut.start);
-        match &mut res.root {
-            Some(root) => hang(root, cut.depth, part)?,
-            none => *none = Some(part),
-        }
+impl Pieces {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    (deepest > 0).then_some(res)
+
+    /// Puts the pieces together. `None` where there are none, or something hangs below an entry that could not be read.
+    pub(super) fn root(&self) -> Option<Node> {
+        let mut res: Option<Node> = None;
+        // How deep what follows may stand, which below one that could not be read would be taken for a part of another.
+        let mut deepest = usize::MAX;
+        for (cut, piece) in &self.0 {
+            if cut.depth > deepest {
+                return None;
+            }
+            let Some(part) = &piece.part else {
+                deepest = cut.depth;
+                continue;
+            };
+            deepest = usize::MAX;
+            let part = moved_node(part, cut.start);
+            match &mut res {
+                Some(root) => hang(root, cut.depth, part)?,
+                none => *none = Some(part),
+            }
+        }
+        res.filter(|_| deepest > 0)
+    }
 }
 
 /// Adds a part to the value that lies so deep: each time the last of a mapping. `None` where there is no such.
@@ -290,11 +304,11 @@ mod tests {
     const WORKFLOW: &str = "# About\n---\nname: CI # x\n\"on\":\n  push:\n    branches: [main]\n  # and\n  pull_request:\nenv: {A: b}\njobs:\n\n  # first\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          key: x\n\n        # no comment\n      - uses: a/b@v1 # c\n        with: &w {x: \"y\\\n          z\"}\n  b: {needs: a}\n# last\n";
 
     fn parsed(text: &str) -> Source {
-        parse(text, &Pieces::default()).0
+        parse(text, &Pieces::default())
     }
 
     fn n_pieces(text: &str) -> usize {
-        parse(text, &Pieces::default()).1.0.len()
+        parsed(text).pieces.0.len()
     }
 
     #[test]
@@ -359,16 +373,16 @@ mod tests {
         let source = parsed(text);
         assert_eq!(n_pieces(text), 4);
         assert_eq!(source.errors.iter().map(|it| it.of(text)).collect::<Vec<_>>(), ["half"]);
-        let jobs = source.root.as_ref().and_then(|it| it.get("jobs")).unwrap();
+        let jobs = source.root().and_then(|it| it.get("jobs")).unwrap();
         assert_eq!(jobs.entries().iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(jobs.get("a").and_then(|it| it.get("x")).and_then(Node::text), Some("y"));
     }
 
     #[test]
     fn only_the_piece_of_an_edit_is_read_again() {
-        let (_, before) = parse(WORKFLOW, &Pieces::default());
-        let (_, after) = parse(&WORKFLOW.replace("branches: [main]", "branches: [main, next]"), &before);
-        let kept = before.0.iter().zip(&after.0).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        let before = parsed(WORKFLOW).into_pieces();
+        let after = parse(&WORKFLOW.replace("branches: [main]", "branches: [main, next]"), &before).into_pieces();
+        let kept = before.0.iter().zip(&after.0).filter(|(a, b)| Arc::ptr_eq(&a.1, &b.1)).count();
         assert_eq!((kept, after.0.len()), (9, 10));
     }
 
@@ -452,18 +466,20 @@ mod tests {
         #[test]
         fn what_was_read_before_does_not_matter(lines in prop::collection::vec(line(), 0..12), changes in prop::collection::vec((0..12_usize, line()), 1..4)) {
             let mut lines = lines;
-            let (_, mut before) = parse(&lines.concat(), &Pieces::default());
+            let mut before = parsed(&lines.concat()).into_pieces();
             for (at, line) in changes {
                 match lines.get_mut(at) {
                     Some(known) => *known = line,
                     None => lines.push(line),
                 }
                 let text = lines.concat();
-                let (source, pieces) = parse(&text, &before);
+                let mut source = parse(&text, &before);
+                prop_assert_eq!(&source, &parsed(&text), "{}", text);
+                source.slim();
                 prop_assert_eq!(&source, &parsed(&text), "{}", text);
                 let spans = source.comments.iter().chain(&source.errors);
                 prop_assert!(spans.into_iter().all(|it| text.get(it.start..it.end).is_some()));
-                before = pieces;
+                before = source.into_pieces();
             }
         }
     }

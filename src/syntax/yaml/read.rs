@@ -101,7 +101,7 @@ pub fn read(text: &str, tree: &WholeTree) -> Source {
     let mut reader = Reader { text, cursor: tree.walk(), marks, anchors: HashMap::new(), shared: 0, errors };
     let document = reader.child(tree.root_node(), |it| it == Sort::Document);
     let root = document.and_then(|it| reader.child(it, is_value));
-    source.root = root.map(|it| reader.node(it, None, 0).node);
+    source.root = root.map(|it| reader.node(it, None, 0).node).into();
     source.errors = reader.errors;
     source
 }
@@ -422,7 +422,7 @@ mod tests {
     }
 
     fn root(text: &str) -> Node {
-        source(text).root.unwrap()
+        source(text).root().cloned().unwrap()
     }
 
     #[track_caller]
@@ -460,7 +460,7 @@ mod tests {
         if !source.errors.is_empty() {
             return false;
         }
-        match &source.root {
+        match source.root() {
             Some(root) => same(root, &value),
             None => assert_eq!(value, Value::Null),
         }
@@ -485,7 +485,7 @@ mod tests {
                 Kind::Alias(..) | Kind::Null => {}
             }
         }
-        source.root.iter().for_each(|it| walk(text, it));
+        source.root().into_iter().for_each(|it| walk(text, it));
         source.comments.iter().for_each(|it| assert!(it.of(text).starts_with('#')));
     }
 
@@ -673,7 +673,7 @@ mod tests {
     #[test]
     fn a_nul_is_not_the_end_of_the_file() {
         use crate::syntax::yaml;
-        let found = |text: &str| yaml::parse(text, &yaml::Pieces::default()).0.root.and_then(|it| it.get("b").map(|it| it.span.of(text).to_owned()));
+        let found = |text: &str| yaml::parse(text, &yaml::Pieces::default()).root().and_then(|it| it.get("b").map(|it| it.span.of(text).to_owned()));
         for text in ["a: |\n  \0\nb: 1\n", "a: |\n  x\0\n  y\nb: 1\n", "a: \0\nb: 1\n", "# \0\nb: 1\n", "a: 'x\0'\nb: 1\n"] {
             assert_eq!(found(text).as_deref(), Some("1"), "{text:?}");
         }

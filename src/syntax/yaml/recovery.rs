@@ -39,7 +39,7 @@ pub fn read_recovering(text: &str, tree: &Tree) -> Source {
         let failures = failures(&masked, tree, &source.errors, n_parses_left == 1);
         source.errors.extend(&blanked);
         source.errors.sort_unstable();
-        let score = source.root.as_ref().map_or(0, n_entries);
+        let score = source.root().map_or(0, n_entries);
         if best.as_ref().is_none_or(|it| it.0 < score) {
             best = Some((score, source));
         }
@@ -696,7 +696,7 @@ jobs:
             node.items().iter().for_each(|it| walk(it, path, inserted, res));
         }
         let mut res = BTreeMap::new();
-        source.root.iter().for_each(|it| walk(it, "", inserted, &mut res));
+        source.root().into_iter().for_each(|it| walk(it, "", inserted, &mut res));
         res
     }
 
@@ -715,7 +715,7 @@ jobs:
             node.items().iter().for_each(|it| walk(it, text, res));
         }
         let mut res = Vec::new();
-        source.root.iter().for_each(|it| walk(it, text, &mut res));
+        source.root().into_iter().for_each(|it| walk(it, text, &mut res));
         res.sort_unstable();
         res.dedup();
         res
@@ -805,7 +805,7 @@ jobs:
         let source = recovered(text);
         let left_out: Vec<_> = source.errors.iter().map(|it| it.of(text)).collect();
         assert_eq!(left_out, ["d: e", "f"]);
-        assert_eq!(source.root.unwrap().get("g").and_then(Node::text), Some("h"));
+        assert_eq!(source.root().unwrap().get("g").and_then(Node::text), Some("h"));
     }
 
     #[test]
@@ -820,7 +820,7 @@ jobs:
     #[test]
     fn good_yaml_that_the_tree_does_not_take_is_kept_around_its_place() {
         let source = recovered("on:\n  paths: [a,\n  b\n  ]\njobs:\n  x: y\n");
-        assert!(source.root.unwrap().get("jobs").is_some());
+        assert!(source.root().unwrap().get("jobs").is_some());
     }
 
     #[test]
