@@ -280,6 +280,8 @@ fn services(files: &[(String, Description<'_>)], step: &BuildStep, path: &str, n
 fn baked(target: &Target, step: &BuildStep) -> Baked {
     let mut build = Build { folder: step.build.folder.clone(), ..target.build.clone() };
     settle(&mut build, &step.environment);
+    // What a line of `set` says is for the targets that it fits; the option is for all.
+    build.no_cache |= step.build.no_cache && !step.overrides.iter().any(|it| it.key == "no-cache");
     overridden(&mut build, &target.name, step);
     Baked { name: target.name.clone(), build, is_part: false }
 }
@@ -443,7 +445,8 @@ target "web" { context = "web" }
         assert_eq!(locations(&api("*.cache-to+=type=gha,scope=x")), ["gha:own", "gha:x"]);
         assert_eq!(locations(&api("web.cache-to=type=gha,scope=x")), ["gha:own"]);
         assert_eq!(api("*.cache-from=type=gha,scope=x").imports.len(), 1);
-        assert!(api("api.no-cache=true").no_cache);
+        assert!(api("api.no-cache=true").no_cache && !api("web.no-cache=true").no_cache);
+        assert!(made_of(&bake::lower(FILE), "files: x.hcl\nno-cache: true").unwrap().iter().all(|it| it.build.no_cache));
     }
 
     #[test]
