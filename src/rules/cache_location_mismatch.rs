@@ -71,7 +71,8 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if found && read {
             continue;
         }
-        report(findings, import, export, found || read).maybe_fix(|| fix(view, import, export));
+        let finding = report(findings, import, export, found || read);
+        finding.note(export.span, GOES_HERE).maybe_fix(|| fix(view, import, export));
     }
 }
 
@@ -88,16 +89,21 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
         let may_be_found = |it: &CacheEntry| it.backend == Backend::Registry || view.may_be_used(Side::Export, Some(target), build, it);
         let found = imports.iter().any(may_be_found);
         let read = exports.iter().any(|it| view.may_be_used(Side::Import, Some(target), build, it));
-        if (found && read) || !view.has(import) || !view.has(export) || !seen.insert(import.span) {
+        if (found && read) || !view.has(import) {
             continue;
         }
-        report(findings, import, export, found || read).maybe_fix(|| {
+        let Some(path) = view.file_of(build, export).filter(|_| seen.insert(import.span)) else { continue };
+        let finding = report(findings, import, export, found || read).note_in(path.clone(), export.span, GOES_HERE);
+        finding.maybe_fix(|| {
             let key = export.key().filter(|_| import.backend == export.backend)?;
-            let edit = view.set_attributes(import, &[(import.key_name()?, key.value.span.of(&view.source))])?;
-            Some(aligned(view.path.clone(), export, edit))
+            let is_plain = |it: &String| it.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_./:@".contains(&it));
+            let value = if path == view.path { key.value.span.of(&view.source).to_owned() } else { key.value.known().filter(is_plain)? };
+            Some(aligned(view.path.clone(), export, view.set_attributes(import, &[(import.key_name()?, &value)])?))
         });
     }
 }
+
+const GOES_HERE: &str = "the export goes here";
 
 /// An import and an export of a build none of whose imports can lead to where one of its exports goes.
 fn apart<'e>(imports: &'e [CacheEntry], exports: &'e [CacheEntry]) -> Option<(&'e CacheEntry, &'e CacheEntry)> {
@@ -110,7 +116,7 @@ fn apart<'e>(imports: &'e [CacheEntry], exports: &'e [CacheEntry]) -> Option<(&'
 fn report<'f, 'a>(findings: &'f mut Findings<'a>, import: &CacheEntry, export: &CacheEntry, is_used: bool) -> Finding<'f, 'a> {
     let message = format!("{} is imported, but {} is exported, so that the two never meet", import.describe(), export.describe());
     let level = if is_used { Level::Warning } else { Level::Error };
-    findings.report(import.span, message).level(level).note(export.span, "the export goes here")
+    findings.report(import.span, message).level(level)
 }
 
 fn aligned(path: Arc<str>, export: &CacheEntry, edit: CacheEdit) -> Fix {
@@ -295,5 +301,24 @@ mod tests {
             &RULE,
             &(bake("type=gha,scope=a") + "target \"a\" {\n  cache-to = [\"type=gha,scope=a\"]\n}\ntarget \"b\" {\n  cache-from = [\"type=gha,scope=b\"]\n}\n"),
         );
+    }
+
+    #[test]
+    fn the_two_sides_of_a_target_may_stand_in_two_files() {
+        let call = |files: &str| steps(&format!("- run: docker buildx bake {files} app"));
+        let compose = |line: &str| format!("#- compose.yaml\nservices:\n  app:\n    build:\n      context: .\n      {line}\n");
+        let bake = |line: &str| format!("#- docker-bake.hcl\ntarget \"app\" {{\n  {line}\n}}\n");
+        let message = "error: the scope `a` is imported, but the scope `b` is exported, so that the two never meet";
+        let note = "note: the export goes here";
+        let (imports, exports) = (compose("cache_from: ['type=gha,scope=a']"), bake("cache-to = [\"type=gha,scope=b\"]"));
+        let text = marked(&imports, "type=gha,scope=a", message) + &marked(&exports, "type=gha,scope=b", note);
+        check_fix(&RULE, &(call("") + &text), &imports.replace("scope=a", "scope=b"));
+        check(&RULE, &(call("-f compose.yaml") + &imports + &exports));
+        let (imports, exports) = (bake("cache-from = [\"type=gha,scope=a\"]"), compose("cache_to: ['type=gha,scope=b']"));
+        let text = marked(&imports, "type=gha,scope=a", message) + &marked(&exports, "type=gha,scope=b", note);
+        check_fix(&RULE, &(call("-f docker-bake.hcl -f compose.yaml") + &text), &imports.replace("scope=a", "scope=b"));
+        check(&RULE, &(call("") + &imports + &exports.replace("scope=b", "scope=a")));
+        let replaced = bake("cache-from = [\"type=gha,scope=a\"]\n  cache-to = [\"type=gha,scope=a\"]");
+        check(&RULE, &(call("") + &replaced + &exports));
     }
 }

@@ -5,7 +5,7 @@ use crate::diagnostic::{Fix, Level};
 use crate::facts;
 use crate::links::locations::{Location, Side};
 use crate::value::Value;
-use crate::view::{Call, CalledWorkflow, Likeness, StepView, TargetBuild, TargetView, TargetsView, Use, WorkflowView};
+use crate::view::{Call, CalledWorkflow, Likeness, StepView, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
 use crate::workflow::{Event, Filter, Job, Trigger, Workflow};
 use std::cell::LazyCell;
@@ -318,8 +318,9 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     let calls: BTreeSet<Option<usize>> = all().map(|(_, it)| it.call).collect();
     // What a workflow builds comes before what somebody may build by hand.
     for call in calls.into_iter().rev() {
-        let is_meant = |(_, it): &(&TargetView<'_>, &TargetBuild<'_>)| it.call == call && !it.is_open && !it.is_part && !it.build.dry && !it.build.opaque;
-        let builds: Vec<(&str, &Build)> = all().filter(is_meant).map(|(target, it)| (target.build.name.as_str(), &it.build)).collect();
+        let by_hand = all().filter(|(_, it)| call.is_none() && it.call.is_none() && !it.is_part).map(|(target, it)| (target.build.name.as_str(), &it.build));
+        let called = call.map_or(&[][..], |it| view.targets_of(it)).iter().filter(|it| !it.is_part).map(|it| (it.name.as_str(), &it.build));
+        let builds: Vec<(&str, &Build)> = by_hand.chain(called).filter(|(_, it)| !it.dry && !it.opaque).collect();
         for collision in collisions(&builds) {
             let entry = collision.entry;
             let span = entry.key().map_or(entry.span, |it| it.span);
@@ -696,6 +697,21 @@ mod tests {
         check_without_fix(&RULE, &format!("{file}{}", step(meta)));
         check_without_fix(&RULE, &format!("{file}{}", bake("").replace("    files: docker-bake.hcl\n", "    push: true\n")));
         check(&RULE, &format!("{file}{}", step("${{ inputs.file }}")));
+    }
+
+    #[test]
+    fn a_service_and_a_target_of_one_call_share_too() {
+        let compose = "#- compose.yaml\nservices:\n  api:\n    build: {context: api, cache_to: ['type=gha,mode=max']}\n";
+        let bake = "#- docker-bake.hcl\ntarget \"web\" {\n  context = \"web\"\n  cache-to = [\"type=gha,mode=max\"]\n}\n";
+        let call = |targets: &str| steps(&format!("- run: docker buildx bake {targets}"));
+        check_without_fix(&RULE, &format!("{}{bake}{}", marked(compose, "type=gha,mode=max", TARGETS), call("api web")));
+        check(&RULE, &format!("{compose}{bake}{}", call("web")));
+        check(&RULE, &format!("{compose}{bake}{}", call("$TARGETS")));
+        let own = "target \"api\" {\n  cache-to = [\"type=gha,mode=max,scope=api\"]\n}\n";
+        check(&RULE, &format!("{compose}{bake}{own}{}", call("api web")));
+        // What one inherits from the service stands in the service.
+        let heir = "#- docker-bake.hcl\ntarget \"web\" {\n  inherits = [\"api\"]\n  context = \"web\"\n}\n";
+        check_without_fix(&RULE, &format!("{}{heir}{}", marked(compose, "type=gha,mode=max", TARGETS), call("api web")));
     }
 
     #[test]

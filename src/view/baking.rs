@@ -95,8 +95,13 @@ impl<'a> Call<'a> {
     /// call itself.
     pub fn file_of(&self, build: &StepView<'_>, entry: &CacheEntry) -> Option<(&str, Span)> {
         let own = &build.build;
-        let file = self.files.iter().filter(|_| !own.exports.contains(entry) && !own.imports.contains(entry)).find(|it| has(&it.1, entry))?;
-        Some((file.0.as_str(), entry.span))
+        let is_own = own.exports.contains(entry) || own.imports.contains(entry);
+        self.file_with(entry).filter(|_| !is_own).map(|it| (it, entry.span))
+    }
+
+    /// The file that an import or export stands in.
+    pub(super) fn file_with(&self, entry: &CacheEntry) -> Option<&str> {
+        self.files.iter().find(|it| has(&it.1, entry)).map(|it| it.0.as_str())
     }
 
     /// Where a target finds its files, for a call in the workflow at `path`.

@@ -13,7 +13,7 @@ use crate::compose::Compose;
 use crate::dockerfile::{Dockerfile, Stage};
 use crate::facts;
 use crate::file::{File, Model, Yaml};
-use crate::links::baked::{self, Description};
+use crate::links::baked::{self, Baked, Description};
 use crate::links::locations::{Location, Side};
 use crate::links::{self, Described, Place};
 use crate::snapshot::Snapshot;
@@ -37,6 +37,8 @@ pub struct TargetsView<'a> {
     pub targets: Vec<TargetView<'a>>,
     /// All that is known.
     pub snapshot: &'a Snapshot,
+    /// The calls that build something of it.
+    calls: Vec<Call<'a>>,
     pub(super) syntax: Syntax<'a>,
 }
 
@@ -119,7 +121,8 @@ impl<'a> TargetsView<'a> {
             builds: builds(whole(it.build, together.as_ref()), &path, &calls, templates.contains(it.build.name.as_str())),
         };
         let targets = file.builds().into_iter().enumerate().map(target).collect();
-        TargetsView { path, source: file.text().clone(), targets, snapshot, syntax }
+        let calls = calls.known.into_iter().map(|it| it.0).collect();
+        TargetsView { path, source: file.text().clone(), targets, snapshot, calls, syntax }
     }
 
     /// Whether a part of the file could not be read, so that something that seems to be missing may
@@ -136,9 +139,22 @@ impl<'a> TargetsView<'a> {
         self.targets.iter().flat_map(|target| target.builds.iter().map(move |it| (target, it))).filter(|(_, it)| !it.build.dry && !it.build.opaque)
     }
 
+    /// All targets that a call builds, those of its other files too; nothing where an expression decides.
+    pub fn targets_of(&self, call: usize) -> &[Baked] {
+        self.calls.get(call).filter(|it| !it.is_open).map_or(&[], |it| &it.targets)
+    }
+
     /// Whether an import or export stands in this file: calls and other files may add some.
     pub fn has(&self, entry: &CacheEntry) -> bool {
         self.targets.iter().any(|it| it.build.imports.iter().chain(&it.build.exports).any(|it| is_same(it, entry)))
+    }
+
+    /// The file in which an import or export of a target stands; `None` for one of the call itself.
+    pub fn file_of(&self, build: &TargetBuild<'_>, entry: &CacheEntry) -> Option<Arc<str>> {
+        if self.has(entry) {
+            return Some(self.path.clone());
+        }
+        self.calls.get(build.call?)?.file_with(entry).map(Arc::from)
     }
 
     /// Whether a value stands in this file and not in one that adds to it: `of` gives those of a target.
