@@ -34,7 +34,7 @@ pub enum Found {
     Unknown,
     /// Both say the same.
     Same,
-    /// The same, of a target that a compose file and a bake file make together or that inherits from a service.
+    /// The same, also of a target that a compose file and a bake file make together.
     SameOfBoth,
 }
 
@@ -93,15 +93,14 @@ impl Call {
         Call { files, is_named, names: choices.of(&names).to_vec() }
     }
 
-    /// Whether a service has a part in a target of a bake file, as far as the texts show.
+    /// Whether a service and a target of a bake file with attributes of its own are one of those that are built.
     fn is_of_both(&self, built: &BTreeMap<String, Target>) -> bool {
-        let of_both = |name: &str| {
-            let (as_target, as_service) = (format!("\"{name}\""), format!("\n  {}:\n", name.replace('_', ".")));
-            let in_bake = |(file, text): &(&str, String)| !is_compose(file) && text.contains(&as_target);
-            let in_compose = |(file, text): &(&str, String)| is_compose(file) && text.contains(&as_service);
-            self.files.iter().any(in_bake) && self.files.iter().any(in_compose)
+        let stands = |text: &String| self.files.iter().any(|(_, it)| it.contains(text.as_str()));
+        let of_both = |name: &String| {
+            let is_target = stands(&format!("target \"{name}\" {{\n")) || stands(&format!("{{\"target\": {{\"{name}\""));
+            is_target && stands(&format!("\n  {}:\n", name.replace('_', ".")))
         };
-        built.keys().any(|it| of_both(it))
+        built.keys().any(of_both)
     }
 
     /// Compares what is built.
@@ -157,10 +156,6 @@ impl Call {
         let call = view.call(view.builds.first()?)?;
         Some(call.targets.iter().map(|it| (it.name.clone(), modelled(it))).collect())
     }
-}
-
-fn is_compose(file: &str) -> bool {
-    !file.ends_with(".hcl") && !file.ends_with(".json")
 }
 
 fn bake(choices: &mut Choices<'_>, services: &[&str]) -> String {
