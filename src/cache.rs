@@ -56,12 +56,11 @@ pub struct Attribute {
 /// where an expression chooses between texts.
 pub fn parse(record: &Passage) -> Vec<CacheEntry> {
     let Some(hole) = record.only_hole() else { return parse_text(record) };
-    let choices = hole.choices().iter().map(Passage::trim).filter(|it| !it.is_empty());
-    let mut res: Vec<CacheEntry> = choices.flat_map(|it| parse_text(&it)).collect();
+    let mut res: Vec<CacheEntry> = hole.choices().iter().flat_map(Passage::records).flat_map(|it| parse_text(&it)).collect();
     if res.is_empty() && hole.choices().is_empty() {
         res.push(CacheEntry::opaque(record.span()));
     }
-    res.iter_mut().for_each(|it| it.conditional = true);
+    res.iter_mut().for_each(|it| it.conditional = hole.choices().len() != 1);
     res
 }
 

@@ -686,6 +686,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lists_that_callers_give_are_those_of_the_build() {
+        let called = |with: &str, given: &[&str]| {
+            let callee = build_step(with).replace("ci.yml", "build.yml");
+            let callee = callee.replace("on: push", "on: {workflow_call: {inputs: {list: {type: string}}}}");
+            let job = |(index, it): (usize, &&str)| format!("  a{index}:\n    uses: ./.github/workflows/build.yml\n    with: {{list: '{it}'}}\n");
+            (callee, format!("#- .github/workflows/main.yml\non: push\njobs:\n{}", given.iter().enumerate().map(job).collect::<String>()))
+        };
+        let reported = |(callee, caller): (String, String)| check(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")));
+        let quiet = |(callee, caller): (String, String)| check(&RULE, &format!("{DOCKERFILE}{callee}{caller}"));
+        reported(called("build-args: ${{ inputs.list }}", &["A=1"]));
+        reported(called("build-args: ${{ inputs.list }}", &["A=1", "A=2"]));
+        reported(called("cache-to: ${{ inputs.list }}", &[""]));
+        quiet(called("build-args: ${{ inputs.list }}", &["A=${{ github.sha }}"]));
+        quiet(called("build-args: ${{ inputs.list }}", &["A=1", "${{ vars.X }}"]));
+        quiet(called("cache-to: ${{ inputs.list }}", &["type=gha"]));
+        quiet(called("cache-to: ${{ inputs.list }}", &["", "type=gha"]));
+        quiet(called("build-args: ${{ inputs.list }}", &[]));
+    }
+
     /// What is found in a called workflow, with a fix of it.
     fn check_fix_keeps(callee: &str, caller: &str) {
         let options = "push: true\n          cache-from: type=gha,scope=build\n          cache-to: type=gha,mode=max,scope=build,ignore-error=true";

@@ -398,7 +398,7 @@ pub(super) fn platforms(it: &Use<'_>) -> Option<Vec<String>> {
 /// The same of a build that a job makes.
 pub(super) fn platforms_on(build: &Build, job: Option<&Job>, leg: Option<&Leg>) -> Option<Vec<String>> {
     let values = build.platforms.iter().map(|value| in_leg(value, leg)).collect::<Option<Vec<String>>>()?;
-    let listed: Vec<String> = values.iter().flat_map(|it| it.split(',')).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+    let listed: Vec<String> = values.iter().flat_map(|it| it.split([',', '\n'])).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
     if !listed.is_empty() {
         return Some(listed);
     }

@@ -13,6 +13,11 @@ pub type Given = BTreeMap<String, Option<String>>;
 /// lowered again.
 pub const MAX_CALLS: usize = 64;
 
+/// More texts of one input are not told apart.
+const MAX_TEXTS: usize = 16;
+/// Bytes of all texts of one input.
+const MAX_LENGTH: usize = 4096;
+
 /// The name of an action that stands for what the calling job has done.
 const CALLER: &str = "./";
 
@@ -81,6 +86,18 @@ pub(super) fn legs(inputs: &[DeclaredInput], calls: &[Given]) -> Vec<Leg> {
     let leg = |call: &Given| inputs.iter().filter_map(|it| Some((expression::input_key(&it.name, it.kind), value(it, call)?))).collect();
     let res: BTreeSet<Leg> = calls.iter().map(leg).collect();
     if res.len() > MAX_CALLS { Vec::new() } else { res.into_iter().collect() }
+}
+
+/// The texts that calls give those inputs of which all calls say one, each once. None where they are so many or so
+/// long that they are no lists that somebody wrote.
+pub(super) fn texts<'i>(inputs: impl IntoIterator<Item = &'i DeclaredInput>, legs: &[Leg]) -> Vec<(&'i str, Vec<String>)> {
+    let texts = |input: &'i DeclaredInput| {
+        let key = expression::input_key(&input.name, input.kind);
+        let all: BTreeSet<&String> = legs.iter().map(|it| it.get(&key)).collect::<Option<_>>()?;
+        let is_short = all.len() <= MAX_TEXTS && all.iter().map(|it| it.len()).sum::<usize>() <= MAX_LENGTH;
+        (is_short && !all.is_empty()).then(|| (input.name.as_str(), all.into_iter().cloned().collect()))
+    };
+    inputs.into_iter().filter(|it| it.kind == InputKind::Text).filter_map(texts).collect()
 }
 
 /// The inputs of a workflow in each way in which it is started, as far as the repository says: one leg
@@ -206,6 +223,91 @@ mod tests {
         assert_eq!(runner(REUSABLE, &["ubuntu-latest", "self-hosted"]), (RunnerKind::Unknown, false));
         assert_eq!(runner(REUSABLE, &[]), (RunnerKind::Unknown, false));
         assert_eq!(runner(&REUSABLE.replace("on:\n", "on:\n  push:\n"), &["self-hosted"]), (RunnerKind::Unknown, false));
+    }
+
+    const LISTS: &str = "on:\n  workflow_call:\n    inputs:\n      args: {type: string}\n      cache: {type: string, default: ''}\n      platforms: {type: string, default: linux/amd64}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: docker/build-push-action@v7\n        with:\n          build-args: ${{ inputs.args }}\n          cache-from: ${{ inputs.cache }}\n          cache-to: |\n            ${{ inputs.cache }}\n            type=inline\n          platforms: ${{ inputs.platforms }}\n";
+
+    /// The build of `LISTS`, called with these lists.
+    fn listed(text: &str, calls: &[&[(&str, Option<&str>)]]) -> Job {
+        called(text, &calls.iter().map(|it| given(it)).collect::<Vec<_>>()).jobs[0].clone()
+    }
+
+    /// The values of an argument in each leg.
+    fn argument(job: &Job, name: &str) -> Option<Vec<Option<String>>> {
+        let found = job.builds[0].build.arguments.iter().find(|it| it.name == name)?;
+        Some(job.legs().iter().map(|it| found.value.as_ref()?.in_leg(it)).collect())
+    }
+
+    #[test]
+    fn a_list_that_one_call_gives_is_known_as_a_whole() {
+        let job =
+            listed(LISTS, &[&[("args", Some("A=1\nB=x,y\n")), ("cache", Some("type=gha,scope=a\no/b:c")), ("platforms", Some("linux/amd64, linux/arm64"))]]);
+        let build = &job.builds[0].build;
+        let text = |it: &str| Some(vec![Some(it.to_owned())]);
+        assert_eq!((argument(&job, "A"), argument(&job, "B"), argument(&job, "C")), (text("1"), text("x,y"), None));
+        assert!(!build.opaque && build.imports.iter().all(|it| !it.conditional && !it.opaque));
+        let locations = |it: &[CacheEntry]| it.iter().map(|it| it.location().unwrap_or_default()).collect::<Vec<_>>();
+        assert_eq!(locations(&build.imports), ["gha:a", "registry:o/b:c"]);
+        assert_eq!(locations(&build.exports[..1]), ["gha:a"]);
+        assert_eq!(build.platforms.iter().map(|it| it.known().unwrap()).collect::<Vec<_>>(), ["linux/amd64", "linux/arm64"]);
+        // What is not given has its default.
+        let bare = listed(LISTS, &[&[("args", Some("A=1"))]]);
+        let build = &bare.builds[0].build;
+        assert_eq!((build.imports.len(), build.exports.len(), build.platforms[0].known().as_deref()), (0, 1, Some("linux/amd64")));
+    }
+
+    #[test]
+    fn lists_of_several_calls_have_what_each_gives() {
+        let of = |first: &str, second: &str| listed(LISTS, &[&[("args", Some(first))], &[("args", Some(second))]]);
+        let job = of("A=1\nB=it's", "B=2\nA=1");
+        assert!(!job.builds[0].build.opaque);
+        assert_eq!(argument(&job, "A").unwrap(), [Some("1".into()), Some("1".into())]);
+        assert_eq!(argument(&job, "B").unwrap(), [Some("it's".into()), Some("2".into())]);
+        for (first, second) in [("A=1", "B=1"), ("A=1", "A=1\nB=1"), ("A=1", ""), ("A=1", "=1"), ("A", "A=1")] {
+            assert!(of(first, second).builds[0].build.opaque, "{first} {second}");
+        }
+        let job = listed(LISTS, &[&[("cache", Some("type=gha,scope=a"))], &[("cache", Some("type=gha,scope=b\ntype=gha,scope=c"))], &[]]);
+        let imports = &job.builds[0].build.imports;
+        assert_eq!(imports.iter().filter_map(CacheEntry::location).collect::<Vec<_>>(), ["gha:a", "gha:b", "gha:c"]);
+        assert!(imports.iter().all(|it| it.conditional));
+    }
+
+    #[test]
+    fn lists_that_some_call_does_not_tell_are_unknown() {
+        let is_opaque = |text: &str, calls: &[&[(&str, Option<&str>)]]| {
+            let build = listed(text, calls).builds[0].build.clone();
+            (build.opaque, build.imports[0].opaque)
+        };
+        let known = [("args", Some("A=1")), ("cache", Some("type=gha"))];
+        assert_eq!(is_opaque(LISTS, &[&known]), (false, false));
+        assert_eq!(is_opaque(LISTS, &[&known, &[("args", None), ("cache", None)]]), (true, true));
+        assert_eq!(is_opaque(LISTS, &[]), (true, true));
+        assert_eq!(is_opaque(&LISTS.replace("on:\n", "on:\n  workflow_dispatch:\n"), &[&known]), (true, true));
+        let long = "x".repeat(MAX_LENGTH);
+        assert_eq!(is_opaque(LISTS, &[&[("args", Some(&format!("A={long}"))), known[1]]]), (true, false));
+    }
+
+    #[test]
+    fn lists_of_an_action_are_those_of_its_calls() {
+        let text = "inputs: {args: {required: true}}\nruns:\n  using: composite\n  steps:\n    - uses: docker/build-push-action@v7\n      with: {build-args: '${{ inputs.args }}'}\n";
+        let two = action(text, &[given(&[("args", Some("A=1"))]), given(&[("args", Some("A=2"))])]).unwrap();
+        assert_eq!(argument(&two.jobs[0], "A").unwrap(), [Some("1".to_owned()), Some("2".to_owned())]);
+        assert!(action(text, &[given(&[("args", Some("A=1"))]), given(&[("args", None)])]).unwrap().jobs[0].builds[0].build.opaque);
+    }
+
+    #[test]
+    fn labels_may_be_a_list_of_json() {
+        let runner = |label: &str, calls: &[&str]| {
+            let calls: Vec<Given> = calls.iter().map(|it| given(&[("scope", Some(it))])).collect();
+            called(&REUSABLE.replace("    steps:", &format!("    runs-on: {label}\n    steps:")), &calls).jobs[0].runner.clone().unwrap().kind
+        };
+        let list = "${{ fromJSON(inputs.scope) }}";
+        assert_eq!(runner(list, &["[\"self-hosted\", \"x64\"]"]), RunnerKind::SelfHosted);
+        assert_eq!(runner(list, &["[\"ubuntu-latest\"]", "\"ubuntu-24.04\""]), RunnerKind::Hosted);
+        assert_eq!(runner(list, &["[\"ubuntu-latest\"]", "[\"self-hosted\"]"]), RunnerKind::Unknown);
+        assert_eq!(runner(list, &["ubuntu-latest"]), RunnerKind::Unknown);
+        assert_eq!(runner("${{ fromJSON('[\"ubuntu-latest\"]') }}", &[]), RunnerKind::Hosted);
+        assert_eq!(runner("{group: x, labels: '${{ fromJSON(inputs.scope) }}'}", &["[\"ubuntu-latest\"]"]), RunnerKind::Hosted);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Action, Input, Job, Step, run};
 use crate::build::{Build, BuildArgument, Context, Tool};
 use crate::cache;
 use crate::edit::Span;
-use crate::value::{Part, Passage, Value};
+use crate::value::{Hole, Part, Passage, Value};
 use std::collections::BTreeMap;
 
 /// A build of a step.
@@ -311,16 +311,47 @@ pub(super) fn output_pushes(outputs: &[Passage]) -> Option<bool> {
     if outputs.iter().any(Passage::is_open) { None } else { Some(false) }
 }
 
-/// Adds `NAME=value` or `NAME`; false where an expression stands in the place of the name.
+/// Adds `NAME=value` or `NAME`, or the list of them that calls give; false where an expression stands in the
+/// place of a name.
 pub(super) fn push_argument(arguments: &mut Vec<BuildArgument>, record: &Passage) -> bool {
+    let found = match record.only_hole() {
+        Some(hole) => given_arguments(record, hole),
+        None => argument(record).map(|it| vec![it]),
+    };
+    found.map(|it| arguments.extend(it)).is_some()
+}
+
+fn argument(record: &Passage) -> Option<BuildArgument> {
     let (name, value) = record.split_once('=').map_or((record.clone(), None), |(name, value)| (name, Some(value.value())));
-    match name.known() {
-        Some(known) if !known.trim().is_empty() => {
-            arguments.push(BuildArgument { span: record.span(), name: known.trim().to_owned(), value });
-            true
-        }
-        _ => false,
+    let name = name.known().map(str::trim).filter(|it| !it.is_empty())?.to_owned();
+    Some(BuildArgument { span: record.span(), name, value })
+}
+
+/// The arguments of a list of which it is known what it may be. Where it is one of several they have to have the
+/// same names; a value is then what the list says that is given.
+fn given_arguments(record: &Passage, hole: &Hole) -> Option<Vec<BuildArgument>> {
+    let of_text = |text: &Passage| text.records().iter().map(argument).collect::<Option<Vec<_>>>();
+    let lists = hole.choices().iter().map(of_text).collect::<Option<Vec<_>>>()?;
+    let (first, others) = lists.split_first()?;
+    let Part::Expression { span, source, variance, .. } = hole.part() else { return None };
+    let of_name = |list: &[BuildArgument], name: &str| list.iter().rev().find(|it| it.name == name).map(|it| it.value.as_ref().and_then(Value::known));
+    let is_alike = |list: &Vec<BuildArgument>| list.len() == first.len() && list.iter().all(|it| of_name(first, &it.name).is_some());
+    // Only an input of which the text is known in each call can be asked for.
+    if !others.iter().all(is_alike) || !source.starts_with("inputs.") || source.contains([' ', '(']) {
+        return None;
     }
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let value = |name: &str| {
+        let values = lists.iter().map(|it| of_name(it, name).flatten()).collect::<Option<Vec<String>>>()?;
+        if values.windows(2).all(|it| it[0] == it[1]) {
+            return values.into_iter().next().map(|it| Value::literal(it, *span));
+        }
+        let cases: String =
+            hole.choices().iter().zip(&values).map(|(list, value)| format!("{source} == {}, {}, ", quoted(list.text()), quoted(value))).collect();
+        let part = Part::Expression { span: *span, source: format!("case({cases}'')"), known: None, variance: variance.clone() };
+        Some(Value { span: *span, parts: vec![part] })
+    };
+    first.iter().map(|it| Some(BuildArgument { span: record.span(), name: it.name.clone(), value: Some(value(&it.name)?) })).collect()
 }
 
 /// Named contexts of `name=place` records.

@@ -12,7 +12,7 @@ mod leg;
 mod parse;
 
 pub use evaluate::evaluate;
-pub use leg::{in_leg, input_key, input_of_key, is_input_key};
+pub use leg::{in_leg, input_key, input_of_key, is_input_key, list_in_leg};
 pub use parse::parse;
 
 use crate::build::{Part, Value};

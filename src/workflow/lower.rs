@@ -9,7 +9,7 @@ use crate::edit::Span;
 use crate::facts;
 use crate::shell;
 use crate::syntax::yaml::{Entry, Kind, Node, Scalar, Source};
-use crate::value::{Leg, Passage, Value};
+use crate::value::{Leg, Part, Passage, Value};
 
 /// No workflow that GitHub accepts has more; keeps aliases from growing without bound.
 const MAX_JOBS: usize = 1000;
@@ -43,6 +43,9 @@ pub fn lower(text: &str, source: &Source, calls: &[Given]) -> Workflow {
     };
     names.add_env(&res.env);
     let calls = action::legs_of_workflow(&res, calls);
+    for (name, texts) in action::texts(res.triggers.iter().flat_map(|it| &it.inputs), &calls) {
+        names.set_given(name, texts);
+    }
     let file = File { text, source };
     let jobs = root.get("jobs").map(Node::entries).unwrap_or_default();
     for entry in jobs.iter().filter(|it| it.key != "<<").take(MAX_JOBS) {
@@ -71,6 +74,9 @@ pub fn lower_action(text: &str, source: &Source, calls: &[Given]) -> Option<Work
         if let Some(value) = legs.first().and_then(|it| it.get(&key)).filter(|value| legs.iter().all(|it| it.get(&key) == Some(value))) {
             names.set_input(&input.name, value);
         }
+    }
+    for (name, texts) in action::texts(&inputs, &legs) {
+        names.set_given(name, texts);
     }
     let name = value(&Reader::new(&names), root.get("name"));
     let trigger = Trigger { inputs, ..trigger("workflow_call", runs.key_span, None) };
@@ -359,10 +365,10 @@ fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>, cal
         [] => value(reader, Some(labels)).into_iter().collect(),
         items => items.iter().filter_map(|it| value(reader, Some(it))).collect(),
     };
+    let of = |leg: &Leg| runner_kind(labels.iter().map(|it| labels_in(it, leg)).collect::<Option<Vec<_>>>().map(|it| it.concat()));
     let in_legs = |legs: &[Leg]| match legs {
-        [] => runner_kind(labels.iter().map(Value::known)),
+        [] => of(&Leg::new()),
         [first, rest @ ..] => {
-            let of = |leg| runner_kind(labels.iter().map(|it| it.in_leg(leg)));
             let kind = of(first);
             if rest.iter().all(|it| of(it) == kind) { kind } else { RunnerKind::Unknown }
         }
@@ -372,7 +378,16 @@ fn runner(reader: &Reader<'_>, node: &Node, matrix: Option<&matrix::Matrix>, cal
     Runner { span: node.span, labels, kind: of_calls, by_calls: of_calls != kind }
 }
 
-fn runner_kind(labels: impl Iterator<Item = Option<String>>) -> RunnerKind {
+/// The labels that a value is in a leg: one, or the list that JSON has.
+fn labels_in(value: &Value, leg: &Leg) -> Option<Vec<String>> {
+    let list = || match value.parts.as_slice() {
+        [Part::Expression { source, .. }] => expression::list_in_leg(source, leg),
+        _ => None,
+    };
+    value.in_leg(leg).map(|it| vec![it]).or_else(list)
+}
+
+fn runner_kind(labels: Option<Vec<String>>) -> RunnerKind {
     /// How the labels of vendors begin, from each vendor's own documentation.
     const VENDORS: &[(&str, &str)] = &[
         ("depot-", "Depot"),
@@ -386,7 +401,8 @@ fn runner_kind(labels: impl Iterator<Item = Option<String>>) -> RunnerKind {
         ("cirun-", "Cirun"),
     ];
     const HOSTED: &[&str] = &["ubuntu-", "windows-", "macos-"];
-    let Some(labels) = labels.map(|it| it.map(|it| it.trim().to_lowercase())).collect::<Option<Vec<_>>>() else { return RunnerKind::Unknown };
+    let Some(labels) = labels else { return RunnerKind::Unknown };
+    let labels: Vec<String> = labels.iter().map(|it| it.trim().to_lowercase()).collect();
     if labels.iter().any(|it| it == "self-hosted") {
         return RunnerKind::SelfHosted;
     }

@@ -28,7 +28,7 @@ pub use scope::{first_name, is_one_key};
 use crate::edit::Span;
 use crate::shell::{Command, Redirect, Script};
 use crate::syntax::yaml::Style;
-use crate::value::{Leg, Passage, Value};
+use crate::value::{Hole, Leg, Passage, Value};
 
 /// A workflow file.
 #[derive(Debug, Clone, Default)]
@@ -450,7 +450,12 @@ impl Input {
 
     /// Its list as Docker's actions read one: a record each; where `commas` divide as well, those.
     pub fn list(&self, commas: bool) -> Vec<Passage> {
-        let records = self.passage.records();
+        // A list that stands there as one expression is that of the only text that it can be.
+        let given = |it: &Passage| match it.only_hole().map(Hole::choices) {
+            Some([text]) => text.records(),
+            _ => vec![it.clone()],
+        };
+        let records: Vec<Passage> = self.passage.records().iter().flat_map(given).collect();
         if !commas {
             return records;
         }

@@ -89,6 +89,8 @@ pub(super) struct Names<'a> {
     matrix: BTreeMap<String, String>,
     /// Inputs that have one value in all calls, in lower case.
     inputs: BTreeMap<String, String>,
+    /// The texts that the known calls give other inputs, in lower case.
+    given: BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Names<'a> {
@@ -116,6 +118,12 @@ impl<'a> Names<'a> {
 
     pub(super) fn set_input(&mut self, name: &str, value: &str) {
         self.inputs.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Says what all known calls give an input. A list that stands there is then known, entry by entry: as one
+    /// value it need not be, since the next call may give something else.
+    pub(super) fn set_given(&mut self, name: &str, texts: Vec<String>) {
+        self.given.insert(name.to_owned(), texts);
     }
 
     pub(super) fn set_variable(&mut self, name: &str, known: Known) {
@@ -330,8 +338,8 @@ enum Piece<'a> {
     Argument(&'a Expression),
 }
 
-/// All that an expression may come out as: `a && 'x' || 'y'` is one of two. `None` if that is not
-/// known.
+/// All that an expression may come out as: `a && 'x' || 'y'` is one of two, and an input is what the known calls
+/// give it. `None` if that is not known.
 fn results<'a>(expression: &'a Expression, scope: &Names<'_>) -> Option<Vec<Choice<'a>>> {
     let outcome = expression::evaluate(expression, scope);
     if let Some(text) = outcome.known.as_ref().and_then(Constant::text) {
@@ -363,6 +371,10 @@ fn results<'a>(expression: &'a Expression, scope: &Names<'_>) -> Option<Vec<Choi
             let values = pairs.iter().skip(1).step_by(2).chain([default]);
             let all: Option<Vec<Vec<Choice<'_>>>> = values.map(|it| results(it, scope)).collect();
             all.map(|it| it.into_iter().flatten().collect())
+        }
+        Expression::Property(base, name) if matches!(&**base, Expression::Context(it) if it == "inputs") => {
+            let given = scope.find(|it| it.given.get(name).cloned())?;
+            Some(given.into_iter().map(|it| if it.is_empty() { Choice::False } else { Choice::Text(it) }).collect())
         }
         Expression::Call(name, arguments) if name == "format" => {
             let (pattern, arguments) = arguments.split_first()?;

@@ -1,6 +1,6 @@
 //! What an expression comes out as in one leg of a matrix, or in one call of an action.
 
-use super::{Constant, Outcome, Scope, evaluate, parse};
+use super::{Constant, Expression, Outcome, Scope, evaluate, parse};
 use crate::value::{Leg, Part, Value};
 use crate::volatility::{Axis, Variance};
 use crate::workflow::InputKind;
@@ -33,6 +33,16 @@ pub fn in_leg(source: &str, leg: &Leg) -> Option<String> {
         return None;
     }
     evaluate(&parse(source)?, &InLeg(leg)).known?.text()
+}
+
+/// The texts of a list that is written as JSON, in a leg: `fromJSON('["a", "b"]')`, `fromJSON(inputs.labels)`.
+/// `None` for anything else, and where it depends on something else.
+pub fn list_in_leg(source: &str, leg: &Leg) -> Option<Vec<String>> {
+    let Expression::Call(name, arguments) = parse(source)? else { return None };
+    let ("fromjson", [json]) = (name.as_str(), arguments.as_slice()) else { return None };
+    let text = evaluate(json, &InLeg(leg)).known?.text()?;
+    let serde_json::Value::Array(items) = serde_json::from_str(&text).ok()? else { return None };
+    items.into_iter().map(|it| if let serde_json::Value::String(text) = it { Some(text) } else { None }).collect()
 }
 
 const KINDS: [(InputKind, char); 3] = [(InputKind::Text, '@'), (InputKind::Truth, '?'), (InputKind::Number, '#')];
@@ -125,6 +135,19 @@ mod tests {
             ("matrix.os == 'x' && 'a' || matrix.os == 'alpine' && 'b' || 'c'", "b"),
         ] {
             assert_eq!(found(source).as_deref(), Some(expected).filter(|it| *it != "?"), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_json_is_its_texts() {
+        let call: Leg = [(input_key("labels", InputKind::Text), "[\"self-hosted\", \"x\"]".to_owned()), ("os".to_owned(), "[1]".to_owned())].into();
+        let found = |source: &str| list_in_leg(&parse(source).unwrap().to_string(), &call).map(|it| it.join(" "));
+        assert_eq!(found("fromJSON(inputs.labels)").as_deref(), Some("self-hosted x"));
+        assert_eq!(found("fromJSON('[\"a\"]')").as_deref(), Some("a"));
+        for source in
+            ["fromJSON(inputs.other)", "inputs.labels", "fromJSON(matrix.os)", "fromJSON('\"a\"')", "fromJSON('[')", "toJSON('[]')", "fromJSON(github.ref)"]
+        {
+            assert_eq!(found(source), None, "{source}");
         }
     }
 
