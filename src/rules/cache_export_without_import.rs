@@ -102,6 +102,10 @@ fn is_read(view: &WorkflowView<'_>, build: &StepView<'_>, export: &CacheEntry) -
 }
 
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, export: &CacheEntry) -> Option<Fix> {
+    // It would find nothing.
+    if view.changes_per_run(export) {
+        return None;
+    }
     // An import in all runs of what is exported in some is what one wants, but cannot be written
     // from the part of an expression.
     let import = matching_import(&view.source, export)?;
@@ -135,6 +139,13 @@ mod tests {
             let message = format!("warning: nothing imports {place}, so that it is exported in vain");
             check_fix(&RULE, &marked(&build_step(before), entry, &message), &build_step(after));
         }
+    }
+
+    #[test]
+    fn what_changes_with_each_run_is_not_imported() {
+        let message = |scope: &str| format!("warning: nothing imports the scope `{scope}`, so that it is exported in vain");
+        let text = build_step("cache-to: type=gha,mode=max,scope=${{ github.sha }}");
+        check_without_fix(&RULE, &marked(&text, "type=gha,mode=max,scope=${{ github.sha }}", &message("${{ github.sha }}")));
     }
 
     #[test]

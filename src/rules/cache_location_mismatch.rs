@@ -45,7 +45,8 @@ declare_rule! {
     /// One import that matches is enough: another one, of the main branch for example, is fine. So
     /// is an import of what another build of the repository exports, as long as somebody reads what
     /// this one exports. Where expressions may make both places the same nothing is reported, and
-    /// nothing where a later step moves the folder of a local cache.
+    /// nothing where a later step moves the folder of a local cache, nor where the export goes to another place for
+    /// every commit, which is the matter of `per-run-cache-scope`.
     ///
     /// ## Fix safety
     ///
@@ -67,6 +68,10 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let Some((import, export)) = apart(imports, exports).filter(|_| !is_moved(build, exports)) else { continue };
         let found = imports.iter().any(|it| is_used(view, build, Side::Export, it));
         let read = exports.iter().any(|it| is_used(view, build, Side::Import, it));
+        // Where the export goes is what is wrong there, and another rule's matter; to import it would find nothing.
+        if exports.iter().any(|it| view.changes_per_run(it)) {
+            continue;
+        }
         // A build may start from what another one left, and leave something for a third one.
         if found && read {
             continue;
@@ -285,6 +290,25 @@ mod tests {
         let text = build_step("cache-from: type=gha,scope=app\ncache-to: type=gha,scope=app-${{ github.ref_name }}");
         let message = "the scope `app` is imported, but the scope `app-${{ github.ref_name }}` is exported";
         check_without_fix(&RULE, &found(&text, "type=gha,scope=app", "type=gha,scope=app-${{ github.ref_name }}", "error", message));
+    }
+
+    #[test]
+    fn an_export_that_changes_with_each_run_is_not_imported() {
+        let with = |scope: &str| format!("cache-from: type=gha,scope=app\ncache-to: type=gha,mode=max,scope={scope}");
+        for scope in ["app-${{ github.sha }}", "${{ github.run_id }}"] {
+            check(&RULE, &build_step(&with(scope)));
+        }
+        let callee = build_step(&with("app-${{ inputs.tag }}")).replace("ci.yml", "build.yml");
+        let callee = callee.replace("on: push", "on: {workflow_call: {inputs: {tag: {type: string}}}}");
+        let caller =
+            |tag: &str| format!("#- .github/workflows/main.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n    with: {{tag: '{tag}'}}\n");
+        let message = "the scope `app` is imported, but the scope `app-${{ inputs.tag }}` is exported";
+        let found = |level: &str| found(&callee, "type=gha,scope=app", "type=gha,mode=max,scope=app-${{ inputs.tag }}", level, message);
+        check(&RULE, &format!("{callee}{}", caller("x-${{ github.sha }}")));
+        let aligned = callee.replace("type=gha,scope=app\n", "type=gha,scope=app-${{ inputs.tag }}\n");
+        check_fix(&RULE, &format!("{}{}", found("error"), caller("x")), &aligned);
+        check_fix(&RULE, &format!("{}{}", found("warning"), caller("${{ github.repository_owner }}")), &aligned);
+        check_fix(&RULE, &found("warning"), &aligned);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::called::inputs_of;
 use super::{WorkflowView, place};
+use crate::cache::CacheEntry;
 use crate::dockerfile::context::Origin;
 use crate::facts;
 use crate::file::Model;
@@ -36,6 +37,15 @@ pub struct Site<'a> {
 }
 
 impl<'a> WorkflowView<'a> {
+    /// Whether an entry leads to another place for every commit or in every run, by itself or as a call of the
+    /// repository has it: what goes there is found by nothing that comes later.
+    pub fn changes_per_run(&self, entry: &CacheEntry) -> bool {
+        let Some(key) = entry.key() else { return false };
+        let variance = key.value.variance();
+        let changes: fn(&Variance) -> bool = |it| it.has(&Axis::Commit) || it.has(&Axis::Run);
+        changes(&variance) || (variance.has_inputs() && self.sites().iter().any(|it| it.origin(&key.value, changes).is_some()))
+    }
+
     /// The calls of this workflow or action in its repository, in order of path and place.
     pub fn sites(&self) -> Vec<Site<'a>> {
         sites(self.snapshot, &self.path)
