@@ -16,7 +16,7 @@ pub use baking::Call;
 pub use caching::{Likeness, Use, display};
 pub use called::CalledWorkflow;
 pub use given::Site;
-pub use runs::Run;
+pub use runs::{Run, Start};
 pub use scopes::{Build as ScopeBuild, Scope, Verdict, scopes};
 pub use stages::{beside, is_costly};
 pub use target_scopes::TargetScope;

@@ -8,11 +8,11 @@ use crate::file;
 use crate::links::locations::{Location, Side};
 use crate::links::{Place, Target};
 use crate::value::{Leg, Value};
-use crate::view::{Likeness, Run, StepView, Use, WorkflowView};
+use crate::view::{Likeness, Run, Start, StepView, Use, WorkflowView};
 use crate::volatility::Cost;
 use crate::workflow::expression::is_input_key;
 use crate::workflow::repair::{CacheEdit, TargetOptions, outside_of_pull_requests};
-use crate::workflow::{Builder, Event, Job, RunnerKind, Step, Trigger};
+use crate::workflow::{Builder, Event, Job, RunnerKind, Step, Trigger, Workflow};
 use std::collections::BTreeMap;
 
 declare_rule! {
@@ -64,7 +64,7 @@ declare_rule! {
     /// ```
     ///
     /// An information only where the build is rare or its part is not known: `docker build` in a
-    /// script, targets of bake, services of compose, a workflow that is called or started by hand, a Dockerfile that cannot be told, or
+    /// script, targets of bake, services of compose, a workflow that is started by hand, or called by one of those or by nobody in the repository, a Dockerfile that cannot be told, or
     /// one that neither downloads nor compiles anything; and where the workflow also runs on a
     /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
     /// changes. For targets of bake the options are lines of `set:` in the step, and not in the bake file, which is
@@ -154,28 +154,46 @@ fn has_cache_of_its_own(build: &StepView<'_>) -> bool {
 
 /// How much it matters, by what starts it.
 fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level> {
-    let name = facts::name(&view.path);
-    let is_release = |it: &String| ["refs/tags", "release", "ref_type", "tag"].iter().any(|word| it.contains(word));
-    if build.conditions().iter().any(is_release) || build.job.container.is_some() {
+    if asks_for_release(&build.conditions()) || build.job.container.is_some() {
         return None;
     }
-    let often = |it: &Trigger| match it.event {
-        Event::Push => !it.is_tags_only(),
-        Event::PullRequest | Event::MergeGroup => true,
-        _ => false,
-    };
     let by_hand = |it: &Trigger| matches!(it.event, Event::WorkflowDispatch | Event::WorkflowCall);
-    // A workflow that publishes may leave the cache out on purpose: others could have written it.
-    let publishes = ["release", "publish", "deploy"].iter().any(|it| name.contains(it));
-    if view.workflow.triggers.iter().any(often) {
-        let seldom = view.workflow.triggers.iter().filter(|it| often(it)).all(runs_for_the_recipe);
-        Some(if publishes || seldom || is_scheduled(view) { Level::Info } else { Level::Warning })
+    if view.workflow.triggers.iter().any(is_often) {
+        Some(level_in(&view.path, view.workflow))
     } else {
         // What is called runs when its callers do.
         let triggers = view.triggers();
-        let releases = triggers.iter().any(|it| it.1.event == Event::Release || it.1.is_tags_only()) && !triggers.iter().any(|it| often(it.1));
-        (view.workflow.triggers.iter().any(by_hand) && !publishes && !releases).then_some(Level::Info)
+        let releases = triggers.iter().any(|it| it.1.event == Event::Release || it.1.is_tags_only()) && !triggers.iter().any(|it| is_often(it.1));
+        let is_seldom = |it: &Start<'_>| asks_for_release(&it.conditions) || level_in(it.path, it.workflow) == Level::Info;
+        let is_often = !view.workflow.is_action && view.starts().is_some_and(|it| !it.is_empty() && !it.iter().any(is_seldom));
+        let level = if is_often { Level::Warning } else { Level::Info };
+        (view.workflow.triggers.iter().any(by_hand) && !publishes(&view.path) && !releases).then_some(level)
     }
+}
+
+fn asks_for_release(conditions: &[String]) -> bool {
+    conditions.iter().any(|it| ["refs/tags", "release", "ref_type", "tag"].iter().any(|word| it.contains(word)))
+}
+
+fn is_often(trigger: &Trigger) -> bool {
+    match trigger.event {
+        Event::Push => !trigger.is_tags_only(),
+        Event::PullRequest | Event::MergeGroup => true,
+        _ => false,
+    }
+}
+
+/// Whether a workflow publishes, by its name: it may leave the cache out on purpose, as others could have
+/// written it.
+fn publishes(path: &str) -> bool {
+    ["release", "publish", "deploy"].iter().any(|it| facts::name(path).contains(it))
+}
+
+/// How much a build matters that the workflow at `path` runs.
+fn level_in(path: &str, workflow: &Workflow) -> Level {
+    let mut often = workflow.triggers.iter().filter(|it| is_often(it)).peekable();
+    let seldom = often.peek().is_none() || often.all(runs_for_the_recipe);
+    if publishes(path) || seldom || workflow.trigger(&Event::Schedule).is_some() { Level::Info } else { Level::Warning }
 }
 
 /// Whether only a change of the Dockerfile or of the workflow starts it, after which most of a
@@ -186,7 +204,7 @@ fn runs_for_the_recipe(trigger: &Trigger) -> bool {
 }
 
 fn is_scheduled(view: &WorkflowView<'_>) -> bool {
-    view.workflow.trigger(&Event::Schedule).is_some()
+    view.triggers().iter().any(|it| it.1.event == Event::Schedule)
 }
 
 /// How much it matters, by who builds; nothing where the layers may be kept.
@@ -641,17 +659,54 @@ mod tests {
         };
         let [callee, caller] = called("on: push");
         let after = |export: &str| fixed(export).split("#- .github/workflows/main.yml").next().unwrap().to_owned();
-        check_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")), &after("type=gha,mode=max,scope=app,ignore-error=true"));
+        check_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "warning")), &after("type=gha,mode=max,scope=app,ignore-error=true"));
         let [callee, caller] = called("on: [push, pull_request]");
         let kept = "${{ github.event_name != 'pull_request' && 'type=gha,mode=max,scope=app,ignore-error=true' || '' }}";
-        check_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")), &after(kept));
+        check_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "warning")), &after(kept));
         for on in ["on: [push, pull_request_target]", "on: pull_request"] {
             let [callee, caller] = called(on);
-            check_without_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")));
+            check_without_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "warning")));
         }
         for on in ["on: release", "on: {push: {tags: ['v*']}}"] {
             quiet(&called(on).concat());
         }
+    }
+
+    #[test]
+    fn a_call_matters_as_much_as_what_it_runs_in() {
+        let [callee, push] = called("on: push");
+        let more = |name: &str, on: &str, job: &str| push.replace("main.yml", name).replace("on: push", on).replace("    uses:", &format!("{job}    uses:"));
+        let level = |level: &str, callers: &[String]| check(&RULE, &format!("{}{}", found(&callee, ACTION, level), callers.concat()));
+        let pull = more("pr.yml", "on: pull_request", "");
+        level("warning", &[push.clone(), pull.clone()]);
+        for other in [
+            more("hand.yml", "on: workflow_dispatch", ""),
+            more("tag.yml", "on: {push: {tags: ['v*']}}", ""),
+            more("daily.yml", "on: {push: {branches: [main]}, schedule: [{cron: '0 3 * * *'}]}", ""),
+            more("publish.yml", "on: push", ""),
+            more("new.yml", "on: {push: {paths: [Dockerfile]}}", ""),
+            more("if.yml", "on: push", "    if: startsWith(github.ref, 'refs/tags/')\n"),
+            more("out.yml", "on: workflow_call", ""),
+        ] {
+            level("info", &[push.clone(), other]);
+        }
+        // It is called through another one.
+        let between = more("between.yml", "on: workflow_call", "");
+        let through = pull.replace("build.yml", "between.yml");
+        level("warning", &[between.clone(), through.clone()]);
+        level("info", &[between, through.replace("on: pull_request", "on: workflow_dispatch")]);
+        let dispatch = callee.replace("on: workflow_call", "on: [workflow_call, workflow_dispatch]");
+        check(&RULE, &format!("{}{push}", found(&dispatch, ACTION, "info")));
+        let name = |name: &str| format!("{}{}", found(&callee.replace("build.yml", name), ACTION, "warning"), push.replace("build.yml", name));
+        check(&RULE, &name("image.yml"));
+        quiet(&format!("{callee}{push}").replace("build.yml", "publish.yml"));
+    }
+
+    #[test]
+    fn a_caller_on_a_schedule_gets_new_packages_too() {
+        let [callee, caller] = called("on: {push: {branches: [main]}, schedule: [{cron: '0 3 * * *'}]}");
+        let options = "org/app:1\n          cache-from: type=gha,scope=app\n          cache-to: type=gha,mode=max,scope=app,ignore-error=true";
+        check_unsafe_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")), &callee.replace("org/app:1", options));
     }
 
     #[test]
@@ -672,7 +727,7 @@ mod tests {
             check_fix_keeps(&callee, &caller);
         }
         let (callee, caller) = called(default, &["runner: ubuntu-24.04-arm", ""], "");
-        check_without_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")));
+        check_without_fix(&RULE, &format!("{}{caller}", found(&callee, ACTION, "warning")));
         for (runners, on) in [
             (&["runner: self-hosted"][..], ""),
             (&["runner: depot-ubuntu-24.04"], ""),
@@ -694,7 +749,7 @@ mod tests {
             let job = |(index, it): (usize, &&str)| format!("  a{index}:\n    uses: ./.github/workflows/build.yml\n    with: {{list: '{it}'}}\n");
             (callee, format!("#- .github/workflows/main.yml\non: push\njobs:\n{}", given.iter().enumerate().map(job).collect::<String>()))
         };
-        let reported = |(callee, caller): (String, String)| check(&RULE, &format!("{}{caller}", found(&callee, ACTION, "info")));
+        let reported = |(callee, caller): (String, String)| check(&RULE, &format!("{}{caller}", found(&callee, ACTION, "warning")));
         let quiet = |(callee, caller): (String, String)| check(&RULE, &format!("{DOCKERFILE}{callee}{caller}"));
         reported(called("build-args: ${{ inputs.list }}", &["A=1"]));
         reported(called("build-args: ${{ inputs.list }}", &["A=1", "A=2"]));
@@ -709,7 +764,7 @@ mod tests {
     /// What is found in a called workflow, with a fix of it.
     fn check_fix_keeps(callee: &str, caller: &str) {
         let options = "push: true\n          cache-from: type=gha,scope=build\n          cache-to: type=gha,mode=max,scope=build,ignore-error=true";
-        check_fix(&RULE, &format!("{}{caller}", found(callee, ACTION, "info")), &callee.replace("push: true", options));
+        check_fix(&RULE, &format!("{}{caller}", found(callee, ACTION, "warning")), &callee.replace("push: true", options));
     }
 
     #[test]

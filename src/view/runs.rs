@@ -153,6 +153,40 @@ pub(super) fn triggers<'a>(
     res
 }
 
+/// A workflow that something other than a call starts, and that runs a build, itself or through calls.
+pub struct Start<'a> {
+    /// Its file.
+    pub path: &'a Arc<str>,
+    /// The workflow.
+    pub workflow: &'a Workflow,
+    /// The conditions of the calls on the way to the build.
+    pub conditions: Vec<String>,
+}
+
+/// The workflows that run what the workflow at `path` does; `None` where not all of them are known.
+fn starts_of<'a>(snapshot: &'a Snapshot, path: &'a Arc<str>, workflow: &'a Workflow) -> Option<Vec<Start<'a>>> {
+    let mut res = Vec::new();
+    let mut open = vec![(Start { path, workflow, conditions: Vec::new() }, 0)];
+    while let Some((start, depth)) = open.pop() {
+        let (calls, others): (Vec<_>, Vec<_>) = start.workflow.triggers.iter().partition(|it| it.event == Event::WorkflowCall);
+        if !calls.is_empty() {
+            let sites = given::sites(snapshot, start.path);
+            if sites.is_empty() || sites.len() >= MAX_SITES || depth == MAX_DEPTH || res.len() + open.len() > MAX_FOLLOWED {
+                return None;
+            }
+            let caller = |it: given::Site<'a>| {
+                let conditions = start.conditions.iter().cloned().chain(it.conditions()).collect();
+                (Start { path: it.path, workflow: it.workflow, conditions }, depth + 1)
+            };
+            open.extend(sites.into_iter().map(caller));
+        }
+        if !others.is_empty() {
+            res.push(start);
+        }
+    }
+    Some(res)
+}
+
 /// Adds the conditions of the jobs without which a job does not run.
 fn needed(workflow: &Workflow, job: &Job, conditions: &mut Vec<String>) {
     let mut seen: Vec<&str> = vec![&job.id];
@@ -239,6 +273,12 @@ impl<'a> WorkflowView<'a> {
     pub fn triggers(&self) -> &[(&'a Arc<str>, &'a Trigger)] {
         let found = || self.snapshot.entry(&self.path).map(|(path, _)| triggers(self.snapshot, path, self.workflow, |_| true));
         self.triggers.get_or_init(|| found().unwrap_or_default())
+    }
+
+    /// The workflows that run it: those that call it, and itself where something else starts it too. `None` where not
+    /// all of them are known, as of one that only other repositories call.
+    pub fn starts(&self) -> Option<Vec<Start<'a>>> {
+        self.snapshot.entry(&self.path).and_then(|(path, _)| starts_of(self.snapshot, path, self.workflow))
     }
 
     /// What starts the workflow of a build, calls under conditions on what the run is of left out.
