@@ -238,7 +238,7 @@ fn needed(service: &Node) -> Vec<String> {
     let Some(node) = service.get("depends_on") else { return Vec::new() };
     match node.entries() {
         [] => node.items().iter().filter_map(|it| Some(it.text()?.to_owned())).collect(),
-        pairs => pairs.iter().map(|it| it.key.clone()).collect(),
+        pairs => pairs.iter().map(|it| it.key.to_string()).collect(),
     }
 }
 
@@ -250,7 +250,7 @@ fn raw(services: &Node, entry: &Entry) -> Raw {
         section.get_or_insert_default().add(later);
     }
     Raw {
-        name: entry.key.clone(),
+        name: entry.key.to_string(),
         span: entry.key_span,
         whole: entry.span,
         needed: needed(&entry.value),
@@ -417,7 +417,7 @@ fn words(text: &Passage) -> Vec<Passage> {
 
 /// `NAME: value` of a mapping, or `NAME=value` of a list.
 fn pairs(node: &Node) -> Vec<Pair> {
-    let pair = |it: &Entry| Pair { span: it.span, name: it.key.clone(), value: passage(&it.value) };
+    let pair = |it: &Entry| Pair { span: it.span, name: it.key.to_string(), value: passage(&it.value) };
     let item = |it: &Node| {
         let passage = passage(it)?;
         let (name, value) = passage.split_once('=').map_or((passage.clone(), None), |(name, value)| (name, Some(value)));

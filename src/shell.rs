@@ -4,6 +4,7 @@
 //! whatever it does not understand makes the script, or the one command, opaque.
 
 use crate::edit::Span;
+use compact_str::CompactString;
 
 /// A shell text, read as far as it is understood. All spans are of the text it was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,7 +68,7 @@ pub struct Word {
     /// As it stands, quotes included.
     pub span: Span,
     /// Quotes and escapes removed; expansions stay as they are written.
-    pub text: String,
+    pub text: CompactString,
     /// Variables that are expanded in it: `$NAME`, `${NAME…}`.
     pub variables: Vec<String>,
     /// It has a command substitution, arithmetic, or an expansion that is more than a variable.
@@ -710,7 +711,7 @@ impl<'a> Lexer<'a> {
             target.variables.extend(found.variables);
             target.computed |= found.computed;
         }
-        self.heredocs.push(PendingHeredoc { marker: target.text.clone(), chomp, span: target.span });
+        self.heredocs.push(PendingHeredoc { marker: target.text.to_string(), chomp, span: target.span });
     }
 
     fn skip_heredocs(&mut self) {
@@ -743,7 +744,7 @@ impl<'a> Lexer<'a> {
         let value = Word {
             span: Span::new(word.span.start + skipped, word.span.end),
             // The name has neither quotes nor escapes, so that it is as long in the text.
-            text: word.text.get(skipped..).unwrap_or_default().to_owned(),
+            text: word.text.get(skipped..).unwrap_or_default().into(),
             ..word.clone()
         };
         Some((bare.to_owned(), value))
@@ -753,7 +754,7 @@ impl<'a> Lexer<'a> {
     /// as a word, so that every call makes progress.
     fn read_word(&mut self) -> Word {
         let start = self.at;
-        let mut word = Word { span: Span::at(start), text: String::new(), variables: Vec::new(), computed: false, glob: false };
+        let mut word = Word { span: Span::at(start), text: CompactString::default(), variables: Vec::new(), computed: false, glob: false };
         let tilde = self.tilde();
         word.variables.extend(tilde.then(|| "HOME".to_owned()));
         while let Some(byte) = self.byte(0) {
@@ -1065,7 +1066,7 @@ mod tests {
                 Join::Pipe => "| ",
             };
             let assignments = command.assignments.iter().map(|(name, value)| format!("{name}={}", value.text));
-            let words = command.words.iter().map(|it| it.text.clone());
+            let words = command.words.iter().map(|it| it.text.to_string());
             let redirects = command.redirects.iter().map(|it| format!("{}{}", it.operator, it.target.text));
             let all: Vec<String> = assignments.chain(words).chain(redirects).collect();
             res += &format!("{}{joint}{}\n", "  ".repeat(command.depth), all.join("~"));

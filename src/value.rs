@@ -10,6 +10,7 @@
 use crate::edit::Span;
 use crate::syntax::Mapped;
 use crate::volatility::{Axis, Variance};
+use compact_str::CompactString;
 use std::collections::BTreeMap;
 
 /// A text that may hold expressions.
@@ -25,7 +26,7 @@ pub struct Value {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// Literal text.
-    Text(String),
+    Text(CompactString),
     /// An expression (`${{ … }}`, `${…}` of HCL), with its text in a normal form (white space and
     /// case of names evened out), the value it always has where that is known, and what it varies
     /// with.
@@ -64,7 +65,7 @@ pub type Leg = BTreeMap<String, String>;
 
 impl Value {
     /// A value without expressions.
-    pub fn literal(text: impl Into<String>, span: Span) -> Value {
+    pub fn literal(text: impl Into<CompactString>, span: Span) -> Value {
         Value { span, parts: vec![Part::Text(text.into())] }
     }
 
@@ -363,14 +364,14 @@ impl Passage {
         for hole in &self.holes {
             let text = Span::new(start, hole.at.start).of(self.text());
             if !text.is_empty() {
-                parts.push(Part::Text(text.to_owned()));
+                parts.push(Part::Text(text.into()));
             }
             parts.push(hole.part.clone());
             start = hole.at.end;
         }
         let rest = Span::new(start, self.text().len()).of(self.text());
         if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+            parts.push(Part::Text(rest.into()));
         }
         Value { span: self.span, parts }
     }

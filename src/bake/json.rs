@@ -32,7 +32,7 @@ fn named<'a>(root: &'a Node, kind: &str) -> &'a [Entry] {
 
 fn variables(root: &Node) -> Vec<Variable> {
     let default = |it: &Entry| it.value.get("default").and_then(Node::text).map(str::to_owned);
-    named(root, "variable").iter().map(|it| Variable { name: it.key.clone(), span: inside(it.key_span), default: default(it) }).collect()
+    named(root, "variable").iter().map(|it| Variable { name: it.key.to_string(), span: inside(it.key_span), default: default(it) }).collect()
 }
 
 /// A key without its quotes.
@@ -52,8 +52,8 @@ fn body(variables: &[Variable]) -> Body {
 
 fn blocks<'a>(root: &Node, kind: &str, is_group: bool) -> Vec<Definition<'a>> {
     let definition = |it: &Entry| {
-        let attributes = it.value.entries().iter().map(|it| (it.key.clone(), Attributed::Json(term(&it.value)))).collect();
-        Definition { name: it.key.clone(), span: inside(it.key_span), whole: it.span, is_group, attributes }
+        let attributes = it.value.entries().iter().map(|it| (it.key.to_string(), Attributed::Json(term(&it.value)))).collect();
+        Definition { name: it.key.to_string(), span: inside(it.key_span), whole: it.span, is_group, attributes }
     };
     named(root, kind).iter().take(MAX_TARGETS).map(definition).collect()
 }
@@ -62,7 +62,9 @@ fn term(node: &Node) -> Term {
     match &node.kind {
         Kind::Scalar(scalar) => Term::Text(Passage::literal(scalar.value.clone(), node.span).fitted()),
         Kind::Sequence(sequence) => Term::List(sequence.items.iter().map(term).collect()),
-        Kind::Mapping(mapping) => Term::Object(mapping.entries.iter().map(|it| Pair { name: it.key.clone(), span: it.span, value: term(&it.value) }).collect()),
+        Kind::Mapping(mapping) => {
+            Term::Object(mapping.entries.iter().map(|it| Pair { name: it.key.to_string(), span: it.span, value: term(&it.value) }).collect())
+        }
         Kind::Alias(..) | Kind::Null => Term::Null,
     }
 }

@@ -424,7 +424,7 @@ impl Plan<'_> {
         match &step.instruction.kind {
             Kind::Copy(copy) if copy.from.is_some() => copy_volatility(&self.context, copy).max(self.built_volatility(copy)),
             Kind::Copy(copy) => {
-                let expanded = copy.sources.iter().map(|it| step.state.expand(&it.text, self.dockerfile.escape).unwrap_or_else(|| it.text.clone()));
+                let expanded = copy.sources.iter().map(|it| step.state.expand(&it.text, self.dockerfile.escape).unwrap_or_else(|| it.text.to_string()));
                 expanded.map(|it| source_volatility(&self.context, &it)).max().unwrap_or(Volatility::Rarely)
             }
             Kind::Run(run) => {

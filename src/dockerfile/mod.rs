@@ -19,6 +19,7 @@ use crate::edit::Span;
 use crate::shell::Script;
 use crate::syntax::Mapped;
 use crate::syntax::dockerfile::{self as syntax, CopySource, Expansion, Heredoc, MountField, Quotes, Source};
+use compact_str::CompactString;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -401,7 +402,7 @@ impl Dockerfile {
 }
 
 /// Scripts that were read before, by their text.
-pub type Scripts = HashMap<String, (Arc<Script>, Arc<Reading>)>;
+pub type Scripts = HashMap<CompactString, (Arc<Script>, Arc<Reading>)>;
 
 /// Makes the model of a Dockerfile.
 pub fn lower(text: &str, source: &Source) -> Dockerfile {
@@ -452,9 +453,9 @@ fn lower_from(file: &Dockerfile, instruction: &syntax::Instruction, escape: char
     let Some(from) = syntax::from_arguments(instruction, escape) else {
         return (None, Base::Image(Image { span: instruction.span, text: String::new(), expanded: None, arguments: Vec::new() }));
     };
-    let name = from.name.map(|it| it.text.to_ascii_lowercase());
+    let name = from.name.map(|it| it.text.to_ascii_lowercase().into());
     let image = from.image;
-    let text = instruction.words(escape).first().map_or_else(String::new, |it| syntax::unquoted(&Mapped::verbatim(&it.text, 0), escape).text);
+    let text = instruction.words(escape).first().map_or_else(CompactString::default, |it| syntax::unquoted(&Mapped::verbatim(&it.text, 0), escape).text);
     if let Some(stage) = file.stage_named(&text) {
         return (name, Base::Stage(stage.index));
     }
@@ -464,9 +465,9 @@ fn lower_from(file: &Dockerfile, instruction: &syntax::Instruction, escape: char
         Some("scratch") => Base::Scratch,
         Some(other) => match file.stage_named(other) {
             Some(stage) => Base::Stage(stage.index),
-            None => Base::Image(Image { span: image.span, text, expanded, arguments }),
+            None => Base::Image(Image { span: image.span, text: text.into(), expanded, arguments }),
         },
-        None => Base::Image(Image { span: image.span, text, expanded, arguments }),
+        None => Base::Image(Image { span: image.span, text: text.into(), expanded, arguments }),
     };
     (name, base)
 }
@@ -571,17 +572,20 @@ fn heredoc_expansions(text: &str, heredoc: &Heredoc, escape: char) -> Vec<Expans
 /// What the instruction does. That of RUN takes its arguments.
 fn lower_kind(text: &str, instruction: &mut syntax::Instruction, escape: char, scripts: &Scripts) -> Kind {
     let variables = |instruction: &syntax::Instruction| -> Vec<Variable> {
-        syntax::pairs(instruction, escape).into_iter().map(|it| Variable { span: it.span, name: it.name.text, value: it.value.map(|it| it.text) }).collect()
+        syntax::pairs(instruction, escape)
+            .into_iter()
+            .map(|it| Variable { span: it.span, name: it.name.text.into(), value: it.value.map(|it| it.text.into()) })
+            .collect()
     };
     match instruction.keyword.as_str() {
         "RUN" => Kind::Run(lower_run(text, instruction, scripts)),
         "COPY" | "ADD" => lower_copy(instruction, escape).map_or(Kind::Unknown, Kind::Copy),
-        "WORKDIR" => Kind::Workdir(instruction.arguments.text.clone()),
+        "WORKDIR" => Kind::Workdir(instruction.arguments.text.to_string()),
         "ENV" => Kind::Env(variables(instruction)),
         "ARG" => Kind::Arg(variables(instruction)),
         "LABEL" => Kind::Label(variables(instruction)),
-        "USER" => Kind::User(instruction.arguments.text.clone()),
-        "SHELL" => instruction.json.as_ref().map_or(Kind::Unknown, |it| Kind::Shell(it.iter().map(|it| it.text.clone()).collect())),
+        "USER" => Kind::User(instruction.arguments.text.to_string()),
+        "SHELL" => instruction.json.as_ref().map_or(Kind::Unknown, |it| Kind::Shell(it.iter().map(|it| it.text.to_string()).collect())),
         "CMD" | "ENTRYPOINT" | "HEALTHCHECK" => Kind::Config { shell_form: instruction.json.is_none() },
         "EXPOSE" | "STOPSIGNAL" | "VOLUME" | "MAINTAINER" => Kind::Config { shell_form: false },
         "ONBUILD" => Kind::Onbuild,
@@ -643,7 +647,7 @@ fn exec_script(words: &[syntax::Word], arguments: &Mapped) -> Script {
 fn lower_copy(instruction: &syntax::Instruction, escape: char) -> Option<Copy> {
     let paths = syntax::copy_paths(instruction, escape)?;
     let flag = |name: &str| instruction.flags.iter().rev().find(|it| it.name == name);
-    let text = |name: &str| flag(name).and_then(|it| it.value.as_ref()).map(|it| it.text.clone());
+    let text = |name: &str| flag(name).and_then(|it| it.value.as_ref()).map(|it| it.text.to_string());
     let known = ["from", "chown", "chmod", "link", "parents", "exclude", "checksum", "keep-git-dir", "unpack"];
     let is_set = |name: &str| flag(name).is_some_and(|it| it.value.as_ref().is_none_or(|it| it.text != "false"));
     Some(Copy {
@@ -661,7 +665,7 @@ fn lower_copy(instruction: &syntax::Instruction, escape: char) -> Option<Copy> {
         link: is_set("link"),
         chown: text("chown"),
         parents: is_set("parents"),
-        excludes: instruction.flags.iter().filter(|it| it.name == "exclude").filter_map(|it| it.value.as_ref()).map(|it| it.text.clone()).collect(),
+        excludes: instruction.flags.iter().filter(|it| it.name == "exclude").filter_map(|it| it.value.as_ref()).map(|it| it.text.to_string()).collect(),
         heredoc: !instruction.heredocs.is_empty(),
         special: instruction.flags.iter().any(|it| !known.contains(&it.name.as_str())),
     })

@@ -375,7 +375,7 @@ impl<'a> Plan<'a> {
         let state = &self.steps[index].state;
         let escape = self.dockerfile.escape;
         let destination = state.path(&copy.destination.text, escape);
-        let sources: Vec<String> = copy.sources.iter().map(|it| clean_source(&state.expand(&it.text, escape).unwrap_or_else(|| it.text.clone()))).collect();
+        let sources: Vec<String> = copy.sources.iter().map(|it| clean_source(&state.expand(&it.text, escape).unwrap_or_else(|| it.text.to_string()))).collect();
         let files = destination.as_deref().and_then(|it| self.files_of(copy, &sources, it));
         Copied { destination, sources, files }
     }

@@ -505,9 +505,9 @@ impl Walk<'_, '_> {
             let text = Span::new(run_start(instruction), instruction.lines.end).of(self.build.text);
             state.shell.iter().cloned().chain([text.to_owned()]).collect()
         } else if run.shell_form {
-            state.shell.iter().cloned().chain([run.command.text.clone()]).collect()
+            state.shell.iter().cloned().chain([run.command.text.to_string()]).collect()
         } else {
-            serde_json::from_str(&run.command.text).unwrap_or_else(|_| vec![run.command.text.clone()])
+            serde_json::from_str(&run.command.text).unwrap_or_else(|_| vec![run.command.text.to_string()])
         };
         let others: Vec<String> = instruction.flags.iter().filter(|it| it.name != "mount").map(|it| self.flag_text(state, it)).collect();
         let mut mounts: Vec<MountKey> = run.mounts.iter().map(|it| self.mount(state, it)).collect();

@@ -129,10 +129,10 @@ pub(super) fn recognise(command: &Command) -> Option<Step> {
         step.unknown.push((invocation.words.first()?.span, step.display.clone()));
     }
     if !invocation.plain {
-        step.unknown.push((command.span, command.words.first()?.text.clone()));
+        step.unknown.push((command.span, command.words.first()?.text.to_string()));
     }
     if !line.is_version {
-        step.unknown.extend(line.unknown.into_iter().map(|it| (it.span, it.text)));
+        step.unknown.extend(line.unknown.into_iter().map(|it| (it.span, it.text.into())));
     }
     take_redirects(&command.redirects, &mut step);
     Some(step)
@@ -239,7 +239,7 @@ fn paths(given: &[Given]) -> Vec<NamedPath> {
     given
         .iter()
         .filter_map(|it| match (it.means, &it.value) {
-            (Means::Path(role), Some(value)) => Some(NamedPath { span: value.span, path: value.text.clone(), role }),
+            (Means::Path(role), Some(value)) => Some(NamedPath { span: value.span, path: value.text.to_string(), role }),
             _ => None,
         })
         .collect()
@@ -363,7 +363,7 @@ impl Line {
 /// The part of a word from byte `at` of its text on. The span is the word's: quotes may stand
 /// anywhere.
 fn behind(word: &Word, at: usize) -> Word {
-    Word { text: word.text.get(at..).unwrap_or_default().to_owned(), ..word.clone() }
+    Word { text: word.text.get(at..).unwrap_or_default().into(), ..word.clone() }
 }
 
 fn is_version(words: &[Word]) -> bool {

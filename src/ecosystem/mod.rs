@@ -427,7 +427,7 @@ impl ShellState {
         if let Some((name, value)) = command.assignments.iter().find(|(_, value)| value.computed) {
             return Err(Obstacle::in_script(value.span, format!("the value of `{name}` is computed")));
         }
-        self.environment.extend(command.assignments.iter().map(|(name, value)| (name.clone(), value.text.clone())));
+        self.environment.extend(command.assignments.iter().map(|(name, value)| (name.clone(), value.text.to_string())));
         Ok(())
     }
 

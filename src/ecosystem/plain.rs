@@ -93,17 +93,17 @@ pub(super) fn recognise(command: &Command) -> Option<Step> {
     let known = COMMANDS.iter().find(|it| it.program == program)?;
     let mut step = empty_step(command, program);
     if !invocation.plain {
-        step.unknown.push((command.span, command.words.first()?.text.clone()));
+        step.unknown.push((command.span, command.words.first()?.text.to_string()));
     }
     let mut operands: Vec<&Word> = Vec::new();
     let takes_paths = known.does != Does::Nothing;
     for word in invocation.arguments() {
         if takes_paths && word.text.starts_with('-') && word.text.len() > 1 {
             if !is_known_flag(known, &word.text) {
-                step.unknown.push((word.span, word.text.clone()));
+                step.unknown.push((word.span, word.text.to_string()));
             }
         } else if known.does == Does::Nothing && word.computed {
-            step.unknown.push((word.span, word.text.clone()));
+            step.unknown.push((word.span, word.text.to_string()));
         } else {
             operands.push(word);
         }
@@ -130,7 +130,7 @@ fn virtual_environment(command: &Command, program: &str, arguments: &[Word]) -> 
     for word in rest {
         match word.text.as_str() {
             "--system-site-packages" | "--clear" | "--upgrade-deps" | "--copies" | "--symlinks" | "--without-pip" => {}
-            text if text.starts_with('-') => step.unknown.push((word.span, word.text.clone())),
+            text if text.starts_with('-') => step.unknown.push((word.span, word.text.to_string())),
             _ => take_path(word, Role::Output, &mut step),
         }
     }
@@ -184,7 +184,7 @@ fn take_path(word: &Word, role: Role, step: &mut Step) {
     let is_home = word.text.starts_with("~/") || word.text.starts_with("$HOME/");
     let is_open = word.computed || !word.variables.iter().all(|it| is_home && it == "HOME") || word.text[..].contains("..") && is_home;
     if is_open {
-        step.unknown.push((word.span, word.text.clone()));
+        step.unknown.push((word.span, word.text.to_string()));
     } else {
         let path = word.text.replacen("$HOME/", "~/", 1);
         step.paths.push(NamedPath { span: word.span, path, role });

@@ -357,7 +357,7 @@ fn pip(collector: &mut Collector<'_>) -> Result<(), Obstacle> {
         return Err(Obstacle::in_script(word.span, format!("`{}` installs `{}`, which takes sources", step.display, word.text)).for_sources());
     }
     if step.display.ends_with("sync") || step.display.contains("pip sync") {
-        pending.extend(step.operands.iter().map(|it| it.text.clone()));
+        pending.extend(step.operands.iter().map(|it| it.text.to_string()));
     } else {
         named(collector, &step.operands)?;
     }

@@ -17,6 +17,7 @@ pub use expansion::{Expansion, Operator, Quotes, Variable, expand, expansions};
 
 use super::Mapped;
 use crate::edit::Span;
+use compact_str::CompactString;
 use tree_sitter::{Node, Tree};
 
 /// A Dockerfile as it is written.
@@ -88,14 +89,14 @@ pub struct Word {
     /// Where it stands.
     pub span: Span,
     /// As written for words (quotes kept); decoded for strings of the JSON form.
-    pub text: String,
+    pub text: CompactString,
 }
 
 /// The body of a heredoc.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heredoc {
     /// Name behind `<<`, without quotes.
-    pub name: String,
+    pub name: CompactString,
     /// `<<-`: leading tabs are taken off.
     pub chomp: bool,
     /// Unquoted marker: variables are expanded.
@@ -551,7 +552,7 @@ mod tests {
 
     /// Name, body and whether it is closed, of each heredoc.
     fn heredocs(text: &str) -> Vec<(String, String, bool)> {
-        let of = |it: Heredoc| (it.name, it.body.of(text).to_string(), it.closed);
+        let of = |it: Heredoc| (it.name.into(), it.body.of(text).to_string(), it.closed);
         source(text).instructions.into_iter().flat_map(|it| it.heredocs).map(of).collect()
     }
 

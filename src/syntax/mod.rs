@@ -4,6 +4,7 @@ pub mod dockerfile;
 pub mod yaml;
 
 use crate::edit::Span;
+use compact_str::CompactString;
 
 /// A text that was put together from pieces of a source, and the way back to them.
 ///
@@ -13,7 +14,7 @@ use crate::edit::Span;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mapped {
     /// The text.
-    pub text: String,
+    pub text: CompactString,
     /// What the text begins with stands at this span of the source. A piece whose span is as long as its
     /// text is the same bytes; any other is atomic (an escape).
     first: Span,
@@ -32,7 +33,7 @@ impl Mapped {
 
     /// Has room for a text of this many bytes.
     pub fn with_capacity(length: usize) -> Mapped {
-        Mapped { text: String::with_capacity(length), ..Mapped::default() }
+        Mapped { text: CompactString::with_capacity(length), ..Mapped::default() }
     }
 
     /// The piece with this number: where it begins in the text, and what it stands for.

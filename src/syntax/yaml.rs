@@ -16,6 +16,7 @@ pub use recovery::read_recovering;
 
 use super::Mapped;
 use crate::edit::Span;
+use compact_str::CompactString;
 use std::sync::OnceLock;
 
 /// A YAML file as it is written.
@@ -107,7 +108,7 @@ pub struct Entry {
     /// From the key to the end of the value.
     pub span: Span,
     /// The key, decoded.
-    pub key: String,
+    pub key: CompactString,
     /// Where the key stands, quotes included.
     pub key_span: Span,
     /// The value.

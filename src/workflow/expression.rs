@@ -207,7 +207,7 @@ fn closing(text: &str, from: usize) -> Option<usize> {
 
 /// A decoded scalar or a part of one as a [`Value`] that stands at `span` of its file.
 pub fn value(text: &Mapped, span: Span, scope: &impl Scope) -> Value {
-    let literal = |span: Span| (!span.is_empty()).then(|| Part::Text(span.of(&text.text).to_owned()));
+    let literal = |span: Span| (!span.is_empty()).then(|| Part::Text(span.of(&text.text).into()));
     let mut parts = Vec::new();
     let mut done = 0;
     for place in find(&text.text) {

@@ -126,7 +126,7 @@ impl File<'_> {
         let reader = Reader::new(&names);
         let mut res = Job {
             span: entry.span,
-            id: entry.key.clone(),
+            id: entry.key.to_string(),
             id_span: entry.key_span,
             name: value(&reader, node.get("name")),
             needs: needs(node),
@@ -274,7 +274,7 @@ fn declared_inputs(node: &Node) -> Vec<DeclaredInput> {
         Some("number") => InputKind::Number,
         _ => InputKind::Text,
     };
-    let input = |it: &Entry| DeclaredInput { name: it.key.to_lowercase(), default: default(it), required: required(it), kind: kind(it) };
+    let input = |it: &Entry| DeclaredInput { name: it.key.as_str().to_lowercase(), default: default(it), required: required(it), kind: kind(it) };
     node.entries().iter().map(input).collect()
 }
 
@@ -310,7 +310,7 @@ fn value(reader: &Reader<'_>, node: Option<&Node>) -> Option<Value> {
 fn variables(reader: &Reader<'_>, node: Option<&Node>) -> Vec<Variable> {
     let variable = |it: &Entry| {
         let value = reader.passage(&it.value).unwrap_or_else(|| Passage::new(it.value.span)).value();
-        Variable { name: it.key.clone(), name_span: it.key_span, value }
+        Variable { name: it.key.to_string(), name_span: it.key_span, value }
     };
     flat(node).into_iter().map(variable).collect()
 }
@@ -334,7 +334,7 @@ fn defaults(reader: &Reader<'_>, node: &Node) -> Defaults {
 }
 
 fn permissions(node: &Node) -> Permissions {
-    let scopes = node.entries().iter().map(|it| (it.key.clone(), it.value.text().unwrap_or_default().to_owned())).collect();
+    let scopes = node.entries().iter().map(|it| (it.key.to_string(), it.value.text().unwrap_or_default().to_owned())).collect();
     Permissions { span: node.span, all: node.text().unwrap_or_default().to_owned(), scopes }
 }
 
@@ -435,7 +435,7 @@ fn inputs(reader: &Reader<'_>, node: Option<&Node>) -> Vec<Input> {
     let input = |it: &Entry| {
         let passage = reader.passage(&it.value).unwrap_or_else(|| Passage::new(it.value.span));
         let style = it.value.scalar().map(|it| it.style);
-        Input { name: it.key.to_lowercase(), name_span: it.key_span, span: it.span, style, value: passage.value(), passage }
+        Input { name: it.key.as_str().to_lowercase(), name_span: it.key_span, span: it.span, style, value: passage.value(), passage }
     };
     flat(node).into_iter().map(input).collect()
 }

@@ -116,7 +116,7 @@ fn of_json(value: &Value, span: Span) -> Node {
         mapped.push(&text, span);
         Kind::Scalar(Scalar { style: Style::Double, value: mapped, indent: 0 })
     };
-    let entry = |(key, value): (&String, &Value)| Entry { span, key: key.clone(), key_span: span, value: of_json(value, span) };
+    let entry = |(key, value): (&String, &Value)| Entry { span, key: key.into(), key_span: span, value: of_json(value, span) };
     let kind = match value {
         Value::Null => Kind::Null,
         Value::Bool(truth) => scalar(truth.to_string()),
@@ -131,7 +131,7 @@ fn of_json(value: &Value, span: Span) -> Node {
 fn keys(node: &Node) -> Vec<Key> {
     let mut res: Vec<Key> = Vec::new();
     let mut add = |entry: &crate::syntax::yaml::Entry, only_include: bool| {
-        let name = entry.key.to_lowercase();
+        let name = entry.key.as_str().to_lowercase();
         if res.len() < MAX_LEGS && !res.iter().any(|it| it.name == name) {
             res.push(Key { name, span: entry.key_span, only_include });
         }
@@ -153,7 +153,7 @@ fn legs(node: &Node, read: Read<'_>) -> Option<Vec<Leg>> {
     let mut own = Vec::new();
     for entry in mapping.entries.iter().filter(|it| !is_list_of_legs(&it.key)) {
         let Kind::Sequence(sequence) = &entry.value.resolved().kind else { return None };
-        let key = entry.key.to_lowercase();
+        let key = entry.key.as_str().to_lowercase();
         let values: Vec<Cells> = sequence.items.iter().map(|it| cells(&key, it, read, &mut budget)).collect::<Option<_>>()?;
         if own.is_empty() {
             legs.push(Cells::new());

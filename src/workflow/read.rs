@@ -45,7 +45,7 @@ impl Known {
     /// What stands for it, which may be taken for what it is, in a place at `span`.
     pub(super) fn pieces(&self, span: Span) -> Vec<Part> {
         let piece = |it: &Part| match it {
-            Part::Text(text) => Part::Expression { span, source: String::new(), known: Some(text.clone()), variance: Variance::constant() },
+            Part::Text(text) => Part::Expression { span, source: String::new(), known: Some(text.to_string()), variance: Variance::constant() },
             Part::Expression { source, known, variance, .. } => {
                 Part::Expression { span, source: source.clone(), known: known.clone(), variance: variance.clone() }
             }

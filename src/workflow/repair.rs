@@ -406,7 +406,7 @@ fn written<'a>(text: &str, entry: &CacheEntry, pairs: impl Iterator<Item = (Stri
     for (name, attribute) in pairs {
         // An expression is written as it stands there: its normal form need not be one.
         let value = match attribute.value.parts.as_slice() {
-            [crate::value::Part::Text(text)] => text.clone(),
+            [crate::value::Part::Text(text)] => text.to_string(),
             _ => attribute.value.span.of(text).to_owned(),
         };
         if !is_value(&value) {

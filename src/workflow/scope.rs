@@ -210,7 +210,7 @@ fn image_name(tag: &Value, sure: &[String]) -> Option<String> {
     let mut ended = false;
     for part in &tag.parts {
         let text = match part {
-            Part::Text(text) => text,
+            Part::Text(text) => text.as_str(),
             Part::Expression { known: Some(text), .. } => text,
             Part::Expression { .. } if ended => continue,
             Part::Expression { .. } => {
@@ -220,7 +220,7 @@ fn image_name(tag: &Value, sure: &[String]) -> Option<String> {
         };
         for piece in text.split_inclusive(['/', ':', '@']) {
             if !ended {
-                name.parts.push(Part::Text(piece.trim_end_matches([':', '@']).to_owned()));
+                name.parts.push(Part::Text(piece.trim_end_matches([':', '@']).into()));
             }
             ended |= piece.ends_with([':', '@']);
             // What seemed to be a tag was the port of a registry.

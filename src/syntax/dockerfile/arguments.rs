@@ -3,6 +3,7 @@
 use super::{Flag, Instruction, Word, line};
 use crate::edit::Span;
 use crate::syntax::Mapped;
+use compact_str::CompactString;
 
 /// An image reference: `registry/name:tag@digest`. Expansions are left as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +252,7 @@ fn unquote(text: &Mapped, escape: char) -> (Mapped, bool) {
 
 /// What a heredoc marker says.
 pub(super) struct Marker {
-    pub name: String,
+    pub name: CompactString,
     pub chomp: bool,
     pub expand: bool,
 }
@@ -283,7 +284,7 @@ mod tests {
 
     fn parts(text: &str) -> (String, Option<String>, Option<String>) {
         let image = image_reference(&Mapped::verbatim(text, 0)).unwrap();
-        (image.name.text, image.tag.map(|it| it.text), image.digest.map(|it| it.text))
+        (image.name.text.into(), image.tag.map(|it| it.text.into()), image.digest.map(|it| it.text.into()))
     }
 
     fn owned(name: &str, tag: Option<&str>, digest: Option<&str>) -> (String, Option<String>, Option<String>) {
@@ -326,7 +327,7 @@ mod tests {
 
     fn named(text: &str) -> Vec<(String, Option<String>)> {
         let source = source(text);
-        pairs(&source.instructions[0], source.escape).into_iter().map(|it| (it.name.text, it.value.map(|it| it.text))).collect()
+        pairs(&source.instructions[0], source.escape).into_iter().map(|it| (it.name.text.into(), it.value.map(|it| it.text.into()))).collect()
     }
 
     fn pair(name: &str, value: &str) -> (String, Option<String>) {
@@ -391,7 +392,7 @@ mod tests {
     fn copied(text: &str) -> (Vec<CopySource>, String) {
         let source = source(text);
         let paths = copy_paths(&source.instructions[0], source.escape).unwrap();
-        (paths.sources, paths.destination.text)
+        (paths.sources, paths.destination.text.into())
     }
 
     #[test]

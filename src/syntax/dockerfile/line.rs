@@ -184,7 +184,7 @@ pub(super) fn quoted_spans(text: &str, escape: char) -> Vec<Span> {
 
 /// A part of the line as a word.
 pub(super) fn word(line: &Mapped, span: Span) -> Word {
-    Word { span: line.span(span), text: span.of(&line.text).to_string() }
+    Word { span: line.span(span), text: span.of(&line.text).into() }
 }
 
 /// The strings of a JSON array of nothing but strings, as Go's `encoding/json` reads one; `None` for
@@ -199,7 +199,7 @@ pub(super) fn json_strings(line: &Mapped, span: Span) -> Option<Vec<Word>> {
     loop {
         let (string, behind) = json_string(rest)?;
         let start = span.end - rest.len();
-        res.push(Word { span: line.span(Span::new(start, span.end - behind.len())), text: string });
+        res.push(Word { span: line.span(Span::new(start, span.end - behind.len())), text: string.into() });
         rest = json_blanks(behind);
         rest = match rest.strip_prefix(',') {
             Some(next) => json_blanks(next),

@@ -3,6 +3,7 @@
 use super::{Entry, Kind, Mapping, Node, Scalar, Sequence, Source, Style, scalar};
 use crate::edit::Span;
 use crate::text::Language;
+use compact_str::CompactString;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use tree_sitter::{Node as Tree, Tree as WholeTree, TreeCursor};
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
         let value = GRAMMAR.value.and_then(|it| pair.child_by_field_id(it));
         let (key, key_span) = match key {
             Some(key) => self.key(key, column, depth, level),
-            None => (String::new(), Span::at(pair.start_byte())),
+            None => (CompactString::default(), Span::at(pair.start_byte())),
         };
         let value = match value {
             Some(value) => self.node(value, column, depth + 1),
@@ -284,14 +285,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a key; the source of one that is a collection.
-    fn key(&mut self, node: Tree<'a>, column: Option<usize>, depth: usize, level: &mut Level) -> (String, Span) {
+    fn key(&mut self, node: Tree<'a>, column: Option<usize>, depth: usize, level: &mut Level) -> (CompactString, Span) {
         let plain = self.child(node, |it| it == Sort::Plain).map(span);
         let key = level.add(self.node(node, column, depth + 1));
         let text = match (plain, key.text()) {
             // `null:` and `~:` are read as they are written.
             (Some(plain), _) => scalar::plain(self.text, plain).text,
-            (None, Some(text)) => text.to_owned(),
-            (None, None) => key.span.of(self.text).to_owned(),
+            (None, Some(text)) => text.into(),
+            (None, None) => key.span.of(self.text).into(),
         };
         (text, key.span)
     }

@@ -13,7 +13,7 @@ impl Value {
         self.parts
             .iter()
             .map(|it| match it {
-                Part::Text(text) => Some(text.clone()),
+                Part::Text(text) => Some(text.to_string()),
                 Part::Expression { known: Some(text), .. } => Some(text.clone()),
                 Part::Expression { source, .. } => in_leg(source, leg),
             })
