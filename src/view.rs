@@ -1,6 +1,7 @@
 //! What a rule looks at: one file with all that is known of it and of the files it refers to,
 //! taken from one snapshot.
 
+mod bake_legs;
 mod baking;
 mod caching;
 mod called;
@@ -12,6 +13,7 @@ mod steps;
 mod target_scopes;
 mod targets;
 
+pub use bake_legs::LegCollision;
 pub use baking::Call;
 pub use caching::{Likeness, Use, display};
 pub use called::CalledWorkflow;

@@ -1,6 +1,8 @@
-use super::{Check, Findings, declare_rule};
+use super::{Check, Finding, Findings, declare_rule};
+use crate::build::Tool;
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
+use crate::edit::Span;
 use crate::links::locations::Location;
 use crate::view::{StepView, Use, WorkflowView};
 use crate::volatility::Axis;
@@ -53,11 +55,14 @@ declare_rule! {
     ///
     /// Keys of the matrix that change nothing of the build, such as names and tags of the result,
     /// do not count. One build for several platforms needs one scope only. What runs on tags only is
-    /// not reported, as no other run reads the cache that GitHub keeps for a tag.
+    /// not reported, as no other run reads the cache that GitHub keeps for a tag. Of bake and compose the targets are
+    /// compared as each leg builds them, also of files that differ by leg; where the files name the place it is the
+    /// call that is reported, since each file by itself does well.
     ///
     /// ## Fix safety
     ///
-    /// Only cache options change. There is no fix where another build imports the cache.
+    /// Only cache options change. There is no fix where another build imports the cache, and none in bake and compose
+    /// files.
     pub(crate) static MATRIX_BLIND_CACHE_SCOPE = {
         name: "matrix-blind-cache-scope",
         level: Level::Warning,
@@ -73,12 +78,39 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         if build.conditions().iter().any(|it| it.contains("matrix.") || it.contains("strategy.")) {
             continue;
         }
+        if matches!(build.build.tool, Tool::Bake | Tool::Compose) && matrix.legs.is_some() {
+            check_call(view, build, matrix, findings);
+            continue;
+        }
         for entry in build.build.exports.iter().filter(|it| is_shared_place(view, it) && !depends_on_leg(view, build, it)) {
             let Some(key) = blind_to(view, build, matrix, entry) else { continue };
+            report(findings, entry.key().map_or(entry.span, |it| it.span), entry, key).maybe_fix(|| fix(view, build, entry));
+        }
+    }
+}
+
+fn report<'f, 'a>(findings: &'f mut Findings<'a>, span: Span, entry: &CacheEntry, key: &Key) -> Finding<'f, 'a> {
+    let message = format!("the legs of the matrix export to {}, where each replaces the cache of the others", entry.describe());
+    findings.report(span, message).note(key.span, format!("`{}` makes them build different images", key.name))
+}
+
+/// Legs that have bake or compose build different things and export them to one place. Where the files say so, the
+/// call is what brings them together: by itself each of them does well.
+fn check_call(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &Matrix, findings: &mut Findings<'_>) {
+    let affecting = build.job.affecting_keys(build.step);
+    if affecting.is_empty() {
+        return;
+    }
+    for collision in view.collisions_of_legs(build).iter().filter(|it| is_shared_place(view, &it.entry)) {
+        let entry = &collision.entry;
+        let Some(key) = telling_key(matrix, &affecting, entry) else { continue };
+        if collision.in_files.is_empty() {
             let span = entry.key().map_or(entry.span, |it| it.span);
-            let message = format!("the legs of the matrix export to {}, where each replaces the cache of the others", entry.describe());
-            let note = format!("`{}` makes them build different images", key.name);
-            findings.report(span, message).note(key.span, note).maybe_fix(|| fix(view, build, entry));
+            report(findings, span, entry, key).maybe_fix(|| fix(view, build, entry));
+        } else {
+            let finding = report(findings, build.build.span, entry, key);
+            let places = collision.in_files.iter();
+            drop(places.fold(finding, |finding, (path, span)| finding.note_in(path.as_str().into(), *span, "this export goes there")));
         }
     }
 }
@@ -128,9 +160,12 @@ fn blind_legs<'a>(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &'a Mat
     if !built.values().any(differ) {
         return None;
     }
-    let affecting = build.job.affecting_keys(build.step);
+    telling_key(matrix, &build.job.affecting_keys(build.step), entry)
+}
+
+/// The key of the matrix that makes the legs differ: the first that is no part of the place, else the first at all.
+fn telling_key<'a>(matrix: &'a Matrix, affecting: &[String], entry: &CacheEntry) -> Option<&'a Key> {
     let varies = |it: &&Key| matrix.values(&it.name).is_some_and(|it| it.len() > 1) || nested_varies(matrix, &it.name);
-    // The first that is no part of the place; else the first at all.
     let in_place = entry.key().map(|it| it.value.pattern()).unwrap_or_default();
     let keys = || matrix.keys.iter().filter(|it| affecting.iter().any(|key| first(key) == it.name)).filter(varies);
     keys().find(|it| !in_place.contains(&format!("matrix.{}", it.name))).or_else(|| keys().next())
@@ -339,5 +374,101 @@ mod tests {
         let text = workflow("{arch: [amd64, arm64]}", "platforms: linux/${{ matrix.arch }}\ncache-to: type=gha,scope=app");
         let other = build_step("cache-from: type=gha,scope=app").replace("ci.yml", "other.yml");
         check_without_fix(&RULE, &format!("{}{other}", found(&text, "scope=app", "the scope `app`", "arch")));
+    }
+
+    const DOCKERFILE: &str = "#- Dockerfile\nFROM a:1.0\nARG V\nRUN x\n";
+
+    /// A job with a matrix that runs bake, beside a bake file.
+    fn bakes(matrix: &str, with: &str) -> String {
+        workflow(matrix, with).replace("docker/build-push-action@v7", "docker/bake-action@v7")
+    }
+
+    fn target(name: &str, lines: &str) -> String {
+        format!("target \"{name}\" {{\n  {lines}\n}}\n")
+    }
+
+    /// What is found where the options are those of files: at the call, with both places.
+    fn found_at_call(text: &str, files: &[(&str, &str)], key: &str) -> String {
+        let message = "warning: the legs of the matrix export to the scope `app`, where each replaces the cache of the others";
+        let text = marked(&marked(text, "docker/bake-action@v7", message), key, &format!("note: `{key}` makes them build different images"));
+        let file = |(name, text): &(&str, &str)| format!("#- {name}\n{}", marked(text, "type=gha,scope=app", "note: this export goes there"));
+        format!("{DOCKERFILE}{}{text}", files.iter().map(file).collect::<String>())
+    }
+
+    #[test]
+    fn lines_of_a_call_are_told_apart() {
+        let file = format!("#- docker-bake.hcl\n{}", target("default", "args = { V = \"1\" }"));
+        for (key, matrix, line, suffix) in [
+            ("arch", "{arch: [amd64, arm64]}", "*.platform=linux/${{ matrix.arch }}", "-${{ matrix.arch }}"),
+            ("v", "{v: [20, 22]}", "default.args.V=${{ matrix.v }}", "-${{ matrix.v }}"),
+            ("v", "{v: [20, 22]}", "*.args.V=${{ matrix.v }}\n  default.tags=o/app:1", "-${{ matrix.v }}"),
+        ] {
+            let text =
+                |scope: &str| bakes(matrix, &format!("set: |\n  {line}\n  *.cache-from=type=gha,scope={scope}\n  *.cache-to=type=gha,scope={scope},mode=max"));
+            let before = text("app").replace("scope=app,mode", "SCOPE=app,mode");
+            let message = "warning: the legs of the matrix export to the scope `app`, where each replaces the cache of the others";
+            let before = marked(&marked(&before, "SCOPE=app", message), key, &format!("note: `{key}` makes them build different images"));
+            check_fix(
+                &RULE,
+                &format!("{DOCKERFILE}{file}{before}"),
+                &text(&format!("app{suffix}")).replace("cache-to=type=gha,scope", "cache-to=type=gha,SCOPE"),
+            );
+        }
+    }
+
+    #[test]
+    fn legs_that_use_one_bake_file_in_two_ways_collide() {
+        let file = target("default", "cache-to = [\"type=gha,scope=app\"]");
+        let text = bakes("{arch: [amd64, arm64]}", "set: '*.platform=linux/${{ matrix.arch }}'");
+        check_without_fix(&RULE, &found_at_call(&text, &[("docker-bake.hcl", &file)], "arch"));
+        let runners = bakes("{machine: [ubuntu-24.04, ubuntu-24.04-arm]}", "push: true").replace("    runs-on: ubuntu-latest\n", "");
+        let runners = runners.replace("    steps:", "    runs-on: ${{ matrix.machine }}\n    steps:");
+        check_without_fix(&RULE, &found_at_call(&runners, &[("docker-bake.hcl", &file)], "machine"));
+    }
+
+    #[test]
+    fn files_of_different_legs_collide() {
+        let text = bakes("{app: [a, b]}", "files: ${{ matrix.app }}.hcl");
+        let file = |name: &str, value: &str| target(name, &format!("args = {{ V = \"{value}\" }}\n  cache-to = [\"type=gha,scope=app\"]"));
+        let (a, b) = (file("default", "a"), file("default", "b"));
+        check_without_fix(&RULE, &found_at_call(&text, &[("a.hcl", &a), ("b.hcl", &b)], "app"));
+        let (a, b) = (
+            format!("group \"default\" {{ targets = [\"x\"] }}\n{}", file("x", "a")),
+            format!("group \"default\" {{ targets = [\"y\"] }}\n{}", file("y", "b")),
+        );
+        check_without_fix(&RULE, &found_at_call(&text, &[("a.hcl", &a), ("b.hcl", &b)], "app"));
+        // What is built is the same.
+        let quiet = |a: &str, b: &str, text: &str| check(&RULE, &format!("{DOCKERFILE}#- a.hcl\n{a}#- b.hcl\n{b}{text}"));
+        quiet(&file("default", "a"), &file("default", "a"), &text);
+        quiet(&file("default", "a"), &file("default", "b").replace("scope=app", "scope=b"), &text);
+        quiet(&file("default", "a"), &target("default", "args = { V = \"b\" }"), &text);
+        quiet(&file("default", "a"), &file("default", "b"), &text.replace("on: push", "on: {push: {tags: ['v*']}}"));
+        quiet(&file("default", "a"), &file("default", "b"), &text.replace("- uses: docker/bake", "- if: matrix.app == 'a'\n        uses: docker/bake"));
+        let unknown = file("default", "b").replace("scope=app", "scope=${S}");
+        quiet(&file("default", "a"), &format!("variable \"S\" {{ default = null }}\n{unknown}"), &text);
+        // One that another one uses leaves what it has in the cache of that one.
+        let part =
+            format!("{}{}", file("default", "b").replace("scope=app", "scope=b").replace("args", "contexts = { x = \"target:x\" }\n  args"), file("x", "b"));
+        quiet(&file("default", "a"), &part, &text);
+    }
+
+    #[test]
+    fn legs_of_bake_that_do_not_collide_are_silent() {
+        let file = format!("{DOCKERFILE}#- docker-bake.hcl\n{}", target("default", "args = { V = \"1\" }\n  cache-to = [\"type=gha,scope=app\"]"));
+        let quiet = |matrix: &str, with: &str| check(&RULE, &format!("{file}{}", bakes(matrix, with)));
+        quiet("{arch: [amd64, arm64]}", "push: true");
+        quiet("{arch: [amd64, arm64]}", "set: '*.tags=o/app:${{ matrix.arch }}'");
+        quiet("{v: [1, 2]}", "set: '*.args.OTHER=${{ matrix.v }}'");
+        quiet("{arch: [amd64, arm64]}", "set: |\n  *.platform=linux/${{ matrix.arch }}\n  *.cache-to=type=gha,scope=app-${{ matrix.arch }}");
+        quiet("{arch: [amd64, arm64]}", "set: |\n  *.platform=linux/${{ matrix.arch }}\n  *.cache-to=type=local,dest=/tmp/x");
+        quiet("{arch: [amd64]}", "set: '*.platform=linux/${{ matrix.arch }}'");
+        quiet("{arch: [amd64, arm64]}", "targets: ${{ inputs.target }}\nset: '*.platform=linux/${{ matrix.arch }}'");
+        quiet("{v: [1, 2]}", "vars: V=${{ matrix.v }}");
+        // Two targets of one file are another rule's matter.
+        let two = format!("{}{}", target("x", "target = \"x\""), target("y", "target = \"y\""));
+        check(
+            &RULE,
+            &format!("{DOCKERFILE}#- docker-bake.hcl\n{two}{}", bakes("{t: [x, y]}", "targets: ${{ matrix.t }}\nset: '*.cache-to=type=gha,scope=app'")),
+        );
     }
 }

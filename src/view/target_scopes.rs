@@ -7,15 +7,13 @@
 //! where each leg of a matrix builds one target, `*` is that one.
 
 use super::baking::Call;
-use super::caching::{in_leg, platforms_on, product_of};
 use super::{StepView, WorkflowView};
-use crate::build::{Build, Context, Tool};
+use crate::build::Tool;
 use crate::facts;
+use crate::links::Reference;
 use crate::links::baked::Baked;
 use crate::links::locations::{Location, Side};
-use crate::links::{self, Reference};
-use crate::value::{Leg, Part, Value};
-use crate::volatility::Axis;
+use crate::value::Leg;
 use crate::workflow::{BuildStep, Job, expression, is_one_key};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,27 +82,6 @@ impl WorkflowView<'_> {
         Some(Baking { leg, targets: call.targets.iter().map(product).collect(), files: call.files.into_iter().map(|it| it.0).collect() })
     }
 
-    /// What a target is in a leg of a call of it.
-    fn product_in_leg(&self, target: &Build, (job, step): (&Job, &BuildStep), leg: &Leg) -> Option<String> {
-        let is_told = |it: &Value| {
-            let is_open = it.variance().iter().any(|it| matches!(it, Axis::Unknown | Axis::Matrix(_)));
-            !is_open || in_leg(it, Some(leg)).is_some() || it.parts.iter().all(|it| is_left_alone(it, step))
-        };
-        let context = match &target.context {
-            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
-            Context::Git(None) => None,
-        };
-        let lists = target.platforms.iter().chain(target.contexts.iter().map(|it| &it.1)).chain(target.arguments.iter().filter_map(|it| it.value.as_ref()));
-        let mut values = context.into_iter().chain(&target.dockerfile).chain(&target.target).chain(lists);
-        if target.opaque || target.inline || !values.all(is_told) {
-            return None;
-        }
-        let place = links::place(target, &self.path, Some(leg));
-        let product = product_of(self.snapshot, target, &place, Some(leg), platforms_on(target, Some(job), Some(leg)));
-        // Its paths start where bake is run.
-        Some(format!("{:?} {:?} {product}", place.dockerfile, place.context))
-    }
-
     /// What has to be added to scopes that another build of the repository has, or would be given.
     fn addition(&self, build: &StepView<'_>, bakings: &[Baking<'_>], bases: &[(String, String)]) -> Option<String> {
         let names = scopes_in_legs(bakings, bases, "");
@@ -169,15 +146,6 @@ impl WorkflowView<'_> {
             let same = names.iter().find(|(name, _)| is_one_key(name, &target.name));
             same.is_some_and(|(_, product)| product.is_none() || *product != self.product_in_leg(&target.build, by, &none))
         })
-    }
-}
-
-/// Whether a part is a variable of a bake file that a call leaves as it is, which then is the same in all such calls.
-fn is_left_alone(part: &Part, step: &BuildStep) -> bool {
-    let is_name = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_');
-    match part {
-        Part::Expression { source, known: None, .. } => is_name(source) && !step.environment.contains_key(source),
-        _ => true,
     }
 }
 
