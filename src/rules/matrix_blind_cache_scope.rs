@@ -4,7 +4,7 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::edit::Span;
 use crate::links::locations::Location;
-use crate::view::{StepView, Use, WorkflowView};
+use crate::view::{LegCollision, StepView, Use, WorkflowView};
 use crate::volatility::Axis;
 use crate::workflow::Matrix;
 use crate::workflow::matrix::Key;
@@ -101,7 +101,9 @@ fn check_call(view: &WorkflowView<'_>, build: &StepView<'_>, matrix: &Matrix, fi
     if affecting.is_empty() {
         return;
     }
-    for collision in view.collisions_of_legs(build).iter().filter(|it| is_shared_place(view, &it.entry)) {
+    // In a file nobody can tell when a condition holds.
+    let is_sure = |it: &&LegCollision| if it.in_files.is_empty() { !depends_on_leg(view, build, &it.entry) } else { !it.entry.conditional };
+    for collision in view.collisions_of_legs(build).iter().filter(|it| is_shared_place(view, &it.entry)).filter(is_sure) {
         let entry = &collision.entry;
         let Some(key) = telling_key(matrix, &affecting, entry) else { continue };
         if collision.in_files.is_empty() {
@@ -129,7 +131,8 @@ fn is_shared_place(view: &WorkflowView<'_>, entry: &CacheEntry) -> bool {
 /// Whether the expression around the entry asks for the leg, so that not every leg exports.
 fn depends_on_leg(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> bool {
     let Some(step) = build.job.steps.get(build.step.step).filter(|_| entry.conditional) else { return false };
-    let around = step.inputs.iter().find(|it| it.span.contains(entry.span)).map_or(step.span, |it| it.span);
+    let line = build.step.overrides.iter().map(|it| it.span).find(|it| it.contains(entry.span));
+    let around = line.or_else(|| step.inputs.iter().map(|it| it.span).find(|it| it.contains(entry.span))).unwrap_or(step.span);
     around.of(&view.source).contains("matrix.")
 }
 
@@ -417,6 +420,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_not_for_pull_requests_is_told_apart_too() {
+        let file = format!("#- docker-bake.hcl\n{}", target("default", "args = { V = \"1\" }"));
+        let text = |scope: &str| {
+            let line = format!("*.cache-to=${{{{ github.event_name != 'pull_request' && 'type=gha,scope={scope}' || '' }}}}");
+            bakes("{arch: [amd64, arm64]}", &format!("set: |\n  *.platform=linux/${{{{ matrix.arch }}}}\n  {line}"))
+        };
+        let message = "warning: the legs of the matrix export to the scope `app`, where each replaces the cache of the others";
+        let found = marked(&marked(&text("app"), "scope=app", message), "arch", "note: `arch` makes them build different images");
+        check_without_fix(&RULE, &format!("{DOCKERFILE}{file}{found}"));
+    }
+
+    #[test]
     fn legs_that_use_one_bake_file_in_two_ways_collide() {
         let file = target("default", "cache-to = [\"type=gha,scope=app\"]");
         let text = bakes("{arch: [amd64, arm64]}", "set: '*.platform=linux/${{ matrix.arch }}'");
@@ -461,6 +476,8 @@ mod tests {
         quiet("{v: [1, 2]}", "set: '*.args.OTHER=${{ matrix.v }}'");
         quiet("{arch: [amd64, arm64]}", "set: |\n  *.platform=linux/${{ matrix.arch }}\n  *.cache-to=type=gha,scope=app-${{ matrix.arch }}");
         quiet("{arch: [amd64, arm64]}", "set: |\n  *.platform=linux/${{ matrix.arch }}\n  *.cache-to=type=local,dest=/tmp/x");
+        let only = "${{ matrix.arch == 'amd64' && 'type=gha,scope=app' || '' }}";
+        quiet("{arch: [amd64, arm64]}", &format!("set: |\n  *.platform=linux/${{{{ matrix.arch }}}}\n  *.cache-to={only}"));
         quiet("{arch: [amd64]}", "set: '*.platform=linux/${{ matrix.arch }}'");
         quiet("{arch: [amd64, arm64]}", "targets: ${{ inputs.target }}\nset: '*.platform=linux/${{ matrix.arch }}'");
         quiet("{v: [1, 2]}", "vars: V=${{ matrix.v }}");

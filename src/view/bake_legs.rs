@@ -2,6 +2,7 @@
 
 use super::baking::Call;
 use super::caching::{in_leg, platforms_on, product_of};
+use super::called::inputs_of;
 use super::{StepView, WorkflowView};
 use crate::build::{Build, Context, Tool};
 use crate::cache::{Backend, CacheEntry};
@@ -30,6 +31,8 @@ pub struct LegCollision {
 /// An export of a target in one leg.
 struct Export {
     leg: usize,
+    /// What a call of the workflow gives it.
+    inputs: Leg,
     target: String,
     files: Vec<String>,
     product: String,
@@ -41,7 +44,9 @@ impl Export {
     /// Whether the two replace each other: one target that is something else, or one of other files. Two targets of
     /// the same files collide in one leg as well, which is told of their file.
     fn is_rival(&self, other: &Export) -> bool {
-        self.leg != other.leg && self.product != other.product && (self.target == other.target || self.files != other.files)
+        // What differs by call is another rule's matter.
+        let by_matrix = self.leg != other.leg && self.inputs == other.inputs;
+        by_matrix && self.product != other.product && (self.target == other.target || self.files != other.files)
     }
 }
 
@@ -92,7 +97,7 @@ impl WorkflowView<'_> {
                 }
                 let place = call.file_of(build, entry).map(|(path, span)| (path.to_owned(), span));
                 let (target, files, product) = (target.name.clone(), files.clone(), product.clone());
-                res.push((location, Export { leg: index, target, files, product, entry: entry.clone(), place }));
+                res.push((location, Export { leg: index, inputs: inputs_of(Some(leg)), target, files, product, entry: entry.clone(), place }));
             }
         }
         res
@@ -123,7 +128,7 @@ impl WorkflowView<'_> {
 
 fn is_seen_by_all(entry: &CacheEntry) -> bool {
     let shared = matches!(entry.backend, Backend::Gha | Backend::Registry | Backend::S3 | Backend::Azblob);
-    shared && !entry.opaque && !entry.conditional && !entry.is_joined()
+    shared && !entry.opaque && !entry.is_joined()
 }
 
 /// Whether a part is a variable of a bake file that a call leaves as it is, which then is the same in all such calls.
