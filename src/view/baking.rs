@@ -6,6 +6,7 @@ use crate::build::Tool;
 use crate::cache::{Attribute, CacheEntry};
 use crate::edit::Span;
 use crate::facts::{self, Text};
+use crate::file::Model;
 use crate::links;
 use crate::links::Place;
 use crate::links::baked::{self, Baked, Description};
@@ -53,6 +54,22 @@ impl<'a> Call<'a> {
     /// The call that a step of the workflow at `path` is, in all legs of its job.
     pub(super) fn of(snapshot: &'a Snapshot, path: &str, job: &Job, step: &BuildStep) -> Option<Call<'a>> {
         Call::in_legs(snapshot, path, job.legs(), step)
+    }
+
+    /// Whether a step may build a target of one of some names, as far as can be told without its files put together.
+    pub(super) fn may_build(snapshot: &Snapshot, path: &str, job: &Job, step: &BuildStep, is_meant: &dyn Fn(&str) -> bool) -> bool {
+        let asked: Option<Vec<String>> = step.targets.iter().map(Value::known).collect();
+        let Some(asked) = asked.filter(|it| !it.is_empty()) else { return true };
+        let files = baked::files(step, path, job.legs(), &|it| snapshot.file(it).is_some());
+        files.is_none_or(|files| {
+            files.iter().any(|it| match snapshot.file(it).map(|it| &it.model) {
+                Some(Model::Bake(bake)) => {
+                    let is_group = |name: &String| bake.groups.iter().any(|it| it.name == *name) || name.contains(['*', '?', '[']);
+                    asked.iter().any(|it| is_meant(it) || is_group(it)) || bake.targets.iter().flat_map(|it| &it.needs).any(|it| is_meant(it))
+                }
+                _ => true,
+            })
+        })
     }
 
     /// The calls that a step is: one for each set of files that it names in the legs of its job. Nothing in the place

@@ -116,7 +116,7 @@ impl WorkflowView<'_> {
         match other.build.tool {
             _ if other.build.dry => false,
             Tool::BuildPushAction => names.keys().any(|it| is_one_key(it, &self.workflow.scope_name(other.job, other.step))),
-            Tool::Bake => self.bakes_other(names, &Call::each(self.snapshot, &self.path, other.job, other.step), (other.job, other.step)),
+            Tool::Bake => self.bakes_other(names, &self.path, (other.job, other.step)),
             _ => false,
         }
     }
@@ -130,7 +130,7 @@ impl WorkflowView<'_> {
         let bakes_other = |(path, index): &(&str, usize)| {
             let call = self.snapshot.file(path).and_then(|it| it.builds().get(*index)?.step);
             let is_meant = |step: &BuildStep| step.build.tool == Tool::Bake && !step.build.dry;
-            call.is_some_and(|(_, job, step)| is_meant(step) && self.bakes_other(names, &Call::each(self.snapshot, path, job, step), (job, step)))
+            call.is_some_and(|(_, job, step)| is_meant(step) && self.bakes_other(names, path, (job, step)))
         };
         let tool = |it: &Reference| self.snapshot.file(&it.path).and_then(|file| Some(file.builds().get(it.build)?.build.tool));
         let is_meant = |it: &&Reference| is_other(it) && tool(it) == Some(Tool::BuildPushAction);
@@ -138,13 +138,17 @@ impl WorkflowView<'_> {
         is_named || calls.len() > MAX_CALLS || calls.iter().any(bakes_other)
     }
 
-    /// Whether calls build something else under one of the names.
-    fn bakes_other(&self, names: &Products, calls: &[Option<Call<'_>>], by: (&Job, &BuildStep)) -> bool {
+    /// Whether a call in the workflow at `path` builds something else under one of the names.
+    fn bakes_other(&self, names: &Products, path: &str, (job, step): (&Job, &BuildStep)) -> bool {
+        if !Call::may_build(self.snapshot, path, job, step, &|target| names.keys().any(|it| is_one_key(it, target))) {
+            return false;
+        }
         let none = Leg::new();
+        let calls = Call::each(self.snapshot, path, job, step);
         // One of which it is not known what it builds is given no scope.
         calls.iter().flatten().filter(|it| !it.is_open).flat_map(|it| &it.targets).any(|target| {
             let same = names.iter().find(|(name, _)| is_one_key(name, &target.name));
-            same.is_some_and(|(_, product)| product.is_none() || *product != self.product_in_leg(&target.build, by, &none))
+            same.is_some_and(|(_, product)| product.is_none() || *product != self.product_in_leg(&target.build, (job, step), &none))
         })
     }
 }
