@@ -325,6 +325,16 @@ fn overridden(build: &mut Build, name: &str, step: &BuildStep) {
     build.exports = entries(&own, "cache-to", &build.exports, &step.build.exports);
     build.platforms = values(&own, "platform", &build.platforms);
     build.tags = values(&own, "tags", &build.tags);
+    if let Some(each) = &step.each {
+        let entries = build.imports.iter_mut().chain(&mut build.exports).flat_map(|it| &mut it.attributes).map(|it| &mut it.value);
+        for part in entries.chain(&mut build.platforms).chain(&mut build.tags).flat_map(|it| &mut it.parts) {
+            if let Part::Expression { source, known, variance, .. } = part
+                && source == each
+            {
+                (*known, *variance) = (Some(name.to_owned()), Variance::constant());
+            }
+        }
+    }
     for line in own {
         let value = line.value.clone();
         match line.key.split_once('.') {

@@ -448,6 +448,34 @@ mod tests {
         check(&RULE, &marked(&text("[api, web]", "all"), "type=gha,scope=all", &message("all")));
     }
 
+    #[test]
+    fn targets_that_a_job_before_lists_go_where_each_leg_says() {
+        let bake = "#- docker-bake.hcl\ngroup \"default\" { targets = [\"api\", \"web\"] }\ntarget \"api\" { context = \"api\" }\ntarget \"web\" { context = \"web\" }\n";
+        let text = |action: &str, matrix: &str, with: &str| {
+            let list = format!(
+                "  list:\n    runs-on: ubuntu-latest\n    outputs: {{all: '${{{{ steps.list.outputs.{matrix} }}}}'}}\n    steps:\n      - id: list\n        uses: docker/bake-action/subaction/{action}@v6\n"
+            );
+            let key = if matrix == "matrix" { "include" } else { "target" };
+            let job = steps(&format!("- uses: docker/bake-action@v7\n  with:\n    targets: ${{{{ matrix.target }}}}\n{with}"));
+            let job = job.replace(
+                "    steps:",
+                &format!("    needs: list\n    strategy: {{matrix: {{{key}: '${{{{ fromJSON(needs.list.outputs.all) }}}}'}}}}\n    steps:"),
+            );
+            format!("{bake}{}", job.replacen("jobs:\n", &format!("jobs:\n{list}"), 1))
+        };
+        let set = |scope: &str| format!("    set: \"*.cache-to=type=gha,scope={scope}\"");
+        let message = "warning: the targets `api` and `web` export to the scope `all`, and each replaces the cache of the other";
+        for (action, output) in [("list-targets", "targets"), ("matrix", "matrix")] {
+            check(&RULE, &marked(&text(action, output, &set("all")), "type=gha,scope=all", message));
+            check(&RULE, &text(action, output, &set("${{ matrix.target }}")));
+        }
+        // Something else is listed, or of other files.
+        check(&RULE, &text("list-groups", "targets", &set("all")));
+        check(&RULE, &text("list-targets", "names", &set("all")));
+        let other = text("list-targets", "targets", &format!("    files: docker-bake.hcl\n{}", set("all")));
+        check(&RULE, &other.replace("subaction/list-targets@v6\n", "subaction/list-targets@v6\n        with: {files: other.hcl}\n"));
+    }
+
     /// A workflow that builds the folder that it is given, and one that calls it with these jobs.
     fn called(cache: &str, jobs: &str) -> String {
         let reusable = build_step(&format!("context: ${{{{ inputs.folder }}}}\n{cache}"));

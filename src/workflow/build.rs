@@ -1,6 +1,6 @@
 //! Build steps: what a workflow builds, whether an action or a command does it.
 
-use super::read::Names;
+use super::read::{Listed, Names};
 use super::{Action, Input, Job, Step, run};
 use crate::build::{Build, BuildArgument, Context, Tool};
 use crate::cache;
@@ -21,6 +21,9 @@ pub struct BuildStep {
     pub files: Vec<Value>,
     /// The targets or services that are built; empty for the default ones.
     pub targets: Vec<Value>,
+    /// The expression that is the name of one of the targets in each leg of the job, whose matrix a step before has made
+    /// of them: a leg builds no other.
+    pub each: Option<String>,
     /// `--project-directory` of compose, where the paths of its files start.
     pub project: Option<Value>,
     /// What the environment sets, for bake and compose, whose files have variables; without a value
@@ -141,13 +144,47 @@ pub(super) fn of_step(job: &Job, index: usize, names: &Names<'_>) -> Vec<BuildSt
             let mut res = bake_action(step, action, index, job.before(index));
             let given = std::mem::replace(&mut res.environment, names.below(&step.env).environment());
             res.environment.extend(given);
-            vec![res]
+            vec![res.of_list(names)]
         }
-        _ => run::builds(step, index, job.before(index), names),
+        _ => run::builds(step, index, job.before(index), names).into_iter().map(|it| it.of_list(names)).collect(),
     }
 }
 
+/// The targets that an output of a job lists, in JSON: those of Docker's actions for matrices of bake.
+pub(super) fn listed(job: &Job, output: &Value) -> Option<Listed> {
+    let [Part::Expression { source, .. }] = output.parts.as_slice() else { return None };
+    let (id, name) = source.strip_prefix("steps.")?.split_once(".outputs.")?;
+    let step = job.steps.iter().find(|it| it.id.as_deref().is_some_and(|it| it.eq_ignore_ascii_case(id)))?;
+    let action = step.action.as_ref()?;
+    let is_list = match name {
+        "targets" => action.is("docker/bake-action/subaction/list-targets"),
+        "matrix" => action.is("docker/bake-action/subaction/matrix"),
+        _ => false,
+    };
+    if !is_list {
+        return None;
+    }
+    let list = |name: &str| step.input(name).map(|it| it.list(true)).unwrap_or_default();
+    let targets: Vec<Value> = list("target").iter().map(Passage::value).collect();
+    let is_default = targets.iter().all(|it| it.known().as_deref() == Some("default"));
+    Some(Listed { targets: if is_default { Vec::new() } else { targets }, files: list("files").iter().map(|it| it.value().pattern()).collect() })
+}
+
 impl BuildStep {
+    /// With all targets of the list that the legs of the matrix are made of, where it builds one of them in each.
+    fn of_list(mut self, names: &Names<'_>) -> BuildStep {
+        let [target] = self.targets.as_slice() else { return self };
+        let [Part::Expression { source, known: None, .. }] = target.parts.as_slice() else { return self };
+        let Some(listed) = names.listed(source).filter(|_| self.build.tool == Tool::Bake) else { return self };
+        let files: Vec<String> = self.files.iter().map(Value::pattern).filter(|it| !it.contains(".outputs.bake-file")).collect();
+        // A list of other files may have other targets in it.
+        if listed.files == files || listed.files.is_empty() || files.is_empty() {
+            self.each = Some(source.clone());
+            self.targets = listed.targets;
+        }
+        self
+    }
+
     /// A build of which nothing is said.
     pub(super) fn empty(step: &Step, index: usize, tool: Tool, span: Span, name: String) -> BuildStep {
         let build = Build {
@@ -176,6 +213,7 @@ impl BuildStep {
             build,
             files: Vec::new(),
             targets: Vec::new(),
+            each: None,
             project: None,
             environment: BTreeMap::new(),
             overrides: Vec::new(),

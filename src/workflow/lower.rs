@@ -53,6 +53,9 @@ pub fn lower(text: &str, source: &Source, calls: &[Given]) -> Workflow {
         // Only jobs further down can see them: those in front are rarely the ones that wait.
         for output in &job.outputs {
             names.set_job_output(&job.id, &output.name, Known::of(&output.value).of_other_job());
+            if let Some(listed) = build::listed(&job, &output.value) {
+                names.set_listed(&format!("needs.{}.outputs.{}", job.id, output.name), listed);
+            }
         }
         res.jobs.push(job);
     }
@@ -121,6 +124,11 @@ impl File<'_> {
         let calls = legs_in_calls(node, names, calls);
         let mut names = names.below(&[]);
         names.add_matrix(matrix.as_ref());
+        for (key, json) in node.get("strategy").and_then(|it| it.get("matrix")).map(matrix::keys_made).unwrap_or_default() {
+            if let Some(listed) = names.listed(&json.to_string()) {
+                names.set_listed(&format!("matrix.{key}"), listed);
+            }
+        }
         let env = variables(&Reader::new(&names), node.get("env"));
         names.add_env(&env);
         let reader = Reader::new(&names);

@@ -95,19 +95,27 @@ fn written_out<'n>(node: &'n Node, evaluate: Evaluate<'_>) -> Cow<'n, Node> {
 
 /// What a scalar is that is `fromJSON` of something known and no more.
 fn known_json(node: &Node, evaluate: Evaluate<'_>) -> Option<Node> {
+    // The parser stops at 128 values inside values.
+    let value = serde_json::from_str(&evaluate(&json_of(node)?)?).ok()?;
+    matches!(value, Value::Array(_) | Value::Object(_)).then(|| of_json(&value, node.resolved().span))
+}
+
+/// What a scalar takes its JSON from that is `fromJSON` of it and no more.
+fn json_of(node: &Node) -> Option<Expression> {
     let text = node.text()?.trim();
     let [place] = expression::find(text)[..] else { return None };
     if !place.closed || place.span.len() != text.len() {
         return None;
     }
-    let Expression::Call(name, arguments) = expression::parse(place.inside.of(text))? else { return None };
-    let [json] = arguments.as_slice() else { return None };
-    if name != "fromjson" {
-        return None;
-    }
-    // The parser stops at 128 values inside values.
-    let value = serde_json::from_str(&evaluate(json)?).ok()?;
-    matches!(value, Value::Array(_) | Value::Object(_)).then(|| of_json(&value, node.resolved().span))
+    let Expression::Call(name, mut arguments) = expression::parse(place.inside.of(text))? else { return None };
+    arguments.pop().filter(|_| name == "fromjson" && arguments.is_empty())
+}
+
+/// The keys of a matrix whose values an expression makes, with that expression: `fromJSON(…)` of it. Of a list of
+/// legs (`include`) the key is the one in which the actions of bake put the target.
+pub(super) fn keys_made(matrix: &Node) -> Vec<(String, Expression)> {
+    let key = |it: &Entry| if it.key == "include" { "target".to_owned() } else { it.key.as_str().to_lowercase() };
+    matrix.entries().iter().filter_map(|it| Some((key(it), json_of(&it.value)?))).collect()
 }
 
 fn of_json(value: &Value, span: Span) -> Node {

@@ -91,6 +91,17 @@ pub(super) struct Names<'a> {
     inputs: BTreeMap<String, String>,
     /// The texts that the known calls give other inputs, in lower case.
     given: BTreeMap<String, Vec<String>>,
+    /// What lists of bake targets hold, by `needs.JOB.outputs.NAME` and `matrix.KEY`, in lower case.
+    listed: BTreeMap<String, Listed>,
+}
+
+/// The targets that a step before has listed, for a matrix whose legs build one each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// What it was asked to list, groups not opened; nothing for the default.
+    pub(super) targets: Vec<Value>,
+    /// The files that it read; nothing for the default ones.
+    pub(super) files: Vec<String>,
 }
 
 impl<'a> Names<'a> {
@@ -136,6 +147,15 @@ impl<'a> Names<'a> {
 
     pub(super) fn set_job_output(&mut self, job: &str, name: &str, known: Known) {
         self.outputs.insert(format!("needs.{job}.{name}").to_lowercase(), known);
+    }
+
+    pub(super) fn set_listed(&mut self, name: &str, listed: Listed) {
+        self.listed.insert(name.to_lowercase(), listed);
+    }
+
+    /// The targets that are listed behind an expression.
+    pub(super) fn listed(&self, name: &str) -> Option<Listed> {
+        self.find(|it| it.listed.get(name).cloned())
     }
 
     fn find<T>(&self, get: impl Fn(&Names<'_>) -> Option<T>) -> Option<T> {
