@@ -152,6 +152,11 @@ impl CacheEntry {
         self.attribute("mode").map_or_else(|| Some("min".to_owned()), Value::known)
     }
 
+    /// Whether it is of GitHub's cache, and takes the token for it from its surroundings.
+    pub fn needs_token(&self) -> bool {
+        self.backend == Backend::Gha && !self.opaque && self.attribute("token").is_none()
+    }
+
     /// The attribute `name`; the last one of several, as BuildKit takes it.
     pub fn attribute(&self, name: &str) -> Option<&Value> {
         self.attributes.iter().rev().find(|it| it.name == name).map(|it| &it.value)

@@ -1,10 +1,8 @@
 use super::{Check, Findings, declare_rule};
 use crate::build::Tool;
-use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::Level;
 use crate::links::baked::Baked;
 use crate::view::{StepView, WorkflowView};
-use crate::workflow::{Step, Variable};
 
 declare_rule! {
     /// A script uses GitHub's cache without the token for it.
@@ -59,14 +57,13 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let mut seen: Vec<usize> = Vec::new();
-    // What an action runs has the token of the action.
-    for build in view.judged().filter(|it| it.own_step().is_some_and(|it| it.run.is_some() && it.action.is_none())) {
-        let Some(entry) = build.build.exports.iter().chain(&build.build.imports).find(|it| needs_token(it)) else {
+    for build in view.judged().filter(|it| it.lacks_token(view)) {
+        let Some(entry) = build.build.exports.iter().chain(&build.build.imports).find(|it| it.needs_token()) else {
             check_files(view, build, &mut seen, findings);
             continue;
         };
         // Legs of a loop are several builds of one command.
-        if seen.contains(&entry.span.start) || may_have_token(view, build) {
+        if seen.contains(&entry.span.start) {
             continue;
         }
         seen.push(entry.span.start);
@@ -78,30 +75,16 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 fn check_files(view: &WorkflowView<'_>, build: &StepView<'_>, seen: &mut Vec<usize>, findings: &mut Findings<'_>) {
     let is_call = matches!(build.build.tool, Tool::Bake | Tool::Compose);
     let Some(calls) = view.calls(build).filter(|_| is_call && !build.build.opaque) else { return };
-    let entries = |it: &Baked| it.build.exports.iter().chain(&it.build.imports).find(|it| needs_token(it)).cloned();
+    let entries = |it: &Baked| it.build.exports.iter().chain(&it.build.imports).find(|it| it.needs_token()).cloned();
     let found = calls.iter().find_map(|call| call.targets.iter().find_map(|it| Some((call, &it.name, entries(it)?))));
     let Some((call, name, entry)) = found else { return };
     let Some((path, span)) = call.file_of(build, &entry) else { return };
-    if seen.contains(&build.build.span.start) || may_have_token(view, build) {
+    if seen.contains(&build.build.span.start) {
         return;
     }
     seen.push(build.build.span.start);
     let message = format!("scripts have no token for GitHub's cache, so that Buildx builds `{name}` without it");
     findings.report(build.build.span, message).note_in(path.into(), span, "this option is left out");
-}
-
-fn needs_token(entry: &CacheEntry) -> bool {
-    entry.backend == Backend::Gha && !entry.opaque && entry.attribute("token").is_none()
-}
-
-fn may_have_token(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
-    let passes = |it: &[Variable]| it.iter().any(|it| it.name.starts_with("ACTIONS_"));
-    let by_variable = passes(&view.workflow.env) || passes(&build.job.env) || build.own_step().is_some_and(|it| passes(&it.env));
-    let by_script = |it: &Step| it.run.as_ref().is_some_and(|it| it.passage.text().contains("ACTIONS_"));
-    let exposes = |it: &Step| {
-        it.exposes_runtime() || by_script(it) || it.action.as_ref().is_some_and(|it| it.is_local() || it.name.to_ascii_lowercase().contains("runtime"))
-    };
-    by_variable || build.own_step().is_some_and(by_script) || build.steps_before().iter().any(exposes)
 }
 
 #[cfg(test)]

@@ -82,7 +82,9 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
         let runs = build.runs(view);
-        for entry in build.build.exports.iter().filter(|it| is_plain(it)) {
+        // Another rule says that these are left out.
+        let is_left_out = |it: &CacheEntry| view.is_on_github() && it.needs_token() && build.lacks_token(view);
+        for entry in build.build.exports.iter().filter(|it| is_plain(it) && !is_left_out(it)) {
             let Some(harm) = harm(view, build, entry, &runs) else { continue };
             let (level, message) = match harm {
                 Harm::Room => (Level::Info, "what a pull request exports nobody else can read, and it takes room from the cache of the default branch"),
@@ -165,7 +167,7 @@ fn edit(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Op
 #[cfg(test)]
 mod tests {
     use super::PULL_REQUEST_CACHE_EXPORT as RULE;
-    use crate::rules::testing::{build_step, check, check_fix, check_unsafe_fix, check_without_fix, marked};
+    use crate::rules::testing::{build_step, check, check_fix, check_unsafe_fix, check_without_fix, marked, steps};
 
     const ROOM: &str = "info: what a pull request exports nobody else can read, and it takes room from the cache of the default branch";
     const SHARED: &str = "warning: what a pull request builds takes the place of the cache that all other builds import";
@@ -260,6 +262,16 @@ mod tests {
             check(&RULE, &text.replace("    steps:", &format!("    if: {condition}\n    steps:")));
         }
         check(&RULE, &on("on: [push, pull_request]", "cache-to: ${{ github.event_name == 'push' && 'type=gha' || '' }}"));
+    }
+
+    #[test]
+    fn what_a_script_without_the_token_leaves_out_is_silent() {
+        let text = |before: &str| {
+            let build = format!("{before}- uses: docker/setup-buildx-action@v4\n- run: docker buildx build --cache-to type=gha,mode=max .");
+            steps(&build).replace("on: push", "on: [push, pull_request]")
+        };
+        check(&RULE, &text(""));
+        check(&RULE, &marked(&text("- uses: crazy-max/ghaction-github-runtime@v3\n"), "type=gha,mode=max", ROOM));
     }
 
     #[test]

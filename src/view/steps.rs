@@ -9,7 +9,7 @@ use crate::syntax::yaml::change::{self, New};
 use crate::syntax::yaml::{Kind, Node};
 use crate::value::{Part, Value};
 use crate::volatility::Variance;
-use crate::workflow::{Event, Step};
+use crate::workflow::{Event, Step, Variable};
 
 impl WorkflowView<'_> {
     /// Whether it only ever runs in this repository: GitHub runs what lies at the root, and what is
@@ -120,6 +120,19 @@ impl StepView<'_> {
     /// The steps before it.
     pub fn steps_before(&self) -> &[Step] {
         self.job.before(self.step.step)
+    }
+
+    /// Whether it is built by a script that nothing gives the token for GitHub's cache: Buildx leaves options for that
+    /// out then. What an action runs has the token of the action.
+    pub fn lacks_token(&self, view: &WorkflowView<'_>) -> bool {
+        let Some(own) = self.own_step().filter(|it| it.run.is_some() && it.action.is_none()) else { return false };
+        let passes = |it: &[Variable]| it.iter().any(|it| it.name.starts_with("ACTIONS_"));
+        let by_script = |it: &Step| it.run.as_ref().is_some_and(|it| it.passage.text().contains("ACTIONS_"));
+        let exposes = |it: &Step| {
+            it.exposes_runtime() || by_script(it) || it.action.as_ref().is_some_and(|it| it.is_local() || it.name.to_ascii_lowercase().contains("runtime"))
+        };
+        let has_token = passes(&view.workflow.env) || passes(&self.job.env) || passes(&own.env) || by_script(own) || self.steps_before().iter().any(exposes);
+        !has_token
     }
 
     /// Whether a step before it may have put another commit or another repository in the place of
