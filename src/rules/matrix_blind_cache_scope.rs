@@ -481,6 +481,8 @@ mod tests {
         quiet("{arch: [amd64]}", "set: '*.platform=linux/${{ matrix.arch }}'");
         quiet("{arch: [amd64, arm64]}", "targets: ${{ inputs.target }}\nset: '*.platform=linux/${{ matrix.arch }}'");
         quiet("{v: [1, 2]}", "vars: V=${{ matrix.v }}");
+        let runners = bakes("{machine: [ubuntu-24.04, ours]}", "push: true").replace("    runs-on: ubuntu-latest\n", "");
+        check(&RULE, &format!("{file}{}", runners.replace("    steps:", "    runs-on: ${{ matrix.machine }}\n    steps:")));
         // Two targets of one file are another rule's matter.
         let two = format!("{}{}", target("x", "target = \"x\""), target("y", "target = \"y\""));
         check(

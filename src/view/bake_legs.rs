@@ -119,8 +119,14 @@ impl WorkflowView<'_> {
         if target.opaque || target.inline || !values.all(is_told) {
             return None;
         }
+        let platforms = platforms_on(target, Some(job), Some(leg));
+        // A runner of one's own may be like the next one.
+        let is_open = job.runner.iter().flat_map(|it| &it.labels).any(|it| it.known().is_none());
+        if is_open && platforms.as_ref().is_none_or(Vec::is_empty) {
+            return None;
+        }
         let place = links::place(target, &self.path, Some(leg));
-        let product = product_of(self.snapshot, target, &place, Some(leg), platforms_on(target, Some(job), Some(leg)));
+        let product = product_of(self.snapshot, target, &place, Some(leg), platforms);
         // Its paths start where bake is run.
         Some(format!("{:?} {:?} {product}", place.dockerfile, place.context))
     }
