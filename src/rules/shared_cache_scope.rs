@@ -4,10 +4,9 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::facts;
 use crate::links::locations::{Location, Side};
-use crate::value::Value;
-use crate::view::{Call, CalledWorkflow, Likeness, StepView, TargetsView, Use, WorkflowView};
+use crate::view::{Call, Likeness, Site, StepView, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
-use crate::workflow::{Event, Filter, Job, Trigger, Workflow};
+use crate::workflow::{Event, Filter, Trigger, Workflow};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,8 +71,8 @@ declare_rule! {
     /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
     /// event or the branch, are not reported. Targets of one call of bake, and services of compose, are builds too, reported in
     /// their file, other than those that another one of them uses, whose cache holds all of theirs; an information only
-    /// where nobody is known to build them together. A workflow that others call is looked at as one of the
-    /// repository calls it for several images.
+    /// where nobody is known to build them together. A workflow that others call, or a composite action, is
+    /// looked at as one of the repository calls it for several images.
     ///
     /// ## Fix safety
     ///
@@ -95,7 +94,7 @@ const MAX_OTHERS: usize = 20;
 
 fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Location> = Vec::new();
-    let calls = LazyCell::new(|| if view.workflow.is_reusable() { view.as_called() } else { Vec::new() });
+    let calls = LazyCell::new(|| if view.workflow.is_reusable() || view.workflow.is_action { view.sites() } else { Vec::new() });
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
         if matches!(build.build.tool, Tool::Bake | Tool::Compose) {
             check_call(view, build, findings);
@@ -124,24 +123,22 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The calls of one workflow of the repository, with which the build makes images of which each replaces
+/// The calls of one workflow or action of the repository, with which the build makes images of which each replaces
 /// the cache of the others.
-fn check_as_called(view: &WorkflowView<'_>, calls: &[CalledWorkflow<'_>], build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
-    let told = |it: &CalledWorkflow<'_>| entry.backend != Backend::Gha || !is_on_tags_only(it.workflow);
+fn check_as_called(view: &WorkflowView<'_>, calls: &[Site<'_>], build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
+    // An action that calls another one runs where its own callers do.
+    let told = |it: &Site<'_>| !it.workflow.is_action && (entry.backend != Backend::Gha || !is_on_tags_only(it.workflow));
     for (index, call) in calls.iter().enumerate().filter(|(_, it)| told(it)) {
-        let near = calls[index..].iter().filter(|it| it.caller == call.caller && !may_exclude(&conditions(it.job), &conditions(call.job)));
-        let Some(other) = near.take(MAX_OTHERS).find(|it| replace_each_other(view, build.index, entry, call, it)) else { continue };
-        let message = format!("other calls of this workflow export to {} too, and each replaces the cache of the other", entry.describe());
-        let mut spans = vec![call.call.action.span, other.call.action.span];
+        let near = calls[index..].iter().filter(|it| it.path == call.path && !may_exclude(&it.conditions(), &call.conditions()));
+        let Some(other) = near.take(MAX_OTHERS).find(|it| replace_each_other(view, build, entry, call, it)) else { continue };
+        let what = if view.workflow.is_action { "action" } else { "workflow" };
+        let message = format!("other calls of this {what} export to {} too, and each replaces the cache of the other", entry.describe());
+        let mut spans = vec![call.action.span, other.action.span];
         spans.dedup();
         let finding = findings.report(entry.key().map_or(entry.span, |it| it.span), message);
-        drop(spans.into_iter().fold(finding, |finding, span| finding.note_in(call.caller.clone(), span, "for the image of this call")));
+        drop(spans.into_iter().fold(finding, |finding, span| finding.note_in(call.path.clone(), span, "for the image of this call")));
         return;
     }
-}
-
-fn conditions(job: &Job) -> Vec<String> {
-    job.condition.iter().map(Value::pattern).collect()
 }
 
 fn is_on_tags_only(workflow: &Workflow) -> bool {
@@ -149,8 +146,8 @@ fn is_on_tags_only(workflow: &Workflow) -> bool {
 }
 
 /// Whether the build makes different images in two calls, or in two legs of one, that go to one location.
-fn replace_each_other(view: &WorkflowView<'_>, build: usize, entry: &CacheEntry, a: &CalledWorkflow<'_>, b: &CalledWorkflow<'_>) -> bool {
-    let (first, second) = (a.uses(build), b.uses(build));
+fn replace_each_other(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, a: &Site<'_>, b: &Site<'_>) -> bool {
+    let (first, second) = (a.uses(build, &view.path), b.uses(build, &view.path));
     let location = |it: &Use<'_>| it.described.location(entry, it.path, it.leg);
     let is_rival = |own: &Use<'_>, other: &Use<'_>| {
         let here = location(own);
@@ -510,6 +507,36 @@ mod tests {
         check(&RULE, &called("cache-to: type=gha", &call("folder: api")));
         check(&RULE, &called("cache-to: type=gha", &call("folder: '${{ vars.FOLDER }}'")));
         check(&RULE, &called("cache-to: type=gha", &call(app)).replace("on: push\n", "on: {release: {types: [published]}}\n"));
+    }
+
+    /// An action that builds the folder that it is given, and a job of these steps that call it.
+    fn called_action(cache: &str, on: &str, calls: &[&str]) -> String {
+        let inputs = "inputs: {folder: {default: api}, scope: {default: image}}";
+        let step = format!("    - uses: docker/build-push-action@v6\n      with:\n        context: ${{{{ inputs.folder }}}}\n        cache-to: {cache}\n");
+        let action = format!("#- .github/actions/build/action.yml\nname: build\n{inputs}\nruns:\n  using: composite\n  steps:\n{step}");
+        let files = "#- api/Dockerfile\nFROM a:1.0\n#- web/Dockerfile\nFROM a:1.0\n";
+        let calls: String = calls.iter().map(|it| format!("      - {{uses: ./.github/actions/build, {it}}}\n")).collect();
+        let setup = "      - uses: actions/checkout@v4\n      - uses: docker/setup-buildx-action@v3\n";
+        let job = format!("  images:\n    runs-on: ubuntu-latest\n    steps:\n{setup}{calls}");
+        format!("{files}{action}#- .github/workflows/ci.yml\non: {on}\njobs:\n{job}")
+    }
+
+    #[test]
+    fn calls_of_one_action_may_share_a_scope() {
+        const USED: &str = "./.github/actions/build";
+        let message = "warning: other calls of this action export to the scope `image` too, and each replaces the cache of the other";
+        let note = "note: for the image of this call";
+        let cache = "type=gha,scope=${{ inputs.scope }}";
+        let text = called_action(cache, "push", &["name: api", "with: {folder: web}"]);
+        let text = marked(&marked(&text, "scope=${{ inputs.scope }}", message), USED, note);
+        let line = text[..text.rfind(USED).unwrap()].rfind('\n').unwrap() + 1;
+        check_without_fix(&RULE, &format!("{}{}", &text[..line], marked(&text[line..], USED, note)));
+        check(&RULE, &called_action(cache, "push", &["name: api", "with: {folder: api}"]));
+        check(&RULE, &called_action(cache, "push", &["name: api", "with: {folder: web, scope: web}"]));
+        check(&RULE, &called_action(cache, "push", &["name: api", "with: {folder: '${{ vars.FOLDER }}'}"]));
+        check(&RULE, &called_action(cache, "{push: {tags: ['v*']}}", &["name: api", "with: {folder: web}"]));
+        let events = ["if: github.event_name == 'push'", "if: github.event_name != 'push', with: {folder: web}"];
+        check(&RULE, &called_action(cache, "[push, pull_request]", &events));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reusable workflows of the repository, as the jobs that call them build.
 
 use super::given::caller;
-use super::{StepView, Use, WorkflowView};
+use super::{StepView, WorkflowView};
 use crate::facts;
 use crate::file::Model;
 use crate::links;
@@ -26,8 +26,6 @@ pub struct CalledWorkflow<'a> {
     pub job: &'a Job,
     /// The call.
     pub call: &'a Call,
-    /// The inputs in the legs of that job.
-    inputs: Vec<Leg>,
 }
 
 impl<'a> WorkflowView<'a> {
@@ -67,7 +65,7 @@ fn called<'a>(snapshot: &'a Snapshot, caller: &'a Arc<str>, workflow: &'a Workfl
         it.places = places(it, path, &inputs);
         !it.places.is_empty()
     });
-    Some(CalledWorkflow { view, caller, workflow, job, call: job.call.as_ref()?, inputs })
+    Some(CalledWorkflow { view, caller, workflow, job, call: job.call.as_ref()? })
 }
 
 /// The inputs of a leg.
@@ -89,13 +87,6 @@ fn places(build: &StepView<'_>, path: &str, calls: &[Leg]) -> Vec<links::Place> 
 }
 
 impl<'a> CalledWorkflow<'a> {
-    /// A build, by its number in the file, in each leg of this call, with the inputs of the leg.
-    pub fn uses(&self, index: usize) -> Vec<(Leg, Use<'_>)> {
-        let build = self.view.builds.iter().find(|it| it.index == index);
-        let uses = build.into_iter().flat_map(|it| it.uses(&self.view.path)).map(|it| (inputs_of(it.leg), it));
-        uses.filter(|(inputs, _)| self.inputs.contains(inputs)).collect()
-    }
-
     /// The input that the call gives and that a value is made of.
     pub fn given(&self, value: &Value) -> Option<&'a Input> {
         let names: BTreeSet<&str> = value.parts.iter().flat_map(input_names).collect();

@@ -1,16 +1,16 @@
 //! What the calls of a composite action or of a reusable workflow give it, and where that comes from.
 
 use super::called::inputs_of;
-use super::{WorkflowView, place};
+use super::{StepView, Use, WorkflowView, place};
 use crate::cache::CacheEntry;
 use crate::dockerfile::context::Origin;
 use crate::facts;
 use crate::file::Model;
 use crate::links::{self, Described};
 use crate::snapshot::Snapshot;
-use crate::value::Value;
+use crate::value::{Leg, Value};
 use crate::volatility::{Axis, Variance};
-use crate::workflow::{self, Event, Input, Job, Step, Workflow};
+use crate::workflow::{self, Action, Event, Input, Job, Step, Workflow};
 use std::sync::Arc;
 
 /// Longer chains of calls are not followed back.
@@ -29,6 +29,8 @@ pub struct Site<'a> {
     pub workflow: &'a Workflow,
     /// The job that calls, or a step of which does.
     pub job: &'a Job,
+    /// What is called, as it stands there.
+    pub action: &'a Action,
     /// The step, of a call of an action.
     step: Option<&'a Step>,
     inputs: &'a [Input],
@@ -61,7 +63,7 @@ pub(super) fn sites<'a>(snapshot: &'a Snapshot, path: &str) -> Vec<Site<'a>> {
     for (path, caller) in snapshot.links.callers(name).filter_map(|it| caller(snapshot, it)) {
         let of_job = |job: &'a Job| workflow::calls_of_job(caller, job).map(move |(action, inputs, step)| (job, action, inputs, step));
         let all = caller.jobs.iter().flat_map(of_job).filter(|(_, action, ..)| facts::join(links::base(path), &action.name) == name);
-        let site = |(job, _, inputs, step)| Site { snapshot, path, workflow: caller, job, step, inputs, called_path, called: &called.model };
+        let site = |(job, action, inputs, step)| Site { snapshot, path, workflow: caller, job, action, step, inputs, called_path, called: &called.model };
         res.extend(all.map(site));
         if res.len() >= MAX_SITES {
             break;
@@ -115,9 +117,16 @@ impl Site<'_> {
     }
 
     /// The conditions that the call is under, the step's and its job's.
-    pub(super) fn conditions(&self) -> Vec<String> {
+    pub fn conditions(&self) -> Vec<String> {
         let own = self.step.and_then(|it| it.condition.as_ref());
         self.job.condition.iter().chain(own).map(Value::pattern).collect()
+    }
+
+    /// The build of what is called in each leg of this call, with the inputs of the leg. `build` is of the view of what is
+    /// called, at `path`.
+    pub fn uses<'b>(&self, build: &'b StepView<'_>, path: &'b Arc<str>) -> Vec<(Leg, Use<'b>)> {
+        let given = workflow::inputs_given(self.called, self.job, self.inputs);
+        build.uses(path).into_iter().map(|it| (inputs_of(it.leg), it)).filter(|(inputs, _)| given.contains(inputs)).collect()
     }
 
     /// Whether another build of the file that calls imports what one run writes for itself.
