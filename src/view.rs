@@ -397,8 +397,8 @@ fn place(snapshot: &Snapshot, build: &Build, path: &str, leg: Option<&Leg>) -> P
     res
 }
 
-/// The file that stands in for a `Dockerfile`.
-fn in_lower_case(path: &str) -> Option<String> {
+/// The file that stands in for a `Dockerfile`, named or not.
+pub(crate) fn in_lower_case(path: &str) -> Option<String> {
     (facts::name(path) == "Dockerfile").then(|| facts::join(facts::parent(path), "dockerfile"))
 }
 

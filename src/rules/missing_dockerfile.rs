@@ -7,7 +7,7 @@ use crate::file::Kind;
 use crate::links::{self, Folder};
 use crate::snapshot::Snapshot;
 use crate::value::Value;
-use crate::view::{CalledWorkflow, StepView, TargetBuild, TargetsView, WorkflowView, display, is_fixed};
+use crate::view::{CalledWorkflow, StepView, TargetBuild, TargetsView, WorkflowView, display, in_lower_case, is_fixed};
 use crate::workflow::{BuildStep, Event, Input, Job, Step};
 use std::collections::BTreeSet;
 
@@ -185,10 +185,9 @@ fn is_told(build: &TargetBuild<'_>) -> bool {
 
 fn missing_of_target(view: &TargetsView<'_>, build: &TargetBuild<'_>) -> Option<String> {
     let path = build.place.dockerfile.as_ref()?;
-    let default = build.build.dockerfile.as_ref().is_none_or(Value::is_blank);
-    let lower = facts::join(facts::parent(path), "dockerfile");
     let is_missing = |it: &str| Some(view.snapshot.text(it)? == Text::Missing);
-    let missing = is_missing(path)? && (!default || is_missing(&lower)?) && is_listed(view.snapshot, &view.path, path)?;
+    let is_lower_missing = in_lower_case(path).map_or(Some(true), |it| is_missing(&it));
+    let missing = is_missing(path)? && is_lower_missing? && is_listed(view.snapshot, &view.path, path)?;
     missing.then(|| path.clone())
 }
 
@@ -232,10 +231,7 @@ fn missing(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<String> {
     let mut res = None;
     for place in &build.places {
         let path = place.dockerfile.as_ref()?;
-        let default = build.build.dockerfile.as_ref().is_none_or(Value::is_blank);
-        // What looks for a default takes one in lower case too.
-        let lower = default.then(|| facts::join(facts::parent(path), "dockerfile"));
-        match (view.snapshot.text(path)?, lower.map(|it| view.snapshot.text(&it))) {
+        match (view.snapshot.text(path)?, in_lower_case(path).map(|it| view.snapshot.text(&it))) {
             (Text::Missing, None | Some(Some(Text::Missing))) if is_listed(view.snapshot, &view.path, path)? => res = res.or_else(|| Some(path.clone())),
             (_, Some(None)) => return None,
             _ => {}
@@ -413,6 +409,21 @@ mod tests {
         check_without_fix(&RULE, &format!("{API}{}", marked(&job("context: ./web"), "./web", "error: `web/Dockerfile` does not exist")));
         check_without_fix(&RULE, &format!("{API}{}", marked(&job("push: true"), "docker/build-push-action@v7", "error: `Dockerfile` does not exist")));
         check(&RULE, &format!("#- web/dockerfile\nFROM scratch\n{}", job("context: ./web")));
+    }
+
+    #[test]
+    fn a_dockerfile_in_lower_case_stands_in_for_one_that_is_named() {
+        const LOWER: &str = "#- web/dockerfile\nFROM scratch\n";
+        check(&RULE, &format!("{LOWER}{}", job("context: ./web\nfile: web/Dockerfile")));
+        let compose = "#- compose.yaml\nservices:\n  web:\n    build: {context: ./web, dockerfile: Dockerfile}\n";
+        check(&RULE, &format!("{LOWER}{compose}"));
+        let called = job("context: .\nfile: ${{ inputs.file }}").replace("ci.yml", "build.yml");
+        let called = called.replace("on: push", "on: {workflow_call: {inputs: {file: {required: true}}}}");
+        let call = "#- .github/workflows/ci.yml\non: push\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n    with: {file: web/Dockerfile}\n";
+        check(&RULE, &format!("{LOWER}{called}{call}"));
+        let found = marked(call, "web/Dockerfile", "error: `web/Dockerfile` does not exist");
+        let called = marked(&called, "${{ inputs.file }}", "note: this build asks for it");
+        check_without_fix(&RULE, &format!("{API}{called}{found}"));
     }
 
     #[test]

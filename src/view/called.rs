@@ -1,7 +1,7 @@
 //! Reusable workflows of the repository, as the jobs that call them build.
 
 use super::given::caller;
-use super::{StepView, WorkflowView};
+use super::{StepView, WorkflowView, place};
 use crate::facts;
 use crate::file::Model;
 use crate::links;
@@ -62,7 +62,7 @@ fn called<'a>(snapshot: &'a Snapshot, caller: &'a Arc<str>, workflow: &'a Workfl
     let inputs = inputs_in_call(&called.model, job);
     let mut view = WorkflowView::new(snapshot, path.clone(), file, &called.syntax, &called.model);
     view.builds.retain_mut(|it| {
-        it.places = places(it, path, &inputs);
+        it.places = places(snapshot, it, path, &inputs);
         !it.places.is_empty()
     });
     Some(CalledWorkflow { view, caller, workflow, job, call: job.call.as_ref()? })
@@ -75,10 +75,10 @@ pub(super) fn inputs_of(leg: Option<&Leg>) -> Leg {
 }
 
 /// Where a build finds its files in the legs that have one of `calls` as inputs.
-fn places(build: &StepView<'_>, path: &str, calls: &[Leg]) -> Vec<links::Place> {
+fn places(snapshot: &Snapshot, build: &StepView<'_>, path: &str, calls: &[Leg]) -> Vec<links::Place> {
     let mut res = Vec::new();
     for (_, leg) in build.described.legs().into_iter().filter(|(_, leg)| calls.contains(&inputs_of(*leg))) {
-        let place = links::place(build.build, path, leg);
+        let place = place(snapshot, build.build, path, leg);
         if !res.contains(&place) {
             res.push(place);
         }
