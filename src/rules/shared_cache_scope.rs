@@ -4,7 +4,7 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::facts;
 use crate::links::locations::{Location, Side};
-use crate::view::{Call, Likeness, Site, StepView, TargetsView, Use, WorkflowView};
+use crate::view::{Call, Likeness, Site, StepView, TargetBuild, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
 use crate::workflow::{Event, Filter, Trigger, Workflow};
 use std::cell::LazyCell;
@@ -102,8 +102,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         }
         for entry in build.build.exports.iter().filter(|it| is_writer(it)) {
             let fresh: Vec<Location> = build.locations(entry, &view.path).into_iter().filter(|it| !seen.contains(it)).collect();
-            // GitHub keeps a cache for each tag, which no other run reads.
-            if entry.backend == Backend::Gha && view.runs_on_tags_only() {
+            if is_read_by_nobody(view, entry) {
                 continue;
             }
             let rival = fresh.iter().find_map(|it| rivals(view, build, entry, it).map(|others| (it.clone(), others)));
@@ -139,6 +138,11 @@ fn check_as_called(view: &WorkflowView<'_>, calls: &[Site<'_>], build: &StepView
         drop(spans.into_iter().fold(finding, |finding, span| finding.note_in(call.path.clone(), span, "for the image of this call")));
         return;
     }
+}
+
+/// Whether the export is made on tags only: GitHub keeps a cache for each of them, which no other run reads.
+fn is_read_by_nobody(view: &WorkflowView<'_>, entry: &CacheEntry) -> bool {
+    entry.backend == Backend::Gha && view.runs_on_tags_only()
 }
 
 fn is_on_tags_only(workflow: &Workflow) -> bool {
@@ -279,19 +283,20 @@ fn fix(view: &WorkflowView<'_>, location: &Location) -> Option<Fix> {
 
 /// Targets of one call of bake or compose that export to one location, where the call itself says so.
 fn check_call(view: &WorkflowView<'_>, build: &StepView<'_>, findings: &mut Findings<'_>) {
+    let counts = |entry: &CacheEntry| !is_read_by_nobody(view, entry);
     let Some(call) = view.call(build) else {
         // Each leg may read files of its own.
-        let _ = view.calls_in_legs(build).iter().any(|it| report_collision(build, it, |_| true, findings));
+        let _ = view.calls_in_legs(build).iter().any(|it| report_collision(build, it, counts, findings));
         return;
     };
     // What each leg builds goes where the expressions of the option say in that leg.
     let is_apart = build.step.targets.iter().any(|it| it.known().is_none());
     let is_told = |entry: &CacheEntry| entry.attributes.iter().all(|it| it.value.known().is_some());
-    if report_collision(build, &call, |it| !is_apart || is_told(it), findings) || !is_apart {
+    if report_collision(build, &call, |it| counts(it) && (!is_apart || is_told(it)), findings) || !is_apart {
         return;
     }
     for call in view.calls_in_legs(build) {
-        if report_collision(build, &call, |_| true, findings) {
+        if report_collision(build, &call, counts, findings) {
             return;
         }
     }
@@ -316,10 +321,14 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     // What a workflow builds comes before what somebody may build by hand.
     for call in calls.into_iter().rev() {
         let by_hand = all().filter(|(_, it)| call.is_none() && it.call.is_none() && !it.is_part).map(|(target, it)| (target.build.name.as_str(), &it.build));
+        let is_on_tags = call.is_some() && all().any(|(_, it)| it.call == call && is_on_tags(view, it));
         let called = call.map_or(&[][..], |it| view.targets_of(it)).iter().filter(|it| !it.is_part).map(|it| (it.name.as_str(), &it.build));
         let builds: Vec<(&str, &Build)> = by_hand.chain(called).filter(|(_, it)| !it.dry && !it.opaque).collect();
         for collision in collisions(&builds) {
             let entry = collision.entry;
+            if is_on_tags && entry.backend == Backend::Gha {
+                continue;
+            }
             let span = entry.key().map_or(entry.span, |it| it.span);
             if view.has(entry) && seen.insert(span) {
                 let by_default = collision.names.iter().all(|name| view.targets.iter().any(|it| it.build.name == *name && it.is_default));
@@ -328,6 +337,12 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
             }
         }
     }
+}
+
+/// Whether the workflow that a target is built in runs on tags only.
+fn is_on_tags(view: &TargetsView<'_>, build: &TargetBuild<'_>) -> bool {
+    let triggers = view.triggers(build);
+    !triggers.is_empty() && triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
 }
 
 /// Two targets of different images that export to one location.
@@ -722,6 +737,15 @@ mod tests {
         check(&RULE, &format!("{BAKE}{}", bake("    targets: ${{ matrix.target }}")));
         let legs = bake("    targets: ${{ matrix.target }}").replace("    steps:", "    strategy: {matrix: {target: [api, web]}}\n    steps:");
         check(&RULE, &format!("{file}{legs}"));
+        for on in ["on: release", "on: {push: {tags: ['v*']}}"] {
+            check(&RULE, &format!("{BAKE}{}", bake("").replace("on: push", on)));
+            let plain = BAKE.replace("\"type=gha,mode=max\"", "");
+            check(&RULE, &format!("{plain}{}", bake("    set: |\n      *.cache-to=type=gha\n").replace("on: push", on)));
+        }
+        let registry = BAKE.replace("type=gha,mode=max", "type=registry,ref=a/b:cache");
+        let message = TARGETS.replace("scope `buildkit`", "reference `a/b:cache`");
+        let file = marked(&registry, "ref=a/b:cache", &message);
+        check_without_fix(&RULE, &format!("{file}{}", bake("").replace("on: push", "on: release")));
     }
 
     #[test]
