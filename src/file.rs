@@ -220,14 +220,10 @@ impl Model {
 
     /// What the next text can make use of; all else is let go, unless somebody still looks at it.
     fn remains(self) -> Remains {
-        fn pieces<T>(it: Arc<Yaml<T>>) -> Remains {
-            Remains::Pieces(Arc::try_unwrap(it).map_or_else(|it| it.syntax.clone(), |it| it.syntax).into_pieces())
-        }
-        match self {
-            Model::Workflow(it) => pieces(it),
-            Model::Compose(it) => pieces(it),
-            Model::Dockerfile(it) => Remains::Scripts(Arc::unwrap_or_clone(it).into_scripts()),
-            Model::Bake(_) | Model::Other => Remains::Nothing,
+        match (&self, self.yaml()) {
+            (Model::Dockerfile(it), _) => Remains::Scripts(it.scripts()),
+            (_, Some(it)) => Remains::Pieces(it.pieces().clone()),
+            _ => Remains::Nothing,
         }
     }
 

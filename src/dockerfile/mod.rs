@@ -391,13 +391,12 @@ impl Dockerfile {
     }
 
     /// The scripts of its commands.
-    pub fn into_scripts(self) -> Scripts {
-        let kinds = self.stages.into_iter().flat_map(|it| it.instructions).map(|it| it.kind);
-        let script = |it: Kind| match it {
-            Kind::Run(run) if run.shell_form => Some((run.command.text, (run.script, run.reading))),
+    pub fn scripts(&self) -> Scripts {
+        let script = |(_, it): (usize, &Instruction)| match &it.kind {
+            Kind::Run(run) if run.shell_form => Some((run.command.text.clone(), (run.script.clone(), run.reading.clone()))),
             _ => None,
         };
-        kinds.filter_map(script).collect()
+        self.instructions().filter_map(script).collect()
     }
 }
 

@@ -54,8 +54,8 @@ impl Source {
     }
 
     /// What the next text can be read with.
-    pub fn into_pieces(self) -> Pieces {
-        self.pieces
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
     }
 }
 
