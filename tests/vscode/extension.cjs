@@ -189,8 +189,8 @@ const tests = {
   "bake files, compose files and composite actions have findings of their own": async () => {
     const files = {
       "bake/docker-bake.hcl": 'target "default" {\n  cache-to = ["type=gha,mode=max,scope=a"]\n}\n',
-      "bake/docker-bake.json": '{"target": {"default": {"cache-to": ["type=gha,mode=max,scope=b"]}}}\n',
-      "bake/compose.yaml": "services:\n  app:\n    build:\n      context: .\n      cache_to: [\"type=gha,mode=max,scope=c\"]\n",
+      "bake/json/docker-bake.json": '{"target": {"default": {"cache-to": ["type=gha,mode=max,scope=b"]}}}\n',
+      "bake/compose/compose.yaml": "services:\n  app:\n    build:\n      context: .\n      cache_to: [\"type=gha,mode=max,scope=c\"]\n",
       ".github/actions/image/action.yml":
         "runs:\n  using: composite\n  steps:\n    - uses: docker/build-push-action@v6\n      with: {cache-to: \"type=gha,mode=max,scope=d\"}\n",
     };
