@@ -161,7 +161,7 @@ fn add_sources(case: &mut Case, dockerfile: &Dockerfile) -> Vec<String> {
         match &instruction.kind {
             Kind::Copy(copy) if copy.from.is_none() => {
                 // A heredoc among the sources has no text that is a path.
-                wanted.extend(copy.sources.iter().map(|it| it.text.clone()).filter(|it| !is_remote(it) && !it.starts_with("<<")));
+                wanted.extend(copy.sources.iter().map(|it| it.text.to_string()).filter(|it| !is_remote(it) && !it.starts_with("<<")));
             }
             Kind::Run(run) => wanted.extend(run.mounts.iter().filter(|it| it.binds_context()).map(|it| it.source().unwrap_or_default().to_owned())),
             _ => {}
