@@ -163,10 +163,10 @@ fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level>
     } else {
         // What is called runs when its callers do.
         let triggers = view.triggers();
-        let releases = triggers.iter().any(|it| it.1.event == Event::Release || it.1.is_tags_only()) && !triggers.iter().any(|it| is_often(it.1));
+        let releases = triggers.iter().any(|it| it.1.runs_on_tags()) && !triggers.iter().any(|it| is_often(it.1));
         let is_seldom = |it: &Start<'_>| asks_for_release(&it.conditions) || level_in(it.path, it.workflow) == Level::Info;
-        let is_often = !view.workflow.is_action && view.starts().is_some_and(|it| !it.is_empty() && !it.iter().any(is_seldom));
-        let level = if is_often { Level::Warning } else { Level::Info };
+        let matters = !view.workflow.is_action && view.starts().is_some_and(|it| !it.is_empty() && !it.iter().any(is_seldom));
+        let level = if matters { Level::Warning } else { Level::Info };
         (view.workflow.triggers.iter().any(by_hand) && !publishes(&view.path) && !releases).then_some(level)
     }
 }

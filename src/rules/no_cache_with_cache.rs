@@ -79,7 +79,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
     }
     let mut seen = BTreeSet::new();
     // A file may be there for one workflow that builds everything again, at night or for a release.
-    let is_rare = |it: &&Trigger| refreshes(it) || it.event == Event::Release || it.is_tags_only();
+    let is_rare = |it: &&Trigger| refreshes(it) || it.runs_on_tags();
     let is_refresh = |it: &TargetBuild<'_>| {
         let triggers = view.triggers(it);
         !triggers.is_empty() && triggers.iter().all(is_rare)

@@ -146,7 +146,7 @@ fn is_read_by_nobody(view: &WorkflowView<'_>, entry: &CacheEntry) -> bool {
 }
 
 fn is_on_tags_only(workflow: &Workflow) -> bool {
-    workflow.triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
+    workflow.triggers.iter().all(Trigger::runs_on_tags)
 }
 
 /// Whether the build makes different images in two calls, or in two legs of one, that go to one location.
@@ -342,7 +342,7 @@ fn check_targets(view: &TargetsView<'_>, findings: &mut Findings<'_>) {
 /// Whether the workflow that a target is built in runs on tags only.
 fn is_on_tags(view: &TargetsView<'_>, build: &TargetBuild<'_>) -> bool {
     let triggers = view.triggers(build);
-    !triggers.is_empty() && triggers.iter().all(|it| it.is_tags_only() || it.event == Event::Release)
+    !triggers.is_empty() && triggers.iter().all(|it| it.runs_on_tags())
 }
 
 /// Two targets of different images that export to one location.

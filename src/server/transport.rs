@@ -69,6 +69,10 @@ impl Frame {
         Frame { bytes, start }
     }
 
+    fn around(body: &[u8]) -> Frame {
+        Frame::of(|it| it.extend_from_slice(body))
+    }
+
     /// A message that is no answer and wants none.
     pub fn notification<N: Notification>(params: &impl Serialize) -> Frame {
         let message = Message { jsonrpc: "2.0", method: N::METHOD, params };
@@ -163,7 +167,7 @@ fn sift(input: impl Read, read: &mpsc::Sender<Vec<u8>>, errors: &mpsc::WeakSende
 
 async fn hand_on(mut read: mpsc::Receiver<Vec<u8>>, mut to_library: impl AsyncWrite + Unpin) {
     while let Some(body) = read.recv().await {
-        if to_library.write_all(Frame::of(|it| it.extend_from_slice(&body)).bytes()).await.is_err() {
+        if to_library.write_all(Frame::around(&body).bytes()).await.is_err() {
             break;
         }
     }
@@ -191,7 +195,7 @@ async fn collect(from_library: impl AsyncRead + Unpin, messages: mpsc::Sender<Ve
 
 fn write(mut waiting: mpsc::Receiver<Vec<u8>>, output: &Output) -> io::Result<()> {
     while let Some(body) = waiting.blocking_recv() {
-        output.write(&Frame::of(|it| it.extend_from_slice(&body)))?;
+        output.write(&Frame::around(&body))?;
     }
     Ok(())
 }

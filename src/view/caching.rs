@@ -170,7 +170,7 @@ impl<'a> WorkflowView<'a> {
     /// run reads (docs/facts.md D.6).
     pub fn runs_on_tags_only(&self) -> bool {
         let triggers = self.triggers();
-        !triggers.is_empty() && triggers.iter().all(|it| it.1.is_tags_only() || it.1.event == Event::Release)
+        !triggers.is_empty() && triggers.iter().all(|it| it.1.runs_on_tags())
     }
 
     /// A scope for a build, named after its image, and after the file where another workflow

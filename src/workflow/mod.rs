@@ -141,6 +141,11 @@ impl Trigger {
     pub fn is_tags_only(&self) -> bool {
         self.event == Event::Push && self.tags.is_some() && self.branches.is_none() && self.branches_ignore.is_none()
     }
+
+    /// Whether what it starts runs on a tag: one that is pushed, or that of a release.
+    pub fn runs_on_tags(&self) -> bool {
+        self.is_tags_only() || self.event == Event::Release
+    }
 }
 
 /// A list of patterns.
