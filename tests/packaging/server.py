@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Has a program serve an editor that types in a Dockerfile.
 
-usage: tests/packaging/server.py PROGRAM FOLDER
+usage: server.py PROGRAM FOLDER
 """
 
 import json
