@@ -7,6 +7,7 @@ use crate::links::{Folder, Target};
 use crate::value::Value;
 use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Builder, RunnerKind};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -156,13 +157,13 @@ fn forks(dockerfile: &Dockerfile, target: &Target, name: &str) -> bool {
 }
 
 /// A build that can be compared with those of other jobs. All builds of a file are compared with each
-/// other, so that what that takes is found once for each.
+/// other, so that what that takes is found once for each, and only where it comes to that.
 struct Twin<'v, 'a> {
     build: &'v StepView<'a>,
     /// All locations that it reads and writes.
     caches: BTreeSet<Location>,
     /// What it builds in each leg, as far as that is known.
-    products: BTreeSet<String>,
+    products: OnceCell<BTreeSet<String>>,
     conditions: Vec<String>,
 }
 
@@ -180,16 +181,20 @@ impl<'v, 'a> Twin<'v, 'a> {
         if caches.is_empty() || !caches.iter().all(|it| matches!(it, Location::At(_))) {
             return None;
         }
-        let products = build.uses(&view.path).iter().map(|it| view.product(it)).filter(|it| !it.contains("${{")).collect();
-        Some(Twin { build, caches, products, conditions: build.conditions() })
+        Some(Twin { build, caches, products: OnceCell::new(), conditions: build.conditions() })
+    }
+
+    fn products(&self, view: &WorkflowView<'_>) -> &BTreeSet<String> {
+        let found = || self.build.uses(&view.path).iter().map(|it| view.product(it)).filter(|it| !it.contains("${{")).collect();
+        self.products.get_or_init(found)
     }
 
     /// Whether another job builds the same, each from a cache that the other has no part in.
     fn is_twin(&self, other: &Twin<'_, '_>, view: &WorkflowView<'_>) -> bool {
         self.build.job.id != other.build.job.id
             && self.conditions == other.conditions
-            && !self.products.is_disjoint(&other.products)
             && self.caches.is_disjoint(&other.caches)
+            && !self.products(view).is_disjoint(other.products(view))
             && !self.build.runs(view).is_disjoint(&other.build.runs(view))
     }
 }
