@@ -4,7 +4,7 @@
 //! so that whatever changes often makes everything below it run again.
 
 use super::context::{Context, Passed};
-use super::plan::{Plan, Step, matches_wildcard};
+use super::plan::{Plan, Step, has_word, matches_wildcard};
 use super::{Base, Copy, Kind, clean_source, is_glob};
 use crate::ecosystem;
 use crate::facts::{self, Entry};
@@ -144,6 +144,9 @@ fn file_volatility(path: &str) -> Volatility {
 fn is_folder_of_scripts(folder: &str) -> bool {
     matches!(facts::name(folder), "bin" | "hack" | "script" | "scripts" | "tools")
 }
+
+/// In more bytes of commands than this the folders that copies take are not looked for.
+const MAX_SEARCHED: usize = 16 << 10;
 
 /// Names of folders that hold installed packages.
 pub const PACKAGES: &[&str] = &["node_modules", "vendor", ".venv", "venv", "site-packages", "bundle", ".m2", ".gradle", ".nuget", "mod"];
@@ -436,16 +439,22 @@ impl Plan<'_> {
     }
 
     /// How often what a copy takes from another stage changes: with the sources, if it takes it from
-    /// a folder that they are copied to there.
+    /// a folder that they are copied to there, or that a command below them names which may write anything.
     fn built_volatility(&self, copy: &Copy) -> Volatility {
         let Some(stage) = copy.from.as_deref().and_then(|it| self.dockerfile.stage(it)) else { return Volatility::Pinned };
         let mut folder = String::from("/");
         let mut projects: Vec<String> = Vec::new();
+        let mut builds: Vec<&str> = Vec::new();
+        let mut text_left = MAX_SEARCHED;
         for (_, instruction) in self.dockerfile.chain(stage.index) {
             match &instruction.kind {
                 Kind::Workdir(to) => folder = facts::join(&folder, to.trim_matches(['"', '\''])),
                 Kind::Copy(brought) if copy_volatility(&self.context, brought) >= Volatility::Often => {
                     projects.push(facts::join(&folder, &brought.destination.text));
+                }
+                Kind::Run(run) if !projects.is_empty() && run.reading.obstacle.is_some() && run.command.text.len() <= text_left => {
+                    text_left -= run.command.text.len();
+                    builds.push(&run.command.text);
                 }
                 _ => {}
             }
@@ -454,7 +463,9 @@ impl Plan<'_> {
             let path = facts::join("/", source);
             // What was installed for the project changes with its lockfile.
             let packages = path.split('/').any(|it| PACKAGES.contains(&it));
-            !packages && projects.iter().any(|it| it != "/" && facts::is_below(&path, it))
+            // `make install DESTDIR=/out`
+            let is_output = || ecosystem::application_root(&path).is_some_and(|root| builds.iter().any(|it| has_word(it, root)));
+            !packages && (projects.iter().any(|it| it != "/" && facts::is_below(&path, it)) || is_output())
         };
         let changes = copy.sources.iter().any(|it| from_project(&it.text));
         if changes { Volatility::Often } else { Volatility::Sometimes }

@@ -111,7 +111,7 @@ pub(super) fn recognise(command: &Command) -> Option<Step> {
         manager: tool.manager,
         action,
         display: display(&program, &line),
-        cost: cost(tool.manager, action),
+        cost: if is_setting(&line) { Cost::Copy } else { cost(tool.manager, action) },
         network: !matches!(action, Action::Clean | Action::Other),
         frozen: verb.is_some_and(|it| it.frozen) || line.given.iter().any(|it| matches!(it.means, Means::Frozen | Means::FrozenUnchecked)),
         no_cache: line.given.iter().any(|it| it.means == Means::NoCache),
@@ -204,6 +204,12 @@ fn python_module<'a>(program: &str, arguments: &'a [Word]) -> Option<&'a str> {
         [flag, module, ..] if bare == "python" && flag.text == "-m" => module.literal(),
         _ => None,
     }
+}
+
+/// `npm config set`, `npm --version`: what takes no time.
+fn is_setting(line: &Line) -> bool {
+    let of_settings = |it: &str| it.split(' ').next() == Some("config") || it == "set";
+    line.is_version || line.verb.as_ref().is_some_and(|it| it.action == Action::Other && of_settings(&it.name))
 }
 
 fn cost(manager: Manager, action: Action) -> Cost {

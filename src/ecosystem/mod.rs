@@ -347,18 +347,24 @@ pub struct Reading {
 pub fn read(script: &Script) -> Reading {
     let known: Vec<Option<Step>> = script.commands.iter().map(recognise).collect();
     let quiet = quiet::reads_known_variables(script, &known);
-    let opaque = script.opaque.is_some() || known.iter().any(Option::is_none) || script.commands.is_empty();
+    let costs_unknown = |(command, step): (&Command, &Option<Step>)| step.is_none() && !is_setting_of_git(command);
+    let opaque = script.opaque.is_some() || script.commands.is_empty() || script.commands.iter().zip(&known).any(costs_unknown);
     let known_cost = known.iter().flatten().map(|it| it.cost).max();
     let cost = match known_cost {
         // Programs that are known to be plain neither compile nor, but for some, load anything.
         _ if quiet && opaque => known_cost.unwrap_or(Cost::Copy).max(if script.fetches() { Cost::Download } else { Cost::Copy }),
-        Some(cost) if !opaque => cost,
+        cost if !opaque => cost.unwrap_or(Cost::Copy),
         _ => Cost::Compile,
     };
     match follow(script, &known) {
         Ok(steps) => Reading { steps, obstacle: None, cost, quiet },
         Err(obstacle) => Reading { steps: known.into_iter().flatten().collect(), obstacle: Some(obstacle), cost, quiet },
     }
+}
+
+/// `git config` takes no time, though nothing else is known of it.
+fn is_setting_of_git(command: &Command) -> bool {
+    command.invocation().is_some_and(|it| it.program() == Some("git") && it.arguments().first().is_some_and(|it| it.text == "config"))
 }
 
 /// The steps of a script, if every command of it is known.

@@ -345,6 +345,7 @@ impl Victims {
         let mut names = vec![name.to_owned()];
         let mut res = Victims { steps: Vec::new(), end: index + 1, taken_by: None };
         let above = plan.volatilities_above();
+        let mut used_above = false;
         for (later, step) in plan.steps.iter().enumerate().skip(index + 1).filter(|(_, it)| it.stage == plan.steps[index].stage) {
             let expands = step.instruction.expansions.iter().any(|it| names.contains(&it.name));
             match &step.instruction.kind {
@@ -368,8 +369,12 @@ impl Victims {
                         return res;
                     }
                     // What runs again on every change of the sources loses nothing more.
-                    if step.cost >= Cost::Download && above[later] < Volatility::Often && cannot_use(plan, later, of_commit) {
-                        res.steps.push(later);
+                    if above[later] < Volatility::Often {
+                        let cannot = cannot_use(plan, later, of_commit);
+                        if step.cost >= Cost::Download && cannot && !(used_above && is_unknown(step)) {
+                            res.steps.push(later);
+                        }
+                        used_above |= !cannot;
                     }
                 }
                 _ => {}
@@ -435,7 +440,13 @@ fn cannot_use(plan: &Plan<'_>, index: usize, of_commit: bool) -> bool {
     let files_before = plan.steps[..index].iter().any(|it| matches!(&it.instruction.kind, Kind::Copy(copy) if copy.from_context()));
     let Kind::Run(run) = &step.instruction.kind else { return false };
     let bound = run.mounts.iter().any(|it| it.kind() == "bind");
-    !step.effects.reads.contains(&Place::Anything) || (!files_before && !bound && of_commit)
+    !is_unknown(step) || (!files_before && !bound && of_commit)
+}
+
+/// Whether a command may read anything: also what a command above made of the variable, as a linter does
+/// that looks at the result of the script before it.
+fn is_unknown(step: &Step<'_>) -> bool {
+    step.effects.reads.contains(&Place::Anything)
 }
 
 #[cfg(test)]
@@ -701,6 +712,79 @@ RUN corepack enable
 "
             ),
         );
+    }
+
+    #[test]
+    fn what_a_command_above_may_have_made_of_the_argument_is_silent() {
+        let stage = "FROM scratch AS ctx\nCOPY build_files /build_files\nFROM quay.io/fedora/fedora-bootc:42\nARG GIT_SHA\n";
+        let mounted = "RUN --mount=type=bind,from=ctx,source=/,target=/ctx /ctx/build_files/build.sh\n";
+        check(&RULE, &format!("{stage}{mounted}RUN bootc container lint\n"));
+        // What is known does not look at it.
+        let found = "    ^^^^^^^ warning: every new value of `GIT_SHA` runs `dnf install` again, which does not use it\n";
+        let crossed = format!("{}^^^^^^^^^^^^^^^^^^^^^^^^^ note: no fix: this mounts another stage, or writes to a mount\n", " ".repeat(52));
+        let install = "RUN dnf install -y git\n^^^^^^^^^^^^^^^^^^^^^^ note: `dnf install` runs again\n";
+        check(&RULE, &format!("{stage}{found}{mounted}{crossed}{install}"));
+        check(
+            &RULE,
+            "
+FROM quay.io/fedora/fedora-bootc:42
+ARG GIT_SHA
+    ^^^^^^^ warning: every new value of `GIT_SHA` runs `bootc container lint` again, which does not use it
+RUN bootc container lint
+^^^^^^^^^^^^^^^^^^^^^^^^ note: `bootc container lint` runs again
+    ^^^^^^^^^^^^^^^^^^^^ note: no fix: `bootc` is not known, and may read or write anything
+",
+        );
+    }
+
+    #[test]
+    fn settings_and_versions_take_no_time() {
+        for command in [
+            "npm config set cache /data/.npm --global",
+            "yarn config set enableTelemetry false",
+            "pnpm config set store-dir /pnpm",
+            "pip config set global.index-url https://example.org/simple",
+            "poetry config virtualenvs.create false",
+            "git config --global --add safe.directory /app",
+            "git config --system core.longpaths true && npm config set fund false",
+            "npm --version",
+        ] {
+            check(&RULE, &format!("FROM node:22.11\nARG BUILD_DATE\nLABEL created=$BUILD_DATE\nRUN {command}\n"));
+        }
+        check_fix(
+            &RULE,
+            "
+FROM node:22.11
+ARG BUILD_DATE
+    ^^^^^^^^^^ warning: every new value of `BUILD_DATE` runs `npm install` again, which does not use it
+LABEL created=$BUILD_DATE
+RUN npm config set fund false && npm install -g typescript@5.4.2
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `npm install` runs again
+",
+            "
+FROM node:22.11
+RUN npm config set fund false && npm install -g typescript@5.4.2
+ARG BUILD_DATE
+LABEL created=$BUILD_DATE
+",
+        );
+    }
+
+    #[test]
+    fn what_a_build_puts_elsewhere_changes_with_the_sources() {
+        let stage = |build: &str, from: &str| format!("FROM debian:12.9 AS build\nWORKDIR /src\n{build}FROM debian:12.9\nCOPY --from=build {from} /\n");
+        let last = "ARG GIT_SHA\nRUN app --self-test\n";
+        check(&RULE, &format!("{}{last}", stage("COPY . .\nRUN make install DESTDIR=/out\n", "/out")));
+        check(&RULE, &format!("{}{last}", stage("COPY . .\nRUN make && cp app /out/bin/app\n", "/out/bin/app")));
+        let fires = "ARG GIT_SHA\n    ^^^^^^^ warning: every new value of `GIT_SHA` runs `app --self-test` again, which does not use it\nRUN app --self-test\n^^^^^^^^^^^^^^^^^^^ note: `app --self-test` runs again\n    ^^^^^^^^^^^^^^^ note: no fix: `app` is not known, and may read or write anything\n";
+        for (build, from) in [
+            ("RUN make install DESTDIR=/out\nCOPY . .\n", "/out"),
+            ("COPY . .\nRUN make\n", "/etc/ssl/certs"),
+            ("COPY Makefile .\nRUN make install DESTDIR=/out\n", "/out"),
+            ("COPY . .\nRUN make NODE=/out/node_modules\n", "/out/node_modules"),
+        ] {
+            check(&RULE, &format!("{}{fires}", stage(build, from)));
+        }
     }
 
     /// A reusable workflow that passes its input `version`, with its callers: the file and what it gives.
