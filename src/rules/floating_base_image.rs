@@ -147,9 +147,11 @@ fn effects(dockerfile: &Dockerfile) -> Vec<&'static str> {
     effects
 }
 
-/// Whether `text` can name an image; a template names none before it is filled in.
+/// Whether `text` can name an image; a template names none before it is filled in. Names begin with a letter
+/// or a digit (<https://github.com/distribution/reference/blob/main/reference.go>): `./base` means something to another
+/// front end.
 fn is_reference(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"./-_:@".contains(&it))
+    text.starts_with(|it: char| it.is_ascii_alphanumeric()) && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"./-_:@".contains(&it))
 }
 
 /// Whether the name of an image says of what release it is, as in `static-debian12` and `ubi9`, or that
@@ -368,6 +370,7 @@ COPY --from=composer /a /a
             "FROM debian:bookworm-20250101 AS base\nFROM base\n",
             "FROM ubuntu:24.04\n",
             "FROM debian:bookworm-slim\n",
+            "# syntax=ghcr.io/example/dockerfile-x:v1\nFROM ./base-os AS base\nRUN make\nCOPY --from=./other /a /b\nCOPY --from=/c /a /b\n",
         ] {
             check(&RULE, text);
         }
