@@ -194,8 +194,10 @@ fn is_variant(image: &Image, tag: &str) -> bool {
 
 /// Whether a tag names a major version or a channel.
 fn moves(tag: &str) -> bool {
-    const CHANNELS: &[&str] =
-        &["stable", "edge", "nightly", "lts", "current", "mainline", "main", "master", "rolling", "dev", "beta", "next", "devel", "sid", "testing", "unstable"];
+    const CHANNELS: &[&str] = &[
+        "latest", "stable", "edge", "nightly", "lts", "current", "mainline", "main", "master", "rolling", "dev", "beta", "next", "devel", "sid", "testing",
+        "unstable",
+    ];
     let first = tag.split('-').next().unwrap_or(tag);
     CHANNELS.contains(&first) || first.strip_prefix('v').unwrap_or(first).bytes().all(|it| it.is_ascii_digit()) && !first.is_empty() && first.len() < 4
 }
@@ -222,6 +224,10 @@ mod tests {
             &RULE,
             "FROM python:slim-bookworm\n     ^^^^^^^^^^^^^^^^^^^^ info: `python:slim-bookworm` moves with every release, which rebuilds all layers\nRUN make\n",
         );
+        for image in ["84codes/crystal:latest-ubuntu-24.04", "ghcr.io/a/b:latest-alpine"] {
+            let marks = "^".repeat(image.len());
+            check(&RULE, &format!("FROM {image}\n     {marks} info: `{image}` moves with every release, which rebuilds all layers\nRUN make\n"));
+        }
         check(&RULE, "FROM debian:bookworm\nRUN make\n");
         check(&RULE, "FROM example.org/base:bookworm\nRUN make\n");
     }
