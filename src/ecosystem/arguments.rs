@@ -124,7 +124,7 @@ pub(super) fn recognise(command: &Command) -> Option<Step> {
         program_path: invocation.words.first()?.literal().filter(|it| it.contains('/')).map(str::to_owned),
         flags: line.given,
     };
-    refine(&mut step);
+    refine(&mut step, verb.is_some_and(|it| it.frozen));
     if verb.is_none() && action != Action::Build && !line.is_version {
         step.unknown.push((invocation.words.first()?.span, step.display.clone()));
     }
@@ -139,8 +139,9 @@ pub(super) fn recognise(command: &Command) -> Option<Step> {
 }
 
 /// An install of a project that names packages instead installs those; a setting of Bundler may
-/// freeze later installs.
-fn refine(step: &mut Step) {
+/// freeze later installs. `clean` says that the command itself leaves no choice, as `npm ci` does, which takes no
+/// names of packages.
+fn refine(step: &mut Step, clean: bool) {
     if step.manager == Manager::Bundler && step.action == Action::Other && step.operands.windows(2).any(|it| freezes(&it[0].text, &it[1].text)) {
         step.flags.push(Given { means: Means::FreezesLater, value: None });
     }
@@ -150,7 +151,7 @@ fn refine(step: &mut Step) {
     let is_global = step.has(Means::Global);
     let names_nothing = step.operands.is_empty();
     let named = match step.manager {
-        Manager::Npm | Manager::Yarn | Manager::Pnpm | Manager::Bun => is_global || !names_nothing && !step.display.ends_with("focus"),
+        Manager::Npm | Manager::Yarn | Manager::Pnpm | Manager::Bun => is_global || !names_nothing && !clean && !step.display.ends_with("focus"),
         Manager::Pip | Manager::Uv if step.display.ends_with("install") => {
             let takes_files =
                 step.has(Means::Path(Role::Requirements)) || step.has(Means::Source) || step.operands.iter().any(|it| super::python::is_local(&it.text));

@@ -25,8 +25,10 @@ const NPM: &[Flags] = &[
         Means::Nothing,
     ),
     switch("--workspaces -ws --include-workspace-root --install-links=false --no-shrinkwrap --engine-strict --allow-root -E --save-exact", Means::Nothing),
+    switch("-S --save -D --save-dev -P --save-prod -O --save-optional -B --save-bundle --save-peer", Means::Nothing),
     valued("--omit --include --only --loglevel --registry --cache-min --fetch-retries --fetch-timeout --fetch-retry-mintimeout", Means::Nothing),
     valued("--fetch-retry-maxtimeout --maxsockets --network-timeout --audit-level --os --cpu --libc --install-strategy -w --workspace", Means::Nothing),
+    valued("--proxy --https-proxy --noproxy --fetch-retry-factor", Means::Nothing),
     valued("--cache", Means::Path(Role::Output)),
     valued("--prefix -C", Means::Path(Role::Folder)),
 ];
@@ -54,7 +56,7 @@ const YARN_VERBS: &[Verb] = &[
     verb("install", Action::InstallDependencies, NONE),
     verb("workspaces focus", Action::InstallDependencies, &[switch("--all -A", Means::Nothing)]),
     frozen("global add", Action::InstallNamed, &[switch("--exact -E", Means::Nothing)]),
-    verb("add", Action::InstallNamed, NONE),
+    verb("add", Action::InstallNamed, &[switch("-D --dev -P --peer -O --optional -E --exact -T --tilde", Means::Nothing)]),
     frozen("cache clean|cache clear", Action::Clean, &[switch("--all --mirror", Means::Nothing)]),
     frozen("config set|config get|config list", Action::Other, &[switch("-g --global -H --home", Means::Global)]),
 ];
@@ -115,7 +117,7 @@ const BUN: &[Flags] = &[
 const BUN_VERBS: &[Verb] = &[
     verb("install|i", Action::InstallDependencies, NONE),
     frozen("ci", Action::InstallDependencies, NONE),
-    verb("add|a", Action::InstallNamed, NONE),
+    verb("add|a", Action::InstallNamed, &[switch("-d -D --dev --development --optional --peer -E --exact", Means::Nothing)]),
     frozen("pm cache rm|pm cache", Action::Clean, NONE),
 ];
 

@@ -9,6 +9,7 @@ use crate::edit::Span;
 use crate::facts;
 use crate::shell::{Command, Join, Word};
 use crate::view::DockerfileView;
+use std::collections::BTreeSet;
 
 declare_rule! {
     /// A command fetches something that moves, and the cache keeps what it was.
@@ -257,7 +258,12 @@ fn packages(run: &Run, command: &Command) -> Option<Fetch> {
     };
     // A list of constraints pins them.
     let constrained = command.words.iter().any(|it| matches!(it.text.as_str(), "-c" | "--constraint" | "-r" | "uninstall" | "--require-hashes"));
-    let loose: Vec<&str> = step.operands.iter().filter_map(Word::literal).filter(|it| is_loose(it)).collect();
+    // A word behind a long flag that is not known may be its value.
+    let unknown: BTreeSet<Span> = step.unknown.iter().map(|it| it.0).collect();
+    let takes_next = |it: &Word| unknown.contains(&it.span) && it.text.starts_with("--") && !it.text.contains('=');
+    let values: BTreeSet<Span> = command.words.windows(2).filter(|it| takes_next(&it[0])).map(|it| it[1].span).collect();
+    let operands = step.operands.iter().filter(|it| !values.contains(&it.span));
+    let loose: Vec<&str> = operands.filter_map(Word::literal).filter(|it| is_loose(it)).collect();
     if loose.is_empty() || constrained || step.operands.iter().any(|it| it.computed) {
         return None;
     }
@@ -460,6 +466,10 @@ mod tests {
             ("cargo +nightly install a@1.2.3 wasm-pack", "cargo install", "wasm-pack"),
             ("bun install --global tool@dev", "bun install", "tool@dev"),
             ("npm install -g @scope/tool@beta npm@10.9.0", "npm install", "@scope/tool@beta"),
+            ("npm install -D tool", "npm install", "tool"),
+            ("npm install --save-dev tool", "npm install", "tool"),
+            ("yarn add --dev tool", "yarn add", "tool"),
+            ("pip install --new-option=value tool", "pip install", "tool"),
             ("composer require --no-interaction vendor/tool", "composer require", "vendor/tool"),
             ("composer global require vendor/a:^1.0 vendor/b", "composer global require", "vendor/b"),
         ] {
@@ -553,6 +563,10 @@ RUN npm install -g typescript && \\
             "git clone $URL",
             "npm install -g typescript@5.4 @scope/x@1",
             "npm install ./a ../b",
+            "npm ci --noproxy registry.npmjs.org --maxsockets 1",
+            "npm ci --new-option value",
+            "npm install -g --https-proxy proxy.example.org typescript@5.4",
+            "npm install -g --new-option value typescript@5.4",
             "pip install flask==3.0 'x>=1' -c constraints.txt",
             "pip install --upgrade pip setuptools wheel",
             "go install example.org/a@v1.2.3",
