@@ -6,7 +6,7 @@ use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Kind, Run, clean_source};
 use crate::ecosystem::{self, Action, Manager};
 use crate::facts;
-use crate::shell;
+use crate::shell::{self, Command};
 use crate::view::DockerfileView;
 use crate::volatility::Volatility;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,8 @@ declare_rule! {
     /// An install that needs the sources is left alone: `pip install .`, a `package.json` with
     /// scripts that npm runs, dependencies in folders of the project, a second install of the project
     /// itself behind one of its dependencies, here or in a stage that they are copied from. So is a
-    /// copy of tools that the same command runs, a project that the same command fetches, and an install
+    /// copy of tools that the same command runs, a project that the same command fetches, a manifest that a command makes of
+    /// the copied sources (`go mod init`), and an install
     /// behind a condition that the default of a build argument does not meet.
     ///
     /// An install of tools by their names needs nothing of the project. It is named where it is proven that it
@@ -94,6 +95,7 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
                     plan.fetches_project(index, install)
                         || is_installed(&plan.steps[..copy], install.manager)
                         || is_copied(view, plan, index, install)
+                        || makes_manifest(plan, copy, index, install.manager)
                         || plan.is_off_by_default(index, install)
                 }
                 // Only a proof shows that it needs none of it.
@@ -151,6 +153,28 @@ fn renews_installer(install: &ecosystem::Step) -> bool {
 
 fn is_installed(steps: &[Step<'_>], manager: Manager) -> bool {
     steps.iter().any(|it| it.installs.iter().any(|it| it.manager == manager && it.action == Action::InstallDependencies))
+}
+
+/// Whether a command below the copy makes the manifest, as `go mod init` does of the sources: then there is none to
+/// copy first.
+fn makes_manifest(plan: &Plan<'_>, copy: usize, index: usize, manager: Manager) -> bool {
+    let programs = match manager {
+        Manager::Npm | Manager::Yarn | Manager::Pnpm | Manager::Bun => &["npm", "yarn", "pnpm", "bun"][..],
+        Manager::Pip | Manager::Uv | Manager::Poetry | Manager::Pipenv => &["uv", "poetry", "pdm"],
+        Manager::Go => &["go"],
+        Manager::Cargo => &["cargo"],
+        Manager::Composer => &["composer"],
+        Manager::Bundler => &["bundle"],
+        Manager::Maven | Manager::Gradle => &["gradle"],
+        Manager::Dotnet => &["dotnet"],
+        Manager::Apt | Manager::Apk | Manager::Dnf | Manager::Zypper | Manager::Corepack | Manager::Shell => &[],
+    };
+    let makes = |it: &Command| {
+        let words = it.invocation().map_or(&[][..], |it| it.arguments());
+        let mut verbs = words.iter().filter(|it| !it.text.starts_with('-')).take(2);
+        it.program().is_some_and(|it| programs.contains(&it)) && verbs.any(|it| matches!(it.text.as_str(), "init" | "new"))
+    };
+    plan.steps[copy + 1..=index].iter().any(|it| matches!(&it.instruction.kind, Kind::Run(run) if run.script.commands.iter().any(makes)))
 }
 
 /// Whether an install of another stage is copied before the step `index`, so that there is little
@@ -325,7 +349,31 @@ pub(super) fn list(items: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::COPY_BEFORE_INSTALL as RULE;
-    use crate::rules::testing::{check, check_fix};
+    use crate::rules::testing::{build_step, check, check_fix};
+
+    #[test]
+    fn a_manifest_that_is_made_of_the_sources_cannot_go_first() {
+        for command in ["RUN go mod init example.org/client && go mod tidy\n", "RUN go mod init example.org/client\nRUN go mod tidy\n"] {
+            check(&RULE, &format!("#- main.go\nx\n#- Dockerfile\nFROM golang:1.25.0\nWORKDIR /src\nCOPY *.go ./\n{command}RUN go mod download\n"));
+        }
+        check(&RULE, "#- a.js\nx\n#- Dockerfile\nFROM node:22.11\nWORKDIR /app\nCOPY *.js ./\nRUN npm init -y && npm install\n");
+        check(
+            &RULE,
+            "
+#- main.go
+
+#- Dockerfile
+FROM golang:1.25.0
+WORKDIR /src
+RUN go mod init example.org/client
+COPY *.go ./
+^^^^^^^^^^^^ warning: any change to `*.go` runs `go mod download` again
+RUN go mod download
+^^^^^^^^^^^^^^^^^^^ note: `go mod download` runs again
+    ^^^^^^^^^^^^^^^ note: no safe fix: `go.mod` is not in the build context
+",
+        );
+    }
 
     /// A real build ran no step less with the install above the copy.
     #[test]
