@@ -292,7 +292,7 @@ fn report(view: &DockerfileView<'_>, cause: &mut Cause, findings: &mut Findings<
         1 => ", which needs none of it",
         _ => ", which need none of it",
     };
-    let mut finding = findings.report(copy.span, format!("any change to {} runs {} again{needless}", what_is_copied(&copy.kind), list(&commands)));
+    let mut finding = findings.report(copy.span, format!("any change to {} runs {} again{needless}", what_changes(plan, first), list(&commands)));
     if cause.victims.iter().all(|it| it.needs == Needs::Little) {
         finding = finding.level(Level::Info);
     }
@@ -322,6 +322,22 @@ fn report(view: &DockerfileView<'_>, cause: &mut Cause, findings: &mut Findings<
         (None, Some((_, _, refusal))) => drop(finding.unproven(refusal).maybe_fix(suggestion)),
         (None, None) => {}
     }
+}
+
+/// What a change of runs an install again: what the copy brings, and what others below it bring if nothing is known of
+/// that, so that any of them may be the cause.
+fn what_changes(plan: &Plan<'_>, victim: &Victim) -> String {
+    let is_known = |it: &String| it.is_empty() || plan.context.entry(it).flatten().is_some();
+    if plan.sources(victim.copy).iter().any(is_known) {
+        return what_is_copied(&plan.steps[victim.copy].instruction.kind);
+    }
+    let stage = plan.steps[victim.copy].stage;
+    let others = volatile_copies(plan, victim.index).filter(|it| *it > victim.copy && plan.steps[*it].stage == stage);
+    let copies = std::iter::once(victim.copy).chain(others);
+    let sources = copies.filter_map(|it| if let Kind::Copy(copy) = &plan.steps[it].instruction.kind { Some(&copy.sources) } else { None });
+    let mut names: Vec<&str> = sources.flatten().map(|it| it.text.as_str()).collect();
+    names.dedup();
+    list(&names)
 }
 
 /// What a copy brings, for a message.
@@ -373,6 +389,25 @@ RUN go mod download
     ^^^^^^^^^^^^^^^ note: no safe fix: `go.mod` is not in the build context
 ",
         );
+    }
+
+    #[test]
+    fn all_copies_of_which_nothing_is_known_are_named() {
+        let build = format!("{}#- src/a.c\n\n", build_step("context: ."));
+        let found = |copies: &str, what: &str| {
+            let (first, others) = copies.split_once('\n').unwrap_or((copies, ""));
+            let marks = "^".repeat(first.len());
+            check(
+                &RULE,
+                &format!(
+                    "{build}#- Dockerfile\nFROM node:22.11\nWORKDIR /app\n{first}\n{marks} warning: any change to {what} runs `pnpm install` again\n{others}RUN pnpm install --frozen-lockfile\n^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `pnpm install` runs again\n    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: `package.json` is not in the build context\n"
+                ),
+            );
+        };
+        found("COPY ./meta .\nCOPY ./deps .\n", "`./meta` and `./deps`");
+        found("COPY ./meta .\n", "`./meta`");
+        found("COPY src .\nCOPY ./deps .\n", "`src`");
+        found("COPY ./meta .\nCOPY src .\n", "`./meta` and `src`");
     }
 
     /// A real build ran no step less with the install above the copy.
