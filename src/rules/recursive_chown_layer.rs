@@ -36,6 +36,8 @@ declare_rule! {
     /// run, which changes few files, files that their copy has given an owner already, files that a
     /// command removes or moves away before, and a program that the same instruction gives capabilities.
     ///
+    /// Below `/etc` it is an information only: configuration is small.
+    ///
     /// Where commands have made files in the folder as well, run them as that user: `USER app`
     /// above them leaves nothing to change.
     ///
@@ -60,12 +62,14 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
-            let Some(change) = run.script.commands.iter().find_map(|it| change(plan, index, run, it)) else { continue };
+            let changes = || run.script.commands.iter().filter_map(|it| change(plan, index, run, it));
+            let Some(change) = changes().find(|it| !it.is_of_configuration()).or_else(|| changes().next()) else { continue };
             let program = change.program;
             let message = format!("`{program} -R` puts all of `{}` into the image a second time, on every change of it", change.folder);
             let finding = findings
                 .report(change.span, message)
                 .note(plan.steps[change.copy].instruction.span, format!("`--{program}` can do it here, without another layer"));
+            let finding = if change.is_of_configuration() { finding.level(Level::Info) } else { finding };
             if program != "chown" {
                 continue;
             }
@@ -86,6 +90,13 @@ struct Change {
     copy: usize,
 }
 
+impl Change {
+    /// Whether it changes configuration, which is small.
+    fn is_of_configuration(&self) -> bool {
+        facts::is_below(&self.folder, "/etc")
+    }
+}
+
 fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option<Change> {
     let program = match command.program()? {
         "chown" => "chown",
@@ -104,6 +115,7 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
     // Behind `cd` a relative path is not known.
     let moves = run.script.commands.iter().any(|it| matches!(it.program(), Some("cd" | "pushd")));
     let step = &plan.steps[index];
+    let mut res = None;
     for operand in operands.filter(|it| it.literal().is_some() && (it.text.starts_with('/') || !moves)) {
         let Some(folder) = step.state.path(&operand.text, plan.dockerfile.escape).filter(|it| it != "/") else { continue };
         if run.script.commands.iter().any(|it| sets_capabilities(it, &operand.text)) {
@@ -111,10 +123,14 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
         }
         let last = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode));
         if let Some(copy) = last.filter(|it| !is_taken_away(plan, *it, index, command.span)) {
-            return Some(Change { program, span: run.command.span(command.span), folder, copy });
+            let change = Change { program, span: run.command.span(command.span), folder, copy };
+            if !change.is_of_configuration() {
+                return Some(change);
+            }
+            res = res.or(Some(change));
         }
     }
-    None
+    res
 }
 
 /// Whether a command gives a program capabilities, which a copy cannot do: then it is in this layer anyway.
@@ -203,6 +219,59 @@ COPY server /opt/server
 RUN chown -R app:app /opt/server && setcap cap_net_bind_service=+ep /opt/server/bin/a
     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/opt/server` into the image a second time, on every change of it
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this does more than change the owner of one folder
+",
+        );
+    }
+
+    #[test]
+    fn configuration_is_an_information() {
+        check(
+            &RULE,
+            "
+#- crontab/app
+
+#- Dockerfile
+FROM debian:12.9
+COPY crontab /etc/cron.d
+^^^^^^^^^^^^^^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
+RUN chmod -R 644 /etc/cron.d
+    ^^^^^^^^^^^^^^^^^^^^^^^^ info: `chmod -R` puts all of `/etc/cron.d` into the image a second time, on every change of it
+",
+        );
+    }
+
+    #[test]
+    fn what_is_changed_beside_configuration_counts() {
+        check(
+            &RULE,
+            "
+#- conf/a.conf
+
+#- src/a
+
+#- Dockerfile
+FROM debian:12.9
+COPY conf /etc/app
+COPY src /opt/app
+^^^^^^^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
+RUN chmod -R 600 /etc/app && chmod -R 600 /opt/app
+                             ^^^^^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all of `/opt/app` into the image a second time, on every change of it
+",
+        );
+        check(
+            &RULE,
+            "
+#- conf/a.conf
+
+#- src/a
+
+#- Dockerfile
+FROM debian:12.9
+COPY conf /etc/app
+COPY src /opt/app
+^^^^^^^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
+RUN chmod -R 600 /etc/app /opt/app
+    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all of `/opt/app` into the image a second time, on every change of it
 ",
         );
     }
