@@ -159,6 +159,12 @@ impl Fix {
         Fix { title: title.into(), safety: Safety::Unsafe, reorders: false, files }
     }
 
+    /// The same fix of a file that is generated: whoever applies it has to change what the file is made of.
+    pub fn in_generated_file(self) -> Fix {
+        let title = format!("{} (the file says that it is generated)", self.title);
+        Fix { title, safety: Safety::Unsafe, ..self }
+    }
+
     /// The same fix under another title.
     pub fn titled(self, title: impl Into<String>) -> Fix {
         Fix { title: title.into(), ..self }

@@ -4,6 +4,7 @@
 //! it and of the files it refers to, and reports to [`Findings`].
 
 mod churn;
+mod generated;
 mod suppress;
 
 mod branch_only_cache_scope;
@@ -231,6 +232,7 @@ pub fn documentation() -> String {
         let fixes = if rule.fixes { "yes" } else { "" };
         res.push_str(&format!("| [{0}](#{0}) | {1} | {fixes} | {2} |\n", rule.name, rule.level.word(), rule.summary()));
     }
+    res.push_str("\nIn a file whose first comments say that it is generated, or is not to be edited, no fix is safe.\n");
     for rule in ALL {
         res.push_str(&format!("\n## {}\n\n{}\n", rule.name, rule.page().trim()));
     }
@@ -254,6 +256,7 @@ pub fn run(snapshot: &Snapshot, path: &str, config: &Config, repairs: Repairs) -
         }
     }
     let mut res = suppress::apply(&view, found, config);
+    generated::withhold(snapshot, &mut res);
     res.sort_by(|a, b| (a.at.span, a.rule, &a.message).cmp(&(b.at.span, b.rule, &b.message)));
     res
 }
