@@ -215,16 +215,18 @@ pub fn is_volatile_name(name: &str) -> bool {
     }
     let has = |list: &[&str]| words.iter().any(|it| list.contains(it));
     let of_build = has(&["BUILD", "RUN", "CI", "PIPELINE", "JOB", "RELEASE", "CREATED", "COMMIT", "DEPLOY"]);
-    name == "VCS_REF" || has(COMMIT_WORDS) || (of_build && has(MOMENT_WORDS)) || words == ["TIMESTAMP"] || words == ["DATE"]
+    name == "VCS_REF" || has(COMMIT_WORDS) || (of_build && has(MOMENT_WORDS)) || matches!(words[..], ["TIMESTAMP" | "DATE" | "DATETIME"])
 }
 
 /// Whether a volatile name names a moment, and no commit.
 pub fn is_moment_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let of_commit = name.split('_').any(|it| COMMIT_WORDS.contains(&it) && !it.starts_with("BUILD"));
-    let moments = ["DATE", "TIME", "TIMESTAMP", "BUILDDATE", "BUILDTIME", "AT"];
-    is_volatile_name(&name) && !of_commit && name.split('_').any(|it| moments.contains(&it))
+    is_volatile_name(&name) && !of_commit && name.split('_').any(|it| it == "AT" || MOMENTS.contains(&it))
 }
+
+/// Words that can only name a moment.
+pub const MOMENTS: &[&str] = &["DATE", "TIME", "DATETIME", "TIMESTAMP", "BUILDDATE", "BUILDTIME", "BUILDDATETIME"];
 
 /// Words that name a commit, or a build, by themselves.
 const COMMIT_WORDS: &[&str] = &[
@@ -241,11 +243,12 @@ const COMMIT_WORDS: &[&str] = &[
     "VCSREF",
     "BUILDTIME",
     "BUILDDATE",
+    "BUILDDATETIME",
     "BUILDNUMBER",
     "BUILDID",
 ];
 /// Words that name a moment or a count, of a build or a run if another word says so.
-const MOMENT_WORDS: &[&str] = &["DATE", "TIME", "TIMESTAMP", "NUMBER", "NUM", "ID", "ISO", "UTC", "AT"];
+const MOMENT_WORDS: &[&str] = &["DATE", "TIME", "DATETIME", "TIMESTAMP", "NUMBER", "NUM", "ID", "ISO", "UTC", "AT"];
 /// Words that say whose it is: the project's own.
 const OWN_WORDS: &[&str] = &[
     "API",
@@ -533,6 +536,8 @@ mod tests {
             "BUILDTIME",
             "BUILD_NUMBER",
             "BUILD_TIMESTAMP",
+            "BUILD_DATETIME",
+            "BUILDDATETIME",
             "CI_COMMIT_SHORT_SHA",
             "GITHUB_SHA",
             "GITHUB_RUN_ID",

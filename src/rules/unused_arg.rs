@@ -2,7 +2,7 @@ use super::frozen_command_output::fetches;
 use super::volatile_arg_before_run::{Victims, command};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
-use crate::dockerfile::key::{ArgumentVolatility, argument_volatility};
+use crate::dockerfile::key::{ArgumentVolatility, MOMENTS, argument_volatility};
 use crate::dockerfile::plan::{Plan, Step, has_word};
 use crate::dockerfile::{Base, Kind, Variable};
 use crate::ecosystem::{self, COMMON_VARIABLES, quiet};
@@ -159,7 +159,7 @@ fn is_named(view: &DockerfileView<'_>, stage: usize, step: &Step<'_>, name: &str
 /// down, it would leave an old file in the image.
 pub(super) fn is_to_fetch_again(view: &DockerfileView<'_>, plan: &Plan<'_>, index: usize, name: &str) -> Option<FetchesAgain> {
     let upper = name.to_ascii_uppercase();
-    let of_moment = upper.split('_').any(|it| ["DATE", "TIME", "TIMESTAMP", "NOW", "TODAY"].contains(&it));
+    let of_moment = upper.split('_').any(|it| MOMENTS.contains(&it) || matches!(it, "NOW" | "TODAY"));
     let fetches_below = || plan.own().any(|(at, it)| at > index && matches!(&it.instruction.kind, Kind::Run(run) if fetches(run)));
     let res = if upper.contains("BUST") {
         FetchesAgain::Cache

@@ -455,6 +455,29 @@ mod tests {
     use crate::rules::testing::{check, check_fix, marked};
 
     #[test]
+    fn the_name_of_a_moment_may_be_one_word() {
+        check_fix(
+            &RULE,
+            "
+FROM debian:12.9
+ARG BUILD_DATETIME
+    ^^^^^^^^^^^^^^ warning: every new value of `BUILD_DATETIME` runs `apt-get install` again, which does not use it
+LABEL org.opencontainers.image.created=$BUILD_DATETIME
+RUN apt-get update && apt-get install -y jq
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` runs again
+",
+            "
+FROM debian:12.9
+RUN apt-get update && apt-get install -y jq
+ARG BUILD_DATETIME
+LABEL org.opencontainers.image.created=$BUILD_DATETIME
+",
+        );
+        // It may be there to fetch anew.
+        check(&RULE, "FROM debian:12.9\nARG BUILD_DATETIME\nRUN wget -q https://example.org/nightly.tar -O - | tar -x\n");
+    }
+
+    #[test]
     fn labels_go_along() {
         check_fix(
             &RULE,
