@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 /// coreutils, busybox and the tools of base systems, by their manuals.
 const PROGRAMS: &[&str] = &[
+    ":",
     "[",
     "addgroup",
     "adduser",
@@ -40,6 +41,7 @@ const PROGRAMS: &[&str] = &[
     "du",
     "echo",
     "exit",
+    "export",
     "false",
     "find",
     "fc-cache",
@@ -89,6 +91,8 @@ const PROGRAMS: &[&str] = &[
     "true",
     "truncate",
     "type",
+    "ulimit",
+    "umask",
     "uname",
     "uniq",
     "unlink",
@@ -126,7 +130,16 @@ fn is_quiet(command: &Command, step: Option<&Step>) -> bool {
         None => true,
         Some(word) => (word.variables.is_empty() && is_program(crate::facts::name(&word.text))) || step.is_some_and(is_system_step),
     };
-    known && !computed
+    known && !computed && !prints_variables(command)
+}
+
+/// `export -p`, and `set` alone: they print whatever variables there are.
+fn prints_variables(command: &Command) -> bool {
+    match command.words.as_slice() {
+        [word] => matches!(word.text.as_str(), "export" | "set"),
+        [word, flag, ..] => word.text == "export" && flag.text.starts_with('-'),
+        [] => false,
+    }
 }
 
 /// Whether a program is one that reads no variable of a project.
@@ -176,6 +189,8 @@ mod tests {
             "if [ -f /x ]; then rm /x; fi",
             "/bin/mkdir /a",
             "curl -fsSL https://example.com/a | tar -xz",
+            "export DEBIAN_FRONTEND=noninteractive && apt-get install -y git",
+            "umask 022; ulimit -n 1024; : && mkdir /a",
         ] {
             assert!(is_quiet(text), "{text}");
         }
@@ -183,8 +198,21 @@ mod tests {
 
     #[test]
     fn anything_else_may() {
-        for text in ["make", "./build.sh", "npm ci", "sh -c 'x'", "echo $(git rev-parse HEAD)", "curl https://example.com | sh", "eval x", "", "cat <<< $(env)"]
-        {
+        for text in [
+            "make",
+            "./build.sh",
+            "npm ci",
+            "sh -c 'x'",
+            "echo $(git rev-parse HEAD)",
+            "curl https://example.com | sh",
+            "eval x",
+            "",
+            "cat <<< $(env)",
+            "export > /a",
+            "export -p | tee /a",
+            "set > /a",
+            "export A=$(env)",
+        ] {
             assert!(!is_quiet(text), "{text}");
         }
     }

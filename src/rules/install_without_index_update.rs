@@ -345,6 +345,25 @@ RUN mkdir /x; apt-get install -y git
     }
 
     #[test]
+    fn what_is_exported_updates_nothing() {
+        check_unsafe_fix(
+            &RULE,
+            "
+FROM debian:12.9
+RUN apt-get update && apt-get install -y curl make
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: the index is of this instruction
+RUN export DEBIAN_FRONTEND=noninteractive && apt-get install -y checkinstall
+                                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: `apt-get install` does not update the index, and relies on that of an earlier instruction, which gets old
+",
+            "
+FROM debian:12.9
+RUN apt-get update && apt-get install -y curl make
+RUN export DEBIAN_FRONTEND=noninteractive && apt-get update && apt-get install -y checkinstall
+",
+        );
+    }
+
+    #[test]
     fn an_index_that_is_new_or_not_known_is_silent() {
         for text in [
             "FROM debian:12.9\nRUN apt-get update && apt-get install -y git\n",
@@ -355,6 +374,7 @@ RUN mkdir /x; apt-get install -y git
             "FROM debian:12.9\nCOPY setup.sh /\nRUN /setup.sh\nRUN apt-get install -y nodejs\n",
             "FROM debian:12.9\nRUN add-apt-repository ppa:x/y && apt-get install -y git\n",
             "FROM debian:12.9\nCOPY x.deb /\nRUN apt-get install -y /x.deb\n",
+            "FROM debian:12.9\nRUN export A=1 && apt-get update && apt-get install -y git\n",
             "FROM debian:12.9\nRUN dpkg -i /x.deb || apt-get install -f -y\n",
             "FROM debian:12.9\nRUN --mount=type=cache,target=/var/lib/apt,sharing=locked apt-get install -y git\n",
             "FROM debian:12.9\nRUN --mount=type=bind,from=lists,target=/var/lib/apt/lists apt-get install -y git\n",
