@@ -45,7 +45,7 @@ declare_rule! {
     /// One import that matches is enough: another one, of the main branch for example, is fine. So
     /// is an import of what another build of the repository exports, as long as somebody reads what
     /// this one exports. Where expressions may make both places the same nothing is reported, and
-    /// nothing where a later step moves the folder of a local cache, nor where the export goes to another place for
+    /// nothing where a command or another step may move the folder of a local cache, nor where the export goes to another place for
     /// every commit, which is the matter of `per-run-cache-scope`.
     ///
     /// ## Fix safety
@@ -134,17 +134,10 @@ fn is_used(view: &WorkflowView<'_>, build: &StepView<'_>, side: Side, entry: &Ca
     known || view.may_use(side, entry.backend) || (entry.backend == Backend::Registry && side == Side::Export)
 }
 
-/// Whether another step has to do with the folder that is exported, as those that move it to where
-/// it is imported from.
+/// Whether the folder that is exported may be moved to where it is imported from.
 fn is_moved(build: &StepView<'_>, exports: &[CacheEntry]) -> bool {
-    let folders = exports.iter().filter(|it| it.backend == Backend::Local).filter_map(|it| it.attribute("dest")).map(|it| it.pattern());
-    folders.into_iter().any(|folder| {
-        build.job.steps.iter().enumerate().filter(|(index, _)| *index != build.step.step).any(|(_, step)| {
-            let in_script = step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(folder.as_str()));
-            let in_input = step.inputs.iter().any(|it| it.value.pattern().contains(folder.as_str()));
-            in_script || in_input || step.action.as_ref().is_some_and(|it| it.is_local())
-        })
-    })
+    let mut folders = exports.iter().filter(|it| it.backend == Backend::Local).filter_map(|it| it.attribute("dest")).map(|it| it.pattern());
+    folders.any(|it| build.may_move(&it))
 }
 
 /// Imports from where the export goes.
@@ -283,6 +276,28 @@ mod tests {
         check(&RULE, &steps(&format!("- uses: actions/cache@v5\n  with: {{path: /tmp/cache-new, key: a}}\n{build}")));
         let message = "the folder `/tmp/cache` is imported, but the folder `/tmp/cache-new` is exported";
         check_without_fix(&RULE, &found(&steps(build), "type=local,src=/tmp/cache", "type=local,dest=/tmp/cache-new", "error", message));
+    }
+
+    #[test]
+    fn a_script_moves_the_local_cache_that_it_exports() {
+        let script = |lines: &str| {
+            let build = "docker buildx build --cache-from type=local,src=/tmp/old/api --cache-to type=local,dest=/tmp/new/api .";
+            steps(&format!("- uses: docker/setup-buildx-action@v4\n- run: |\n    {build}\n    {lines}"))
+        };
+        for lines in [
+            "rm -rf /tmp/old && mv /tmp/new /tmp/old",
+            "mv /tmp/new/* /tmp/old",
+            "sudo rsync -a --delete '/tmp/new/api/' /tmp/old/api",
+            "if true; then cp -r /tmp/new/. /tmp/old; fi",
+            "mv \"$NEW\" /tmp/old",
+            "true\n- run: mv /tmp/new /tmp/old",
+        ] {
+            check(&RULE, &script(lines));
+        }
+        let message = "the folder `/tmp/old/api` is imported, but the folder `/tmp/new/api` is exported";
+        for lines in ["rm -rf /tmp/new", "mv /tmp/newer /tmp/old", "true\n- run: cp -r dist /srv", "echo mv /tmp/new"] {
+            check_without_fix(&RULE, &found(&script(lines), "type=local,src=/tmp/old/api", "type=local,dest=/tmp/new/api", "error", message));
+        }
     }
 
     #[test]

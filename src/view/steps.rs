@@ -5,11 +5,12 @@ use crate::cache::{Backend, CacheEntry};
 use crate::edit::{Edit, EditSet, Span};
 use crate::facts::{self, Entry, Text};
 use crate::links;
+use crate::shell::{Command, Word};
 use crate::syntax::yaml::change::{self, New};
 use crate::syntax::yaml::{Kind, Node};
 use crate::value::{Part, Value};
 use crate::volatility::Variance;
-use crate::workflow::{Event, Step, Variable};
+use crate::workflow::{Action, Event, Run, Step, Variable};
 
 impl WorkflowView<'_> {
     /// Whether it only ever runs in this repository: GitHub runs what lies at the root, and what is
@@ -156,6 +157,19 @@ impl StepView<'_> {
         self.job.steps.iter().filter(keeps).collect()
     }
 
+    /// Whether its own script or another step of the job may take a folder elsewhere: a command does, another
+    /// step names it, or it is not known what that does.
+    pub fn may_move(&self, folder: &str) -> bool {
+        let names = |step: &Step| {
+            let in_script = step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(folder));
+            let in_input = step.inputs.iter().any(|it| it.value.pattern().contains(folder));
+            in_script || in_input || step.action.as_ref().is_some_and(Action::is_local)
+        };
+        // The own step names it as the place of the export.
+        let others = || self.job.steps.iter().enumerate().filter(|(index, _)| *index != self.step.step);
+        self.job.steps.iter().filter_map(|it| it.run.as_ref()).any(|it| moves(it, folder)) || others().any(|(_, it)| names(it))
+    }
+
     /// Whether another step of the job, other than those that save and restore folders, has to do
     /// with a folder: its text names it, or it is not known what it does.
     pub fn is_touched(&self, folder: &str) -> bool {
@@ -168,6 +182,22 @@ impl StepView<'_> {
                 || step.action.as_ref().is_some_and(|it| it.is_local())
         })
     }
+}
+
+/// Programs that take what is in one folder to another.
+const MOVERS: &[&str] = &["mv", "cp", "rsync", "ln", "tar"];
+
+/// Whether a command of a script takes a folder elsewhere, what it lies in, or a part of it; what a variable of
+/// the shell stands for may be that.
+fn moves(run: &Run, folder: &str) -> bool {
+    let is_folder = |it: &Word| {
+        let path = run.passage.slice(it.span).value().pattern();
+        let path = path.trim_matches(['"', '\'']).trim_end_matches('*');
+        !it.variables.is_empty() || it.computed || path.contains(folder) || is_within(folder, path.trim_end_matches("/."))
+    };
+    let commands = run.script.commands.iter().filter_map(Command::invocation);
+    let mut movers = commands.filter(|it| it.program().is_some_and(|it| MOVERS.contains(&it)));
+    movers.any(|it| it.arguments().iter().any(is_folder))
 }
 
 /// Whether a folder is `path` or lies in it, both as they are written.
