@@ -136,9 +136,21 @@ fn follows_another(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
 /// Whether somebody has taken the options out: a comment in the step, or behind it, has them.
 fn is_commented_out(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
     let Some(step) = build.job.steps.get(build.step.step) else { return false };
-    let end = build.job.steps.get(build.step.step + 1).map_or(build.job.span.end, |it| it.span.start);
+    let end = build.job.steps.get(build.step.step + 1).map_or_else(|| end_of_comments(&view.source, step), |it| it.span.start);
     let own = view.yaml.comments.iter().filter(|it| step.span.start <= it.start && it.start < end.max(step.span.end));
     own.map(|it| it.of(&view.source).trim_start_matches(['#', ' ', '-'])).any(|it| it.starts_with("cache-from") || it.starts_with("cache-to"))
+}
+
+/// Where the comments end that follow on the last step of a job and are not left of its keys.
+fn end_of_comments(source: &str, step: &Step) -> usize {
+    let column = step.span.start - source[..step.span.start].rfind('\n').map_or(0, |it| it + 1);
+    let end = step.span.end;
+    let end = if source[..end].ends_with('\n') { end } else { source[end..].find('\n').map_or(source.len(), |it| end + it + 1) };
+    let is_behind = |line: &&str| {
+        let text = line.trim_start();
+        text.is_empty() || (text.starts_with('#') && line.len() - text.len() >= column)
+    };
+    end + source[end..].split_inclusive('\n').take_while(is_behind).map(str::len).sum::<usize>()
 }
 
 /// Whether a step before or after it keeps layers or images in another way.
@@ -782,7 +794,12 @@ mod tests {
             let behind = format!("{}          {line}\n      - run: 'true'\n", build_step("push: true"));
             let next = format!("{}      - run: 'true'\n        {line}\n", build_step("push: true"));
             check(&RULE, &found(&next, ACTION, "warning"));
-            for text in [inside, behind] {
+            let last = format!("{}\n          {line}\n", build_step("push: true").trim_end());
+            let more = "  more:\n    runs-on: ubuntu-latest\n    steps: [{run: 'true'}]\n";
+            let of_next_job = format!("{}  {line}\n{more}", build_step("push: true"));
+            check(&RULE, &found(&of_next_job, ACTION, "warning"));
+            let block = build_step(&format!("push: true\nlabels: |\n  a=b\n{line}"));
+            for text in [inside, behind, format!("{last}{more}"), last, block] {
                 match level {
                     Some(level) => check(&RULE, &found(&text, ACTION, level)),
                     None => quiet(&text),
