@@ -1,18 +1,21 @@
-use super::{Check, Findings, declare_rule};
+use super::{Check, Findings, declare_rule, freshness};
 use crate::build::{Build, Context, Tool};
+use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix, Level};
+use crate::dockerfile::moves::Refusal;
 use crate::dockerfile::{Dockerfile, Instruction, Kind};
-use crate::edit::EditSet;
+use crate::edit::{EditSet, Span};
 use crate::facts::{self, Text};
 use crate::file;
 use crate::links::locations::{Location, Side};
 use crate::links::{Place, Target};
 use crate::value::{Leg, Value};
-use crate::view::{Likeness, Run, Start, StepView, Use, WorkflowView};
+use crate::view::{Call, Likeness, Run, Start, StepView, Use, View, WorkflowView};
 use crate::volatility::Cost;
 use crate::workflow::expression::is_input_key;
 use crate::workflow::repair::{CacheEdit, TargetOptions, outside_of_pull_requests};
 use crate::workflow::{Builder, Event, Job, RunnerKind, Step, Trigger, Workflow};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 declare_rule! {
@@ -79,7 +82,8 @@ declare_rule! {
     /// Only cache options are added. Where no step sets up Buildx, whose absence keeps the cache
     /// from working, that step is added as well; this is unsafe, as later steps may expect the
     /// image in Docker. It is unsafe as well where the workflow runs on a schedule, as layers of the
-    /// cache have the packages of the day they were built. There is no fix where somebody who may
+    /// cache have the packages of the day they were built, and where the build upgrades all packages
+    /// (`apk upgrade`) or fetches what moves (`moving-fetch`), which it would do no more. There is no fix where somebody who may
     /// not write to the repository can start the workflow on the main branch, whose cache is not
     /// theirs to write: `pull_request_target`, `issue_comment`, `workflow_run`; and none where only pull
     /// requests build, which read no cache of each other. Pull requests export nothing. Layers that hold
@@ -96,11 +100,42 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_on_github() {
         return;
     }
+    let mut dated = Dated { view, config: findings.config(), known: BTreeMap::new() };
     for build in view.judged().filter(|it| has_no_cache(it) && !follows_another(view, it) && !is_commented_out(view, it)) {
         let levels = [level_of_runs(view, build), level_of_builder(view, build), level_of_dockerfiles(view, build)];
         let Some(level) = levels.into_iter().collect::<Option<Vec<_>>>().and_then(|it| it.into_iter().min()) else { continue };
         let finding = findings.report(build.build.span, "nothing of this build is cached, so that every run builds all layers again");
-        finding.level(level).maybe_fix(|| fix(view, build));
+        let finding = finding.level(level);
+        match dated.first(build) {
+            Some(refusal) => finding.unproven(&refusal).maybe_fix(|| fix(view, build, true)),
+            None => finding.maybe_fix(|| fix(view, build, false)),
+        };
+    }
+}
+
+/// What builds do that a kept layer would do no more, by Dockerfile.
+struct Dated<'v, 'a> {
+    view: &'v WorkflowView<'a>,
+    config: &'v Config,
+    known: BTreeMap<String, Vec<(Span, String)>>,
+}
+
+impl Dated<'_, '_> {
+    /// The first of it in the stages that a build reaches.
+    fn first(&mut self, build: &StepView<'_>) -> Option<Refusal> {
+        places(self.view, build).iter().find_map(|place| {
+            let path = place.dockerfile.as_ref()?;
+            let dockerfile = self.view.dockerfile(path)?;
+            let found = self.known.entry(path.clone()).or_insert_with(|| match View::new(self.view.snapshot, path, self.config) {
+                Some(View::Dockerfile(view)) => freshness::dated(&view),
+                _ => Vec::new(),
+            });
+            let reached = reached(dockerfile, &place.target);
+            let is_reached =
+                |at: Span| reached.iter().filter_map(|it| dockerfile.stages.get(*it)).flat_map(|it| &it.instructions).any(|it| it.span.contains(at));
+            let (span, reason) = found.iter().find(|it| is_reached(it.0))?;
+            Some(Refusal { file: Some((path.clone(), *span)), ..Refusal::at(*span, reason.clone()) })
+        })
     }
 }
 
@@ -248,11 +283,23 @@ fn level_of_dockerfiles(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option
         return level_of_places(view, &build.places);
     }
     let calls = view.calls(build)?;
-    let targets = || calls.iter().flat_map(|call| call.targets.iter().map(move |it| (call, it)));
     let has_none = |it: &Build| it.imports.is_empty() && it.exports.is_empty() && !it.no_cache && !it.opaque;
-    let places: Vec<Place> = targets().filter(|(_, it)| !it.build.inline).map(|(call, it)| call.place(it, &view.path)).collect();
+    let places = places_of_targets(view, &calls);
     let level = level_of_places(view, &places).filter(|_| !places.is_empty())?;
-    targets().all(|(_, it)| has_none(&it.build)).then_some(level.min(Level::Info))
+    calls.iter().flat_map(|it| &it.targets).all(|it| has_none(&it.build)).then_some(level.min(Level::Info))
+}
+
+/// Where a build finds its files: each target of bake, each service of compose.
+fn places<'b>(view: &WorkflowView<'_>, build: &'b StepView<'_>) -> Cow<'b, [Place]> {
+    match build.build.tool {
+        Tool::Bake | Tool::Compose => places_of_targets(view, &view.calls(build).unwrap_or_default()).into(),
+        _ => (&build.places[..]).into(),
+    }
+}
+
+fn places_of_targets(view: &WorkflowView<'_>, calls: &[Call<'_>]) -> Vec<Place> {
+    let places = |call: &Call<'_>| call.targets.iter().filter(|it| !it.build.inline).map(|it| call.place(it, &view.path)).collect::<Vec<_>>();
+    calls.iter().flat_map(places).collect()
 }
 
 /// Nothing where nothing is run, or where that is not known yet.
@@ -272,12 +319,7 @@ fn level_of_places(view: &WorkflowView<'_>, places: &[Place]) -> Option<Level> {
 
 /// What the most expensive command costs that a build of the target runs; `None` where it runs none.
 fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
-    let stages = match target {
-        Target::Last => dockerfile.reachable(None),
-        Target::Named(name) => dockerfile.reachable(Some(name)),
-        Target::Unknown => (0..dockerfile.stages.len()).collect(),
-    };
-    let stages = stages.into_iter().filter_map(|it| dockerfile.stages.get(it));
+    let stages = reached(dockerfile, target).into_iter().filter_map(|it| dockerfile.stages.get(it));
     let cost = |it: &Instruction| match &it.kind {
         Kind::Run(run) => Some(run.reading.cost),
         _ => None,
@@ -285,7 +327,17 @@ fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
     stages.flat_map(|it| &it.instructions).filter_map(cost).max()
 }
 
-fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
+/// The stages that a build of the target makes.
+fn reached(dockerfile: &Dockerfile, target: &Target) -> Vec<usize> {
+    match target {
+        Target::Last => dockerfile.reachable(None),
+        Target::Named(name) => dockerfile.reachable(Some(name)),
+        Target::Unknown => (0..dockerfile.stages.len()).collect(),
+    }
+}
+
+/// Options for the cache; `dated` is whether layers that are kept would be of another day than is meant.
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, dated: bool) -> Option<Fix> {
     let step = build.job.steps.get(build.step.step)?;
     // All that call an action would share what is written there.
     if view.workflow.is_action || view.may_be_started_by_strangers() {
@@ -310,7 +362,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
                 return None;
             }
             let edit = view.edits().add(step, build.step, Some(&import), Some(&export))?;
-            offer(view, build, &format!("cache the layers in the scope `{scope}`"), edit)
+            offer(view, build, &format!("cache the layers in the scope `{scope}`"), edit, dated)
         }
         // In a script the cache of GitHub is out of reach, unless a step has exposed it.
         Tool::Bake if step.run.is_none() || build.steps_before().iter().any(Step::exposes_runtime) => {
@@ -321,7 +373,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
                 [(_, (.., scope))] => format!("cache the layers in the scope `{scope}`"),
                 _ => "cache the layers of each target in a scope of its own".to_owned(),
             };
-            offer(view, build, &what, edit)
+            offer(view, build, &what, edit, dated)
         }
         // No flag of compose has a part in the cache, nor has GitHub's cache in other scripts.
         _ => None,
@@ -329,7 +381,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Fix> {
 }
 
 /// The fix that an edit is, `what` being what it does.
-fn offer(view: &WorkflowView<'_>, build: &StepView<'_>, what: &str, edit: CacheEdit) -> Option<Fix> {
+fn offer(view: &WorkflowView<'_>, build: &StepView<'_>, what: &str, edit: CacheEdit, dated: bool) -> Option<Fix> {
     let mut title = what.to_owned();
     if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -340,7 +392,7 @@ fn offer(view: &WorkflowView<'_>, build: &StepView<'_>, what: &str, edit: CacheE
         let edits = EditSet::new(edit.into_edits().iter().cloned().chain([set_up]).collect()).ok()?;
         return unproven(format!("Set up Buildx and {what}"), edits);
     }
-    if is_scheduled(view) {
+    if dated || is_scheduled(view) {
         return unproven(title, edit.into_edits());
     }
     Some(Fix::cache_options(title, view.path.clone(), edit))
@@ -839,6 +891,35 @@ mod tests {
         for with in ["push: true", "file: Dockerfile"] {
             check(&RULE, &of("#- dockerfile\nFROM a:1.0\nRUN make\n", with, "warning"));
             check(&RULE, &of("#- Dockerfile\nFROM a:1.0\nRUN chmod +x /x\n#- dockerfile\nFROM a:1.0\nRUN make\n", with, "info"));
+        }
+    }
+
+    #[test]
+    fn what_is_meant_to_be_of_today_makes_the_fix_unsafe() {
+        let before = build_step("tags: org/app:1");
+        let after = build_step("tags: org/app:1\ncache-from: type=gha,scope=app\ncache-to: type=gha,mode=max,scope=app,ignore-error=true");
+        let message = "warning: nothing of this build is cached, so that every run builds all layers again";
+        let fixture = |head: &str, command: &str, note: &str| {
+            let dockerfile = format!("#- Dockerfile\n{head}RUN {command}\n");
+            let dockerfile = if note.is_empty() { dockerfile } else { marked(&dockerfile, &command[command.find("apk u").unwrap_or(0)..], note) };
+            format!("{dockerfile}{}", marked(&before, ACTION, message))
+        };
+        for (command, note) in [
+            ("apk upgrade --no-cache", "note: no safe fix: `apk upgrade` upgrades packages once, and the cached layer keeps those"),
+            ("apk add git && apk upgrade", "note: no safe fix: `apk upgrade` upgrades packages once, and the cached layer keeps those"),
+            ("dnf -y update", "note: no safe fix: `dnf update` upgrades packages once, and the cached layer keeps those"),
+            ("git clone https://example.org/x", "note: no safe fix: this clones the newest commit once, and the cached layer keeps that one"),
+        ] {
+            check_unsafe_fix(&RULE, &fixture("FROM a:1.0\n", command, note), &after);
+        }
+        for (head, command) in [
+            ("FROM a:1.0\n", "apk update && apk add --upgrade git"),
+            ("FROM a:1.0\n", "dnf upgrade -y openssl"),
+            ("FROM a:1.0\n", "git clone https://example.org/x --branch v1.0.0"),
+            ("FROM a:1.0\nARG CACHE_BUSTER\n", "apk upgrade --no-cache"),
+            ("FROM a:1.0 AS unused\nRUN apk upgrade\nFROM a:1.0\n", "apk add git"),
+        ] {
+            check_fix(&RULE, &fixture(head, command, ""), &after);
         }
     }
 

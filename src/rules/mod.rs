@@ -4,6 +4,7 @@
 //! it and of the files it refers to, and reports to [`Findings`].
 
 mod churn;
+mod freshness;
 mod generated;
 mod suppress;
 
@@ -259,6 +260,18 @@ pub fn run(snapshot: &Snapshot, path: &str, config: &Config, repairs: Repairs) -
     generated::withhold(snapshot, &mut res);
     res.sort_by(|a, b| (a.at.span, a.rule, &a.message).cmp(&(b.at.span, b.rule, &b.message)));
     res
+}
+
+/// What a rule says of a Dockerfile, for another rule that goes by it: whatever the configuration has the level be, and
+/// without repairs.
+fn reported(rule: &'static Rule, view: &DockerfileView<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let config = Config::default();
+    let mut findings = Findings { rule, repairs: Repairs::Late, config: &config, path: &view.path, found: &mut found };
+    if let Check::Dockerfile(check) | Check::Both(check, _) = &rule.check {
+        check(view, &mut findings);
+    }
+    found
 }
 
 /// Whether repairs are made: they often take longer than to find what is wrong, and who only shows
