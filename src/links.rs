@@ -71,7 +71,8 @@ pub struct Index {
     /// What is given to the actions and the workflows of the repository, by the folder of each action or
     /// the path of each workflow, and the file that calls it.
     by_called: Arc<BTreeMap<String, Callers>>,
-    /// The builds whose Dockerfile cannot be told, by the named contexts that they give.
+    /// The builds whose Dockerfile cannot be told, or not for all values of a variable, by the named contexts that
+    /// they give.
     by_context: Arc<BTreeMap<String, Vec<Reference>>>,
     /// Who writes and who reads each cache location.
     pub locations: locations::Locations,
@@ -260,10 +261,12 @@ fn names(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
     file.builds().into_iter().enumerate().filter_map(named).collect()
 }
 
-/// The named contexts of a file's builds whose Dockerfile cannot be told.
+/// The named contexts of a file's builds whose Dockerfile cannot be told, or is another one where the environment sets
+/// a variable of bake or compose.
 fn loose_contexts(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
     let loose = |(build, it): (usize, Described<'_>)| {
-        let is_told = it.build.contexts.is_empty() || it.legs().into_iter().all(|(_, leg)| place(it.build, path, leg).dockerfile.is_some());
+        let told = || it.legs().into_iter().all(|(_, leg)| place(it.build, path, leg).dockerfile.is_some());
+        let is_told = it.build.contexts.is_empty() || (told() && !(it.step.is_none() && has_variable_place(it.build)));
         let names = if is_told { &[][..] } else { &it.build.contexts };
         names.iter().map(|(name, _)| (name.clone(), Reference { path: path.clone(), build, leg: None })).collect::<Vec<_>>()
     };
@@ -271,6 +274,16 @@ fn loose_contexts(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
     res.sort();
     res.dedup();
     res
+}
+
+/// Whether a variable is a part of where the Dockerfile lies.
+fn has_variable_place(build: &Build) -> bool {
+    let is_variable = |it: &Value| it.parts.iter().any(|it| matches!(it, Part::Expression { .. }));
+    let folder = match &build.context {
+        Context::Folder(value) | Context::Git(Some(value)) => Some(value),
+        Context::Foreign(_) | Context::Git(None) => None,
+    };
+    build.dockerfile.iter().chain(folder).any(is_variable)
 }
 
 /// The bake and compose files that a workflow's builds may read.

@@ -309,6 +309,7 @@ RUN --mount=from=ghcr.io/astral-sh/uv:latest,source=/uv,target=/bin/uv uv run a
             &format!("{named}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
             &format!("{lower}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
             &format!("{loose}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
+            &format!("{}FROM php:8.3.14\nCOPY --from=composer /a /a\n", loose.replace("{}", "{ default = \"other\" }")),
         ] {
             check(&RULE, text);
         }
