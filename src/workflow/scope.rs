@@ -192,9 +192,25 @@ fn candidates(workflow: &Workflow, job: &Job, step: &BuildStep) -> Vec<String> {
     };
     let file = build.dockerfile.as_ref().and_then(file_name);
     let target = build.target.as_ref().filter(|it| is_stable(it, &sure)).map(|it| plain(&it.pattern()));
-    let step_name = format!("{}", step.step + 1);
-    let names = [image, folder, file, target, Some(plain(&job.id)), Some(step_name)].into_iter().flatten();
+    let (id, name) = names_of_step(job, step);
+    let number = format!("{}", step.step + 1);
+    let names = [image, folder, file, target, Some(plain(&job.id)), id, name, Some(number)].into_iter().flatten();
     names.filter(|it| !it.is_empty() && names_each_leg(job, it)).collect()
+}
+
+/// The longest name of a step that names a scope, in bytes.
+const MOST_NAME: usize = 40;
+
+/// The id of the step that builds, and the words of its name.
+fn names_of_step(job: &Job, build: &BuildStep) -> (Option<String>, Option<String>) {
+    let step = job.steps.get(build.step);
+    let id = step.and_then(|it| it.id.as_deref()).map(plain);
+    let name = step.and_then(|it| it.name.as_ref()).and_then(Value::known).map(|name| {
+        let words = name.split(|it: char| !it.is_ascii_alphanumeric() && it != '_').filter(|it| !it.is_empty());
+        words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("-")
+    });
+    // A sentence is no name.
+    (id, name.filter(|it| it.len() <= MOST_NAME))
 }
 
 /// Whether the keys of the matrix that a name is made of can stand in a name, in each leg.
@@ -390,6 +406,19 @@ mod tests {
     fn builds_of_one_image_are_told_apart() {
         let steps = "- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:1', target: web}\n- uses: docker/build-push-action@v6\n  with: {tags: 'o/app:2', target: worker}";
         assert_eq!(names(&with_steps(steps)), ["app-web", "app-worker"]);
+    }
+
+    #[test]
+    fn a_step_is_known_by_its_id_or_name_before_its_number() {
+        let of = |first: &str, second: &str| {
+            let step = |line: &str, target: &str| format!("- uses: docker/build-push-action@v6\n{line}  with: {{tags: o/app, build-args: V={target}}}\n");
+            names(&with_steps(&format!("{}{}", step(first, "1"), step(second, "2"))))
+        };
+        assert_eq!(of("  id: web\n", "  name: Build the worker\n"), ["app-web", "app-build-the-worker"]);
+        assert_eq!(of("  name: dev - build\n  id: dev\n", "  name: release - build\n"), ["app-dev", "app-release-build"]);
+        assert_eq!(of("  name: Build\n", "  name: build\n"), ["app-1", "app-2"]);
+        assert_eq!(of("  name: 构建\n", "  name: Builds the image that is for those who work on what comes next\n"), ["app-1", "app-2"]);
+        assert_eq!(of("  name: Build ${{ github.sha }}\n", ""), ["app-1", "app-2"]);
     }
 
     #[test]
