@@ -39,7 +39,8 @@ declare_rule! {
     ///
     /// A token that comes in another way is looked for: an `env` entry, `token=` in the option, a
     /// script that takes it from elsewhere. Actions of this repository before the build may expose
-    /// it, and services other than GitHub have rules of their own.
+    /// it, and services other than GitHub have rules of their own. Docker's own builder, where a step has
+    /// chosen it (`driver: docker`), would not export with a token either.
     ///
     /// ## Fix safety
     ///
@@ -57,7 +58,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let mut seen: Vec<usize> = Vec::new();
-    for build in view.judged().filter(|it| it.lacks_token(view)) {
+    for build in view.judged().filter(|it| it.lacks_token(view) && !it.is_kept_in_docker()) {
         let Some(entry) = build.build.exports.iter().chain(&build.build.imports).find(|it| it.needs_token()) else {
             check_files(view, build, &mut seen, findings);
             continue;
@@ -160,6 +161,16 @@ mod tests {
         check(&RULE, &steps("- run: docker buildx build --cache-to type=registry,ref=org/app:cache ."));
         check(&RULE, &steps("- uses: docker/build-push-action@v7\n  with: {cache-to: type=gha}"));
         check(&RULE, &steps("- uses: docker/bake-action@v7\n  with: {set: '*.cache-to=type=gha'}"));
+    }
+
+    #[test]
+    fn a_builder_that_was_chosen_and_cannot_export_is_silent() {
+        let bake = "#- docker-bake.hcl\ntarget \"tests\" {\n  cache-to = [\"type=gha,mode=max\"]\n}\n";
+        let with = |driver: &str| steps(&format!("- uses: docker/setup-buildx-action@v4\n  with: {{driver: {driver}}}\n- run: docker buildx bake tests"));
+        check(&RULE, &format!("{bake}{}", with("docker")));
+        let message = "warning: scripts have no token for GitHub's cache, so that Buildx builds `tests` without it";
+        let noted = marked(bake, "type=gha,mode=max", "note: this option is left out");
+        check(&RULE, &marked(&format!("{noted}{}", with("docker-container")), "docker buildx bake", message));
     }
 
     #[test]

@@ -68,7 +68,7 @@ declare_rule! {
     ///
     /// An information only where the build is rare or its part is not known: `docker build` in a
     /// script, targets of bake, services of compose, a workflow that is started by hand, or called by one of those or by nobody in the repository, a Dockerfile that cannot be told, or
-    /// one that neither downloads nor compiles anything; and where the workflow also runs on a
+    /// one that neither downloads nor compiles anything, a builder that was chosen and can export no cache (`driver: docker`); and where the workflow also runs on a
     /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
     /// changes. For targets of bake the options are lines of `set:` in the step, and not in the bake file, which is
     /// for builds by hand as well: there Docker's own builder refuses to export a cache. Not reported are builds
@@ -86,7 +86,8 @@ declare_rule! {
     /// (`apk upgrade`) or fetches what moves (`moving-fetch`), which it would do no more. There is no fix where somebody who may
     /// not write to the repository can start the workflow on the main branch, whose cache is not
     /// theirs to write: `pull_request_target`, `issue_comment`, `workflow_run`; and none where only pull
-    /// requests build, which read no cache of each other. Pull requests export nothing. Layers that hold
+    /// requests build, which read no cache of each other; nor where a step has chosen Docker's own builder
+    /// (`driver: docker`), with which the next build finds the image. Pull requests export nothing. Layers that hold
     /// secrets would be in the cache.
     pub(crate) static MISSING_BUILD_CACHE = {
         name: "missing-build-cache",
@@ -272,6 +273,7 @@ fn level_of_builder(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Lev
         // `docker build` uses Docker's own builder whatever Buildx is set up to use.
         (Tool::Command, Builder::Container(_)) if build.build.name.contains("buildx") => Some(Level::Warning),
         (Tool::Command, _) => Some(Level::Info),
+        _ if build.is_kept_in_docker() => Some(Level::Info),
         _ => Some(Level::Warning),
     }
 }
@@ -340,7 +342,7 @@ fn reached(dockerfile: &Dockerfile, target: &Target) -> Vec<usize> {
 fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, dated: bool) -> Option<Fix> {
     let step = build.job.steps.get(build.step.step)?;
     // All that call an action would share what is written there.
-    if view.workflow.is_action || view.may_be_started_by_strangers() {
+    if view.workflow.is_action || view.may_be_started_by_strangers() || build.is_kept_in_docker() {
         return None;
     }
     // A cache that no branch writes would help nobody.
@@ -458,6 +460,15 @@ mod tests {
         let options = |scope: &str| format!(", cache-from: 'type=gha,scope={scope}', cache-to: 'type=gha,mode=max,scope={scope},ignore-error=true'}}");
         let after = steps(both).replace("org/api}", &format!("org/api{}", options("api"))).replace("org/web}", &format!("org/web{}", options("web")));
         check_fix(&RULE, &format!("#- a/Dockerfile\nFROM a:1.0\nRUN x\n#- b/Dockerfile\nFROM a:1.0\nRUN x\n{fixture}"), &after);
+    }
+
+    #[test]
+    fn docker_s_own_builder_may_be_chosen_on_purpose() {
+        let text = |driver: &str| {
+            build_step("load: true").replace("setup-buildx-action@v4\n", &format!("setup-buildx-action@v4\n        with: {{driver: {driver}}}\n"))
+        };
+        check_without_fix(&RULE, &found(&text("docker"), ACTION, "info"));
+        check(&RULE, &found(&text("docker-container"), ACTION, "warning"));
     }
 
     #[test]

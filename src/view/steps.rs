@@ -10,7 +10,7 @@ use crate::syntax::yaml::change::{self, New};
 use crate::syntax::yaml::{Kind, Node};
 use crate::value::{Part, Value};
 use crate::volatility::Variance;
-use crate::workflow::{Action, Event, Run, Step, Variable};
+use crate::workflow::{Action, Builder, Event, Run, Step, Variable};
 
 impl WorkflowView<'_> {
     /// Whether it only ever runs in this repository: GitHub runs what lies at the root, and what is
@@ -121,6 +121,13 @@ impl StepView<'_> {
     /// The steps before it.
     pub fn steps_before(&self) -> &[Step] {
         self.job.before(self.step.step)
+    }
+
+    /// Whether a step has chosen Docker's own builder for it, which can export no cache but the inline one: on
+    /// purpose, as images that are built there are at hand for the next build.
+    pub fn is_kept_in_docker(&self) -> bool {
+        let chooses = |it: &Step| it.runs("docker/setup-buildx-action") && it.known("driver").is_some_and(|it| it.trim() == "docker");
+        self.builder == Builder::Docker && self.steps_before().iter().any(chooses)
     }
 
     /// Whether it is built by a script that nothing gives the token for GitHub's cache: Buildx leaves options for that
