@@ -24,18 +24,31 @@ pub struct Snapshot {
     /// What builds say of Dockerfiles.
     pub links: Arc<links::Index>,
     roots: Arc<[String]>,
+    /// Other paths of files, each with the one that the file is known by.
+    links_on_disk: Arc<BTreeMap<String, String>>,
 }
 
 impl Snapshot {
     /// The file at `path`, as the editor has it, else as it is on disk; `None` where it was not
     /// loaded.
     pub fn file(&self, path: &str) -> Option<&Arc<File>> {
-        self.open.get(path).or_else(|| self.disk.get(path))
+        self.entry(path).map(|it| it.1)
     }
 
     /// The path and the file at `path`, as the editor has it, else as it is on disk.
     pub fn entry(&self, path: &str) -> Option<(&Arc<str>, &Arc<File>)> {
+        let path = self.real(path);
         self.open.get_key_value(path).or_else(|| self.disk.get_key_value(path))
+    }
+
+    /// The path that the file at `path` is known by: another one where that is a symbolic link.
+    pub fn real<'p>(&'p self, path: &'p str) -> &'p str {
+        self.links_on_disk.get(path).map_or(path, String::as_str)
+    }
+
+    /// The other paths of the file that is known by `path`.
+    pub fn other_paths<'p>(&'p self, path: &'p str) -> impl Iterator<Item = &'p str> {
+        self.links_on_disk.iter().filter(move |(_, it)| *it == path).map(|it| it.0.as_str())
     }
 
     /// All loaded files, in no particular order.
@@ -159,6 +172,17 @@ impl Host {
             self.set_roots(self.current.roots.iter().cloned().chain([root.to_owned()]).collect::<Vec<_>>());
         }
         !known
+    }
+
+    /// The file at `path` is the one at `real`, to which a symbolic link leads: one file under two names would be
+    /// looked at, and changed, twice. `false` if that is known.
+    pub fn set_link(&mut self, path: &str, real: &str) -> bool {
+        let is_new = self.current.real(path) != real && self.current.real(real) != path;
+        if is_new {
+            self.remove(path);
+            Arc::make_mut(&mut self.current.links_on_disk).insert(path.to_owned(), real.to_owned());
+        }
+        is_new
     }
 
     /// Sets a file. One with a version is the editor's, any other the disk's. Of a file that the editor
@@ -320,6 +344,22 @@ mod tests {
         assert_eq!(text(&host), Some(Text::Known("{1}".into())));
         host.close("/w/package.json");
         assert_eq!(text(&host), None);
+    }
+
+    #[test]
+    fn a_file_behind_a_link_is_one() {
+        let mut host = Host::default();
+        for path in ["/w/Dockerfile", "/w/docker/Dockerfile"] {
+            host.set(path, File::new(Kind::Dockerfile, "FROM a\n", None));
+        }
+        assert!(host.set_link("/w/Dockerfile", "/w/docker/Dockerfile"));
+        assert!(!host.set_link("/w/Dockerfile", "/w/docker/Dockerfile"));
+        assert!(!host.set_link("/w/docker/Dockerfile", "/w/Dockerfile"));
+        let snapshot = host.snapshot();
+        assert_eq!(snapshot.entry("/w/Dockerfile").map(|it| &**it.0), Some("/w/docker/Dockerfile"));
+        assert_eq!(snapshot.files().count(), 1);
+        assert_eq!(snapshot.other_paths("/w/docker/Dockerfile").collect::<Vec<_>>(), ["/w/Dockerfile"]);
+        assert_eq!(snapshot.other_paths("/w/Dockerfile").count(), 0);
     }
 
     #[test]

@@ -394,6 +394,7 @@ fn place(snapshot: &Snapshot, build: &Build, path: &str, leg: Option<&Leg>) -> P
     {
         res.dockerfile = Some(lower);
     }
+    res.dockerfile = res.dockerfile.map(|it| snapshot.real(&it).to_owned());
     res
 }
 
@@ -403,10 +404,11 @@ pub(crate) fn in_lower_case(path: &str) -> Option<String> {
 }
 
 /// The builds that mean the Dockerfile at `path`.
-fn references_to<'a>(snapshot: &'a Snapshot, path: &str) -> impl Iterator<Item = &'a links::Reference> {
+fn references_to<'a>(snapshot: &'a Snapshot, path: &'a str) -> impl Iterator<Item = &'a links::Reference> {
     let upper = (facts::name(path) == "dockerfile").then(|| facts::join(facts::parent(path), "Dockerfile"));
     let stood_in_for = upper.filter(|it| snapshot.file(it).is_none()).map_or(&[][..], |it| snapshot.links.builds_of(&it));
-    snapshot.links.builds_of(path).iter().chain(stood_in_for)
+    let by_link = snapshot.other_paths(path).flat_map(|it| snapshot.links.builds_of(it));
+    snapshot.links.builds_of(path).iter().chain(stood_in_for).chain(by_link)
 }
 
 /// The builds of the Dockerfile at `path`.

@@ -223,6 +223,15 @@ impl Roots {
     }
 }
 
+/// The path of the file that a symbolic link at `path`, or at a folder above it, leads to, if it lies in the folder
+/// `root` as well; `None` where `path` is that path.
+pub fn behind_link(path: &str, root: &str, roots: &Roots) -> Option<String> {
+    let (real, metadata) = roots.resolve(path).ok()?;
+    let (real, top) = (from_system(&real)?, from_system(&roots.folder(root)?)?);
+    let real = facts::join(root, facts::relative(&real, &top)?);
+    (metadata.is_file() && real != path).then_some(real)
+}
+
 /// Reads a text.
 ///
 /// # Errors

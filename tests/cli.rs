@@ -255,6 +255,30 @@ fn a_link_that_leads_out_of_the_workspace_is_not_followed() {
     assert!(named.err.contains("outside the workspace"), "{}", named.err);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_dockerfile_behind_a_link_is_checked_and_fixed_once() {
+    let build = "on: push\njobs:\n  a:\n    runs-on: self-hosted\n    steps:\n      - uses: docker/build-push-action@v7\n        with: {context: .}\n";
+    let with_link = |more: &[(&str, &str)]| {
+        let text = "FROM debian:12.9\nRUN apt-get update\nRUN apt-get install -y jq\n";
+        let folder = Folder::new(&[(".git/HEAD", "ref: refs/heads/main\n"), (".github/workflows/ci.yml", build), ("docker/Dockerfile", text)]);
+        more.iter().for_each(|(path, text)| folder.write(path, text));
+        std::os::unix::fs::symlink("docker/Dockerfile", folder.path().join("Dockerfile")).unwrap();
+        folder
+    };
+    let found = |folder: &Folder| {
+        let json = layerwise(folder, &["check", "--select=split-index-update", "--format", "json"]).json();
+        json["diagnostics"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let folder = with_link(&[]);
+    assert_eq!(found(&folder), ["docker/Dockerfile"]);
+    let fixed = layerwise(&folder, &["check", "--select=split-index-update", "--fix"]);
+    assert_eq!((fixed.status, fixed.err.as_str()), (Status::Clean, ""));
+    assert!(folder.path().join("Dockerfile").is_symlink() && folder.read("docker/Dockerfile").contains("apt-get update && \\"));
+    // By each name another context is built.
+    assert_eq!(found(&with_link(&[("Dockerfile.dockerignore", "docs\n")])), ["Dockerfile", "docker/Dockerfile"]);
+}
+
 /// Two images in one scope, a cache that nobody reads, and one that an expression names.
 const CACHES: &[(&str, &str)] = &[
     (".git/HEAD", "ref: refs/heads/main\n"),

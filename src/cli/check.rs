@@ -284,12 +284,16 @@ impl Job {
     /// were used. Says whether there were any.
     fn add_named(&mut self, configs: &Configs) -> bool {
         let snapshot = self.host.snapshot();
-        let named = snapshot.links.dockerfiles().into_iter().filter(|it| self.folders.iter().any(|folder| facts::is_below(it, folder)));
+        let named = snapshot.links.dockerfiles().into_iter().map(|it| snapshot.real(&it).to_owned());
+        let named = named.filter(|it| self.is_below_folders(it));
         let known: BTreeSet<&str> = self.files.iter().map(|it| &**it).collect();
-        let new: Vec<String> = named.chain(configs.files()).filter(|it| !known.contains(it.as_str())).collect();
+        let new: BTreeSet<String> = named.chain(configs.files()).filter(|it| !known.contains(it.as_str())).collect();
+        let roots = Roots::of(snapshot.roots());
         let mut added = false;
         for path in new {
-            if snapshot.file(&path).is_some() {
+            if let Some(real) = self.file_behind(&path, snapshot.root(&path), &roots) {
+                added |= self.host.set_link(&path, &real);
+            } else if snapshot.file(&path).is_some() {
                 self.files.push(path.into());
                 added = true;
             } else if let Some(Text::Known(text)) = snapshot.text(&path) {
@@ -300,6 +304,18 @@ impl Job {
         }
         self.files.sort();
         added
+    }
+
+    fn is_below_folders(&self, path: &str) -> bool {
+        self.folders.iter().any(|folder| facts::is_below(path, folder))
+    }
+
+    /// The Dockerfile that a link leads to. One that has an ignore file of its own name, under one of its names, is
+    /// another one by each.
+    fn file_behind(&self, path: &str, root: &str, roots: &Roots) -> Option<String> {
+        let real = workspace::behind_link(path, root, roots).filter(|it| self.is_below_folders(it) && Kind::of(it) == Kind::Dockerfile)?;
+        let has_none = |it: &str| workspace::text(&format!("{it}.dockerignore"), roots) == Text::Missing;
+        (has_none(path) && has_none(&real)).then_some(real)
     }
 
     pub(super) fn say_errors(&self, messages: &mut dyn Write) -> Result<bool, Error> {
