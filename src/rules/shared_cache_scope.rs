@@ -6,7 +6,7 @@ use crate::facts;
 use crate::links::locations::{Location, Side};
 use crate::view::{Call, Likeness, Site, StepView, TargetBuild, TargetsView, Use, WorkflowView};
 use crate::workflow::repair::CacheEdit;
-use crate::workflow::{Event, Filter, Trigger, Workflow};
+use crate::workflow::{Event, Filter, Trigger, Workflow, expression};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,7 +69,7 @@ declare_rule! {
     /// does one build for several platforms. The cache of GitHub is one for each branch and pull
     /// request, so that builds that never run on the same one do not meet, and those that run on
     /// tags lose nothing; a registry and a bucket are one for all. Builds of which something is not known, or whose conditions ask for the
-    /// event or the branch, are not reported. Targets of one call of bake, and services of compose, are builds too, reported in
+    /// event or the branch and are not met by all that starts the workflow, are not reported. Targets of one call of bake, and services of compose, are builds too, reported in
     /// their file, other than those that another one of them uses, whose cache holds all of theirs; an information only
     /// where nobody is known to build them together. A workflow that others call, or a composite action, is
     /// looked at as one of the repository calls it for several images.
@@ -128,7 +128,8 @@ fn check_as_called(view: &WorkflowView<'_>, calls: &[Site<'_>], build: &StepView
     // An action that calls another one runs where its own callers do.
     let told = |it: &Site<'_>| !it.workflow.is_action && (entry.backend != Backend::Gha || !is_on_tags_only(it.workflow));
     for (index, call) in calls.iter().enumerate().filter(|(_, it)| told(it)) {
-        let near = calls[index..].iter().filter(|it| it.path == call.path && !may_exclude(&it.conditions(), &call.conditions()));
+        let own = asked(call.conditions(), call.workflow);
+        let near = calls[index..].iter().filter(|it| it.path == call.path && !may_exclude(&asked(it.conditions(), it.workflow), &own));
         let Some(other) = near.take(MAX_OTHERS).find(|it| replace_each_other(view, build, entry, call, it)) else { continue };
         let what = if view.workflow.is_action { "action" } else { "workflow" };
         let message = format!("other calls of this {what} export to {} too, and each replaces the cache of the other", entry.describe());
@@ -211,7 +212,8 @@ fn is_rival(view: &WorkflowView<'_>, own: &Use<'_>, other: &Use<'_>, backend: Ba
         && job.id == other_job.id
         && own.place().dockerfile == other.place().dockerfile
         && (build.push == Some(false) || other_build.push == Some(false));
-    if for_test || may_exclude(&own.conditions(), &other.conditions()) {
+    let conditions = |it: &Use<'_>| it.described.step.map(|(workflow, ..)| asked(it.conditions(), workflow)).unwrap_or_default();
+    if for_test || may_exclude(&conditions(own), &conditions(other)) {
         return false;
     }
     same_file || backend != Backend::Gha || meet(view, own, other)
@@ -223,6 +225,15 @@ fn may_exclude(a: &[String], b: &[String]) -> bool {
     const WORDS: &[&str] = &["github.event", "github.ref", "github.head_ref", "github.base_ref", "inputs.", "matrix."];
     let asks = |conditions: &[String]| conditions.iter().any(|it| WORDS.iter().any(|word| it.contains(word)));
     a != b && (asks(a) || asks(b))
+}
+
+/// The conditions that may not be met, whatever starts the workflow.
+fn asked(conditions: Vec<String>, workflow: &Workflow) -> Vec<String> {
+    let events = || workflow.triggers.iter().map(|it| &it.event);
+    // What calls a workflow has an event of its own.
+    let is_told = events().next().is_some() && events().all(|it| *it != Event::WorkflowCall);
+    let always = |it: &String| is_told && events().all(|event| expression::is_met_during(it, event.name()));
+    conditions.into_iter().filter(|it| !always(it)).collect()
 }
 
 /// Whether the workflows of two builds are started on one branch or pull request, without anybody's doing.
@@ -703,7 +714,32 @@ mod tests {
         check(&RULE, &two("file: a.Dockerfile, cache-to: '${{ inputs.cache }}'", "file: b.Dockerfile, cache-to: 'type=gha'"));
         check(&RULE, &two("file: a.Dockerfile, cache-to: 'type=gha,scope=${{ inputs.scope }}'", "file: b.Dockerfile, cache-to: 'type=gha'"));
         let conditions = two("file: a.Dockerfile, cache-to: 'type=gha'", "file: b.Dockerfile, cache-to: 'type=gha'");
+        let conditions = conditions.replace("on: push", "on: [push, pull_request]");
         check(&RULE, &conditions.replacen("- uses: docker/build", "- if: github.event_name == 'push'\n        uses: docker/build", 1));
+    }
+
+    #[test]
+    fn a_condition_that_all_events_meet_keeps_nothing_apart() {
+        let both = two("file: a.Dockerfile, push: true, cache-to: 'type=gha'", "file: b.Dockerfile, push: true, cache-to: 'type=gha,mode=max'");
+        let when = |on: &str, condition: &str| {
+            let condition = format!("- if: {condition}\n        uses: docker/build");
+            both.replace("on: push", &format!("on: {on}")).replacen("- uses: docker/build", &condition, 1)
+        };
+        for (on, condition) in [
+            ("[push, pull_request]", "contains(fromJSON('[\"push\", \"pull_request\"]'), github.event_name)"),
+            ("push", "github.event_name == 'push'"),
+            ("[push, pull_request]", "github.event_name != 'release' || github.ref == 'refs/heads/main'"),
+        ] {
+            check(&RULE, &found(&when(on, condition), "type=gha", "type=gha,mode=max", "the scope `buildkit`"));
+        }
+        for (on, condition) in [
+            ("[push, pull_request]", "contains(fromJSON('[\"push\"]'), github.event_name)"),
+            ("[push, workflow_call]", "github.event_name == 'push'"),
+            ("push", "github.event_name == 'push' && github.ref == 'refs/heads/main'"),
+            ("push", "contains(fromJSON(inputs.events), github.event_name)"),
+        ] {
+            check(&RULE, &when(on, condition));
+        }
     }
 
     #[test]

@@ -160,6 +160,11 @@ pub trait Scope {
     fn input(&self, name: &str) -> Outcome {
         Outcome::varying(Variance::over(Axis::Input(name.to_owned())))
     }
+
+    /// `github.event_name`
+    fn event_name(&self) -> Outcome {
+        Outcome::present(Variance::over(Axis::Event))
+    }
 }
 
 /// The scope of a text whose workflow is not known.
@@ -167,6 +172,20 @@ pub trait Scope {
 pub struct Nowhere;
 
 impl Scope for Nowhere {}
+
+/// Knows the event that has started the run, and nothing else.
+struct During<'a>(&'a str);
+
+impl Scope for During<'_> {
+    fn event_name(&self) -> Outcome {
+        Outcome::text(self.0)
+    }
+}
+
+/// Whether a condition, with or without its delimiters, is sure to be met in a run that the event of this name starts.
+pub fn is_met_during(text: &str, event: &str) -> bool {
+    condition(text, &During(event)).truth == Some(true)
+}
 
 /// `${{ … }}` in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -408,6 +408,23 @@ impl Event {
             _ => Event::Other(name.to_owned()),
         }
     }
+
+    /// Its name, as `github.event_name` has it.
+    pub fn name(&self) -> &str {
+        match self {
+            Event::Push => "push",
+            Event::PullRequest => "pull_request",
+            Event::PullRequestTarget => "pull_request_target",
+            Event::Schedule => "schedule",
+            Event::WorkflowDispatch => "workflow_dispatch",
+            Event::WorkflowCall => "workflow_call",
+            Event::Release => "release",
+            Event::IssueComment => "issue_comment",
+            Event::WorkflowRun => "workflow_run",
+            Event::MergeGroup => "merge_group",
+            Event::Other(name) => name,
+        }
+    }
 }
 
 impl Action {

@@ -37,7 +37,7 @@ fn github(path: &[&str], scope: &impl Scope) -> Outcome {
         ["ref" | "ref_name" | "ref_type" | "ref_protected"] => Outcome::present(over(&[Axis::Ref])),
         // Only a pull request has them.
         ["head_ref" | "base_ref"] => Outcome::varying(over(&[Axis::Ref])),
-        ["event_name"] => Outcome::present(over(&[Axis::Event])),
+        ["event_name"] => scope.event_name(),
         ["workflow" | "job" | "actor" | "actor_id" | "triggering_actor"] => Outcome::present(over(&[Axis::Workflow])),
         ["workflow_ref"] => Outcome::present(over(&[Axis::Workflow, Axis::Ref])),
         ["action" | "action_path" | "action_ref" | "action_repository"] => Outcome::varying(over(&[Axis::Workflow])),

@@ -13,8 +13,11 @@ pub fn evaluate(expression: &Expression, scope: &impl Scope) -> Outcome {
         Expression::Literal(constant) => Outcome::known(constant.clone()),
         Expression::Context(_) | Expression::Property(..) | Expression::Index(..) | Expression::Star(_) => access(expression, scope),
         Expression::Call(name, arguments) => {
-            let arguments: Vec<_> = arguments.iter().map(|it| evaluate(it, scope)).collect();
-            call(name, &arguments)
+            let outcomes: Vec<_> = arguments.iter().map(|it| evaluate(it, scope)).collect();
+            match is_listed(name, arguments, &outcomes) {
+                Some(found) => Outcome::known(Constant::Bool(found)),
+                None => call(name, &outcomes),
+            }
         }
         Expression::Not(operand) => {
             let operand = evaluate(operand, scope);
@@ -134,6 +137,17 @@ fn call(name: &str, arguments: &[Outcome]) -> Outcome {
     }
 }
 
+/// Whether a list that is written down as JSON has a value: `contains(fromJSON('["a", "b"]'), 'a')`. `None` where that is not
+/// known, or the call is another one.
+fn is_listed(name: &str, arguments: &[Expression], outcomes: &[Outcome]) -> Option<bool> {
+    let ("contains", [Expression::Call(reader, list), _], [_, value]) = (name, arguments, outcomes) else { return None };
+    let [Expression::Literal(Constant::Text(list))] = list.as_slice() else { return None };
+    let value = value.known.as_ref().filter(|_| reader == "fromjson")?;
+    let items: Vec<serde_json::Value> = serde_json::from_str(list).ok()?;
+    let items: Option<Vec<Constant>> = items.into_iter().map(single).collect();
+    Some(items?.iter().any(|it| compare(Operator::Equal, it, value)))
+}
+
 /// Whether a pattern has text beside its placeholders.
 fn has_literal(pattern: &str) -> bool {
     let mut depth = 0_usize;
@@ -192,7 +206,12 @@ fn to_json(value: &Constant) -> Option<Constant> {
 
 /// Of single values only.
 fn from_json(text: &str) -> Option<Constant> {
-    match serde_json::from_str(text).ok()? {
+    single(serde_json::from_str(text).ok()?)
+}
+
+/// The value, if it is no list and no mapping.
+fn single(value: serde_json::Value) -> Option<Constant> {
+    match value {
         serde_json::Value::Null => Some(Constant::Null),
         serde_json::Value::Bool(it) => Some(Constant::Bool(it)),
         serde_json::Value::Number(it) => it.as_f64().map(Constant::Number),

@@ -128,7 +128,11 @@ mod tests {
         for (source, expected) in [
             ("matrix.os == 'alpine' && 'a' || 'b'", "a"),
             ("matrix.os != 'alpine' && 'a' || 'b'", "b"),
-            ("contains(fromJSON('[\"cli\"]'), matrix.os) && 'a' || 'b'", "?"),
+            ("contains(fromJSON('[\"cli\"]'), matrix.os) && 'a' || 'b'", "b"),
+            ("contains(fromJSON('[\"cli\", \"Alpine\"]'), matrix.os) && 'a' || 'b'", "a"),
+            ("contains(fromJSON('[[1], \"alpine\"]'), matrix.os) && 'a' || 'b'", "?"),
+            ("contains(fromJSON('{\"alpine\": 1}'), matrix.os) && 'a' || 'b'", "?"),
+            ("contains(fromJSON('[\"cli\"]'), matrix.other) && 'a' || 'b'", "?"),
             ("contains(matrix.os, 'pine') && 'a' || 'b'", "a"),
             ("format('{0}-{1}', matrix.os, matrix.python)", "alpine-3.12"),
             ("matrix.python == '3.12' && 'new' || 'old'", "new"),
