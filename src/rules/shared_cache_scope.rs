@@ -72,7 +72,7 @@ declare_rule! {
     /// event or the branch and are not met by all that starts the workflow, are not reported. Targets of one call of bake, and services of compose, are builds too, reported in
     /// their file, other than those that another one of them uses, whose cache holds all of theirs; an information only
     /// where nobody is known to build them together. A workflow that others call, or a composite action, is
-    /// looked at as one of the repository calls it for several images.
+    /// looked at as those of the repository call it for several images.
     ///
     /// ## Fix safety
     ///
@@ -122,21 +122,22 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// The calls of one workflow or action of the repository, with which the build makes images of which each replaces
+/// The calls of the workflow or action in the repository, with which the build makes images of which each replaces
 /// the cache of the others.
 fn check_as_called(view: &WorkflowView<'_>, calls: &[Site<'_>], build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
     // An action that calls another one runs where its own callers do.
     let told = |it: &Site<'_>| !it.workflow.is_action && (entry.backend != Backend::Gha || !is_on_tags_only(it.workflow));
     for (index, call) in calls.iter().enumerate().filter(|(_, it)| told(it)) {
-        let own = asked(call.conditions(), call.workflow);
-        let near = calls[index..].iter().filter(|it| it.path == call.path && !may_exclude(&asked(it.conditions(), it.workflow), &own));
+        let (own, beside) = (asked(call.conditions(), call.workflow), |it: &Site<'_>| it.path == call.path);
+        let may_meet = |it: &Site<'_>| beside(it) || (told(it) && (entry.backend != Backend::Gha || callers_meet(call, it)));
+        let near = calls[index..].iter().filter(|it| may_meet(it) && !may_exclude(&asked(it.conditions(), it.workflow), &own));
         let Some(other) = near.take(MAX_OTHERS).find(|it| replace_each_other(view, build, entry, call, it)) else { continue };
         let what = if view.workflow.is_action { "action" } else { "workflow" };
         let message = format!("other calls of this {what} export to {} too, and each replaces the cache of the other", entry.describe());
-        let mut spans = vec![call.action.span, other.action.span];
-        spans.dedup();
+        let mut places = vec![(call.path, call.action.span), (other.path, other.action.span)];
+        places.dedup();
         let finding = findings.report(entry.key().map_or(entry.span, |it| it.span), message);
-        drop(spans.into_iter().fold(finding, |finding, span| finding.note_in(call.path.clone(), span, "for the image of this call")));
+        drop(places.into_iter().fold(finding, |finding, (path, span)| finding.note_in(path.clone(), span, "for the image of this call")));
         return;
     }
 }
@@ -234,6 +235,11 @@ fn asked(conditions: Vec<String>, workflow: &Workflow) -> Vec<String> {
     let is_told = events().next().is_some() && events().all(|it| *it != Event::WorkflowCall);
     let always = |it: &String| is_told && events().all(|event| expression::is_met_during(it, event.name()));
     conditions.into_iter().filter(|it| !always(it)).collect()
+}
+
+/// Whether the workflows that two calls are in are started on one branch or pull request, without anybody's doing.
+fn callers_meet(a: &Site<'_>, b: &Site<'_>) -> bool {
+    a.workflow.triggers.iter().any(|a| b.workflow.triggers.iter().any(|b| triggers_meet(a, b)))
 }
 
 /// Whether the workflows of two builds are started on one branch or pull request, without anybody's doing.
@@ -740,6 +746,28 @@ mod tests {
         ] {
             check(&RULE, &when(on, condition));
         }
+    }
+
+    #[test]
+    fn a_workflow_that_several_files_call_may_share_a_scope() {
+        let files = "#- api/Dockerfile\nFROM a:1.0\n#- web/Dockerfile\nFROM a:1.0\n";
+        let callee = build_step("context: ${{ inputs.folder }}\ncache-to: type=gha").replace("ci.yml", "build.yml");
+        let callee = callee.replace("on: push", "on: {workflow_call: {inputs: {folder: {type: string}}}}");
+        let caller = |folder: &str, on: &str| {
+            format!("#- .github/workflows/{folder}.yml\non: {on}\njobs:\n  a:\n    uses: ./.github/workflows/build.yml\n    with: {{folder: {folder}}}\n")
+        };
+        let message = "warning: other calls of this workflow export to the scope `buildkit` too, and each replaces the cache of the other";
+        let noted = |text: &str| marked(text, "./.github/workflows/build.yml", "note: for the image of this call");
+        for on in ["push", "{push: {branches: [main], paths: ['web/**']}}"] {
+            let callers = noted(&caller("api", "push")) + &noted(&caller("web", on));
+            check(&RULE, &format!("{files}{}{callers}", marked(&callee, "type=gha", message)));
+        }
+        for on in ["workflow_dispatch", "{push: {tags: ['v*']}}", "pull_request", "workflow_call"] {
+            check(&RULE, &format!("{files}{callee}{}{}", caller("api", "push"), caller("web", on)));
+        }
+        let apart = callee.replace("type=gha", "type=gha,scope=${{ inputs.folder }}");
+        check(&RULE, &format!("{files}{apart}{}{}", caller("api", "push"), caller("web", "push")));
+        check(&RULE, &format!("{files}{callee}{}{}", caller("api", "push"), caller("web", "push").replace("folder: web", "folder: api")));
     }
 
     #[test]
