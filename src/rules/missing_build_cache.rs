@@ -9,12 +9,13 @@ use crate::facts::{self, Text};
 use crate::file;
 use crate::links::locations::{Location, Side};
 use crate::links::{Place, Target};
+use crate::shell::Command;
 use crate::value::{Leg, Value};
 use crate::view::{Call, Likeness, Run, Start, StepView, Use, View, WorkflowView};
 use crate::volatility::Cost;
 use crate::workflow::expression::is_input_key;
 use crate::workflow::repair::{CacheEdit, TargetOptions, outside_of_pull_requests};
-use crate::workflow::{Builder, Event, Job, RunnerKind, Step, Trigger, Workflow};
+use crate::workflow::{Builder, Event, Job, Line, RunnerKind, Step, Trigger, Workflow};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -71,7 +72,8 @@ declare_rule! {
     /// one that neither downloads nor compiles anything, a builder that was chosen and can export no cache (`driver: docker`); and where the workflow also runs on a
     /// schedule, which is how images are built again to get new packages, or only when the Dockerfile
     /// changes. For targets of bake the options are lines of `set:` in the step, and not in the bake file, which is
-    /// for builds by hand as well: there Docker's own builder refuses to export a cache. Not reported are builds
+    /// for builds by hand as well: there Docker's own builder refuses to export a cache. A folder that `actions/cache` keeps for
+    /// layers counts as a cache where something in the job may use it. Not reported are builds
     /// whose cache options are commented out, as somebody did not want them, and builds of releases and tags, which had better not use a cache that others can
     /// write; builders that keep their layers, runners of one's own; `no-cache`; a `cache-mode`
     /// that forbids it; and Dockerfiles that run nothing. The cache of GitHub holds 10 GB for a
@@ -194,10 +196,32 @@ fn has_cache_of_its_own(build: &StepView<'_>) -> bool {
     const WORDS: &[&str] = &["docker-layer-caching", "docker-cache", "buildkit-cache-dance", "docker-image-cache"];
     build.job.steps.iter().any(|step| {
         let by_action = step.action.as_ref().is_some_and(|it| WORDS.iter().any(|word| it.name.to_ascii_lowercase().contains(word)));
-        let by_folder =
-            step.is_folder_cache() && step.input("path").is_some_and(|it| it.passage.text().contains("docker") || it.passage.text().contains("buildx"));
+        let keeps = |it: &Line| {
+            let path = it.passage.text();
+            path.contains("docker") || (path.contains("buildx") && !is_unused_folder(build.job, step, path))
+        };
+        let by_folder = step.is_folder_cache() && step.lines("path").iter().any(keeps);
         by_action || by_folder || step.has_command(&["docker", "load"])
     })
+}
+
+/// Whether a folder that a step keeps has no use in the job: layers are found there only where an option of a build or
+/// a command names it, which what is not known, a script of the repository among it, may have.
+fn is_unused_folder(job: &Job, keeper: &Step, path: &str) -> bool {
+    let name = facts::name(path.trim_end_matches('/'));
+    let is_layers = name.contains("buildx") && !path.contains(['$', '*']);
+    let names = |it: &Step| it.run.as_ref().is_some_and(|it| it.passage.text().contains(name)) || it.inputs.iter().any(|it| it.passage.text().contains(name));
+    let runs_unknown =
+        |it: &Step| it.action.as_ref().is_some_and(|it| it.is_local()) || it.run.as_ref().is_some_and(|it| it.script.commands.iter().any(runs_file));
+    let others = || job.steps.iter().filter(|it| it.span != keeper.span && !it.is_folder_cache());
+    is_layers && !others().any(|it| names(it) || runs_unknown(it) || it.env.iter().any(|it| it.value.pattern().contains(name)))
+}
+
+/// Whether a command runs what stands in a file of the repository, or may: what it does is not known.
+fn runs_file(command: &Command) -> bool {
+    const RUNNERS: &[&str] = &["make", "just", "task", "npm", "yarn", "pnpm", "npx", "bash", "sh", "source", ".", "python", "python3", "node", "rake", "mage"];
+    let Some(first) = command.words.first() else { return false };
+    first.text.contains('/') || command.program().is_none_or(|it| RUNNERS.contains(&it))
 }
 
 /// How much it matters, by what starts it.
@@ -994,6 +1018,26 @@ mod tests {
         quiet(&steps("- uses: docker/bake-action@v7"));
         quiet(&steps("- uses: docker/setup-buildx-action@v4\n- uses: docker/bake-action@v7\n  with:\n    files: missing.hcl"));
         quiet(&steps("- uses: docker/setup-buildx-action@v4\n- run: |\n    printf 'FROM a:1.0\\nENV A=1\\n' | docker buildx build -t org/app --push -"));
+    }
+
+    #[test]
+    fn a_folder_of_layers_that_nothing_names_is_no_cache() {
+        const KEEPER: &str = "- uses: actions/cache@v5\n  with: {path: /tmp/.buildx-cache, key: a}\n- uses: docker/setup-buildx-action@v4\n";
+        let build = "- uses: docker/build-push-action@v7\n  with: {push: true}";
+        check(&RULE, &found(&steps(&format!("{KEEPER}{build}")), ACTION, "warning"));
+        check(&RULE, &found(&steps(&format!("{KEEPER}- run: docker buildx build --push .")), "docker buildx build", "warning"));
+        for (from, to) in [
+            ("/tmp/.buildx-cache", "/var/lib/docker"),
+            ("/tmp/.buildx-cache", "~/.docker/buildx"),
+            ("- uses: docker/setup", "- run: tar -xf x -C /tmp/.buildx-cache\n- uses: docker/setup"),
+            ("/tmp/.buildx-cache", "~/.cache/buildx*"),
+            ("- uses: docker/setup", "- run: script/build.sh\n- uses: docker/setup"),
+            ("- uses: docker/setup", "- run: make image\n- uses: docker/setup"),
+            ("- uses: docker/setup", "- uses: ./.github/actions/layers\n- uses: docker/setup"),
+            ("- uses: docker/setup", "- uses: org/layers@v1\n  with: {folder: /tmp/.buildx-cache}\n- uses: docker/setup"),
+        ] {
+            quiet(&steps(&format!("{}{build}", KEEPER.replace(from, to))));
+        }
     }
 
     #[test]
