@@ -1,7 +1,8 @@
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::{EditSet, Span};
-use crate::value::Part;
+use crate::file::Model;
+use crate::value::{Part, Value};
 use crate::view::{StepView, WorkflowView};
 use crate::workflow::{Input, Step};
 
@@ -52,7 +53,7 @@ declare_rule! {
     /// ```
     ///
     /// A key that hands layers on to another job of the same run is not reported, nor is a step
-    /// that only saves.
+    /// that only saves. `restore-keys` that no key of the repository begins with find nothing either.
     ///
     /// ## Fix safety
     ///
@@ -69,18 +70,73 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     let mut seen: Vec<Span> = Vec::new();
     for build in view.judged().filter(|it| !it.build.imports.is_empty()) {
         for step in build.keepers().into_iter().filter(|it| !it.runs("actions/cache/save")) {
-            let Some(key) = cold_key(step).filter(|it| !seen.contains(&it.value.span) && !is_handed_on(view, build, it)) else { continue };
+            let Some(key) = cold_key(view, step).filter(|it| !seen.contains(&it.value.span) && !is_handed_on(view, build, it)) else { continue };
             seen.push(key.value.span);
             let finding = findings.report(key.value.span, "this key is new in every run, so that no layers are ever restored");
-            finding.note(build.build.span, "this build starts empty").maybe_fix(|| fix(view, step, key));
+            let finding = finding.note(build.build.span, "this build starts empty");
+            let finding = match step.input("restore-keys").filter(|it| !it.value.is_blank()) {
+                Some(fallback) => finding.note(fallback.value.span, "no key begins so"),
+                None => finding,
+            };
+            finding.maybe_fix(|| fix(view, step, key));
         }
     }
 }
 
-/// A key that is new in every run and all that is asked for.
-fn cold_key(step: &Step) -> Option<&Input> {
-    let falls_back = step.input("restore-keys").is_some_and(|it| !it.value.is_blank());
-    step.input("key").filter(|it| !falls_back && it.value.variance().is_per_commit())
+/// A key that is new in every run and all that is asked for, or all that can be found.
+fn cold_key<'s>(view: &WorkflowView<'_>, step: &'s Step) -> Option<&'s Input> {
+    let key = step.input("key").filter(|it| it.value.variance().is_per_commit())?;
+    (!falls_back(view, step, &key.value.pattern())).then_some(key)
+}
+
+/// Whether the `restore-keys` of a step may find what was saved under its key, of this pattern, or under another key of
+/// the repository.
+pub(super) fn falls_back(view: &WorkflowView<'_>, step: &Step, key: &str) -> bool {
+    let fallbacks: Vec<String> = step.lines("restore-keys").iter().map(|it| it.passage.value().pattern()).collect();
+    let finds = |key: &str| fallbacks.iter().any(|it| may_begin(key, it));
+    !fallbacks.is_empty() && (finds(key) || keys_elsewhere(view).any(|it| finds(&it.pattern())))
+}
+
+/// All keys that a step of the repository gives anything, under which it may save a folder.
+fn keys_elsewhere<'v>(view: &'v WorkflowView<'_>) -> impl Iterator<Item = &'v Value> {
+    let root = view.snapshot.root(&view.path);
+    let files = view.snapshot.files().filter(move |(path, _)| view.snapshot.root(path) == root);
+    let workflows = files.filter_map(|(_, file)| match &file.model {
+        Model::Workflow(workflow) => Some(&workflow.model),
+        _ => None,
+    });
+    workflows.flat_map(|it| &it.jobs).flat_map(|it| &it.steps).filter_map(|it| it.input("key")).map(|it| &it.value)
+}
+
+/// Whether a key may begin with a text, on some runner; expressions stand in both as they are written.
+fn may_begin(key: &str, text: &str) -> bool {
+    const SYSTEMS: &[&str] = &["Linux", "Windows", "macOS"];
+    const SYSTEM: &str = "${{ runner.os }}";
+    let on = |pattern: &str| SYSTEMS.iter().take(if pattern.contains(SYSTEM) { 3 } else { 1 }).map(|it| pattern.replace(SYSTEM, it)).collect::<Vec<_>>();
+    let keys = on(key);
+    on(text).iter().any(|text| keys.iter().any(|key| begins(key, text)))
+}
+
+/// Whether one pattern may begin with another: an expression may be anything, other than the same one at the same place.
+fn begins(key: &str, text: &str) -> bool {
+    let (mut key, mut text) = (key, text);
+    loop {
+        let literal = |it: &str| it.find("${{").unwrap_or(it.len());
+        let length = literal(key).min(literal(text));
+        if !key.as_bytes().iter().zip(text.as_bytes()).take(length).all(|(a, b)| a.eq_ignore_ascii_case(b)) {
+            return false;
+        }
+        // What was compared is equal but for the case of letters, so that it ends between letters in both.
+        let (Some(key_rest), Some(text_rest)) = (key.get(length..), text.get(length..)) else { return true };
+        if text_rest.is_empty() || (key_rest.is_empty() && !text_rest.starts_with("${{")) {
+            return text_rest.is_empty();
+        }
+        let expression = |it: &str| it.find("}}").map_or(it.len(), |end| end + 2);
+        match (key_rest.get(..expression(key_rest)), text_rest.get(..expression(text_rest))) {
+            (Some(a), Some(b)) if a == b && a.starts_with("${{") => (key, text) = (&key_rest[a.len()..], &text_rest[b.len()..]),
+            _ => return true,
+        }
+    }
 }
 
 /// Whether a step of another job uses the same key.
@@ -156,6 +212,33 @@ mod tests {
         ] {
             check(&RULE, &job("actions/cache@v5", with));
         }
+    }
+
+    #[test]
+    fn a_fallback_that_no_key_begins_with_finds_nothing() {
+        let with = |key: &str, fallback: &str| job("actions/cache@v5", &format!("key: {key}\nrestore-keys: {fallback}"));
+        for (key, fallback) in [
+            ("${{ runner.os }}-layers-${{ github.sha }}", "${{ runner.os }}-layer-cache-"),
+            ("${{ runner.os }}-layers-${{ github.sha }}", "layers-"),
+            ("layers-${{ github.ref }}-${{ github.sha }}", "layers-${{ github.ref }}/"),
+            ("layers-${{ github.sha }}", "Layers_"),
+        ] {
+            let text = found(&with(key, fallback), key);
+            let (above, below) = text.split_at(text.find("          restore-keys").unwrap());
+            check(&RULE, &format!("{above}{}", marked(below, fallback, "note: no key begins so")));
+        }
+        for (key, fallback) in [
+            ("${{ runner.os }}-layers-${{ github.sha }}", "Linux-layers-"),
+            ("${{ matrix.os }}-layers-${{ github.sha }}", "layers-"),
+            ("layers-${{ github.sha }}", "${{ env.X }}-layers"),
+            ("Layers-${{ github.sha }}", "layers-"),
+            ("layers-${{ github.ref }}-${{ github.sha }}", "layers-${{ github.ref }}-"),
+            ("é-${{ github.sha }}", "é"),
+        ] {
+            check(&RULE, &with(key, fallback));
+        }
+        let saved = "#- .github/workflows/main.yml\non: push\njobs:\n  a:\n    steps:\n      - uses: actions/cache/save@v5\n        with: {path: /tmp/cache, key: 'main-${{ github.sha }}'}\n";
+        check(&RULE, &format!("{saved}{}", with("layers-${{ github.sha }}", "main-")));
     }
 
     #[test]

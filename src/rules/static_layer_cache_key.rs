@@ -1,3 +1,4 @@
+use super::layer_cache_without_restore_keys::falls_back;
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::edit::{EditSet, Span};
@@ -104,7 +105,8 @@ fn fix(view: &WorkflowView<'_>, step: &Step, key: &Input) -> Option<Fix> {
     }
     let stem = written.trim_end_matches('-');
     let mut edits = vec![view.set_input(step, "key", &format!("{stem}-${{{{ github.sha }}}}"))?];
-    if step.input("restore-keys").is_none_or(|it| it.value.is_blank()) {
+    let new = format!("{}-${{{{ github.sha }}}}", key.value.pattern().trim_end_matches('-'));
+    if !falls_back(view, step, &new) {
         edits.push(view.set_input(step, "restore-keys", &format!("{stem}-"))?);
     }
     let edits = EditSet::new(edits).ok()?;
@@ -151,7 +153,8 @@ mod tests {
                 "${{ runner.os }}-layers-${{ matrix.app }}",
                 "key: ${{ runner.os }}-layers-${{ matrix.app }}-${{ github.sha }} # why\nrestore-keys: ${{ runner.os }}-layers-${{ matrix.app }}-",
             ),
-            ("key: layers-\nrestore-keys: other-", "layers-", "key: layers-${{ github.sha }}\nrestore-keys: other-"),
+            ("key: layers-\nrestore-keys: other-", "layers-", "key: layers-${{ github.sha }}\nrestore-keys: layers-"),
+            ("key: layers-\nrestore-keys: lay", "layers-", "key: layers-${{ github.sha }}\nrestore-keys: lay"),
         ] {
             let text = job("actions/cache@v5", before);
             // The word stands in names of actions too.
