@@ -328,11 +328,13 @@ fn report(view: &DockerfileView<'_>, cause: &mut Cause, findings: &mut Findings<
 /// that, so that any of them may be the cause.
 fn what_changes(plan: &Plan<'_>, victim: &Victim) -> String {
     let is_known = |it: &String| it.is_empty() || plan.context.entry(it).flatten().is_some();
-    if plan.sources(victim.copy).iter().any(is_known) {
-        return what_is_copied(&plan.steps[victim.copy].instruction.kind);
-    }
     let stage = plan.steps[victim.copy].stage;
-    let others = volatile_copies(plan, victim.index).filter(|it| *it > victim.copy && plan.steps[*it].stage == stage);
+    let others: Vec<usize> = volatile_copies(plan, victim.index).filter(|it| *it > victim.copy && plan.steps[*it].stage == stage).collect();
+    let kind = &plan.steps[victim.copy].instruction.kind;
+    let is_whole = matches!(kind, Kind::Copy(copy) if copy.whole_context());
+    if others.is_empty() || is_whole || plan.sources(victim.copy).iter().any(is_known) {
+        return what_is_copied(kind);
+    }
     let copies = std::iter::once(victim.copy).chain(others);
     let sources = copies.filter_map(|it| if let Kind::Copy(copy) = &plan.steps[it].instruction.kind { Some(&copy.sources) } else { None });
     let mut names: Vec<&str> = sources.flatten().map(|it| it.text.as_str()).collect();
@@ -406,6 +408,7 @@ RUN go mod download
         };
         found("COPY ./meta .\nCOPY ./deps .\n", "`./meta` and `./deps`");
         found("COPY ./meta .\n", "`./meta`");
+        found("COPY * .\nCOPY ./deps .\n", "the build context");
         found("COPY src .\nCOPY ./deps .\n", "`src`");
         found("COPY ./meta .\nCOPY src .\n", "`./meta` and `src`");
     }
