@@ -8,7 +8,7 @@ use crate::edit::{EditSet, Span};
 use crate::facts::{self, Text};
 use crate::file;
 use crate::links::locations::{Location, Side};
-use crate::links::{Place, Target};
+use crate::links::{Folder, Place, Target};
 use crate::shell::Command;
 use crate::value::{Leg, Value};
 use crate::view::{Call, Likeness, Run, Start, StepView, Use, View, WorkflowView};
@@ -231,12 +231,12 @@ fn level_of_runs(view: &WorkflowView<'_>, build: &StepView<'_>) -> Option<Level>
     }
     let by_hand = |it: &Trigger| matches!(it.event, Event::WorkflowDispatch | Event::WorkflowCall);
     if view.workflow.triggers.iter().any(is_often) {
-        Some(level_in(&view.path, view.workflow))
+        Some(level_in(view, build, &view.path, view.workflow))
     } else {
         // What is called runs when its callers do.
         let triggers = view.triggers();
         let releases = triggers.iter().any(|it| it.1.runs_on_tags()) && !triggers.iter().any(|it| is_often(it.1));
-        let is_seldom = |it: &Start<'_>| asks_for_release(&it.conditions) || level_in(it.path, it.workflow) == Level::Info;
+        let is_seldom = |it: &Start<'_>| asks_for_release(&it.conditions) || level_in(view, build, it.path, it.workflow) == Level::Info;
         let matters = !view.workflow.is_action && view.starts().is_some_and(|it| !it.is_empty() && !it.iter().any(is_seldom));
         let level = if matters { Level::Warning } else { Level::Info };
         (view.workflow.triggers.iter().any(by_hand) && !publishes(&view.path) && !releases).then_some(level)
@@ -262,17 +262,47 @@ fn publishes(path: &str) -> bool {
 }
 
 /// How much a build matters that the workflow at `path` runs.
-fn level_in(path: &str, workflow: &Workflow) -> Level {
+fn level_in(view: &WorkflowView<'_>, build: &StepView<'_>, path: &str, workflow: &Workflow) -> Level {
     let mut often = workflow.triggers.iter().filter(|it| is_often(it)).peekable();
-    let seldom = often.peek().is_none() || often.all(runs_for_the_recipe);
+    let seldom = often.peek().is_none() || often.all(|it| runs_for_the_recipe(view, build, it));
     if publishes(path) || seldom || workflow.trigger(&Event::Schedule).is_some() { Level::Info } else { Level::Warning }
 }
 
 /// Whether only a change of the Dockerfile or of the workflow starts it, after which most of a
 /// cache is of no use.
-fn runs_for_the_recipe(trigger: &Trigger) -> bool {
-    let is_recipe = |it: &Value| it.pattern().starts_with(".github/") || file::Kind::of(&it.pattern()) == file::Kind::Dockerfile;
+fn runs_for_the_recipe(view: &WorkflowView<'_>, build: &StepView<'_>, trigger: &Trigger) -> bool {
+    let is_recipe = |it: &Value| {
+        let pattern = it.pattern();
+        // `Dockerfile-alpine` is one by its name as well.
+        let by_name = facts::name(&pattern).starts_with("Dockerfile-") || file::Kind::of(&pattern) == file::Kind::Dockerfile;
+        pattern.starts_with(".github/") || by_name || is_recipe_of(view, build, &pattern)
+    };
     trigger.paths.as_ref().is_some_and(|it| !it.patterns.is_empty() && it.patterns.iter().all(is_recipe))
+}
+
+/// Whether a pattern of paths is that of the Dockerfile of a build, or of its context where that gives the build nothing
+/// but the Dockerfile.
+fn is_recipe_of(view: &WorkflowView<'_>, build: &StepView<'_>, pattern: &str) -> bool {
+    let base = crate::links::base(&view.path);
+    let is_file = |it: &String| facts::relative(it, base).is_some_and(|it| it == pattern);
+    let folder = pattern.strip_suffix("/**").filter(|it| !it.is_empty() && !it.contains(['*', '?', '[', '!', '+']));
+    let is_folder = |place: &Place| match (&place.context, &place.dockerfile) {
+        (Folder::Disk(context) | Folder::Git(context), Some(dockerfile)) => {
+            folder.is_some_and(|it| facts::join(base, it) == *context) && view.dockerfile(dockerfile).is_some_and(|it| !takes_context(it))
+        }
+        _ => false,
+    };
+    !build.places.is_empty() && build.places.iter().all(|it| it.dockerfile.as_ref().is_some_and(is_file) || is_folder(it))
+}
+
+/// Whether a Dockerfile takes anything from the context, or may.
+fn takes_context(dockerfile: &Dockerfile) -> bool {
+    dockerfile.instructions().any(|(_, it)| match &it.kind {
+        Kind::Copy(copy) => copy.from_context(),
+        Kind::Run(run) => run.mounts.iter().any(|it| it.binds_context()),
+        Kind::Onbuild | Kind::Unknown => true,
+        _ => false,
+    })
 }
 
 fn is_scheduled(view: &WorkflowView<'_>) -> bool {
@@ -899,7 +929,21 @@ mod tests {
     fn a_new_dockerfile_makes_a_cache_of_little_use() {
         let on = |paths: &str| build_step("push: true").replace("on: push", &format!("on: {{push: {{branches: [main], paths: [{paths}]}}}}"));
         check(&RULE, &found(&on("Dockerfile, .github/workflows/ci.yml"), ACTION, "info"));
+        check(&RULE, &found(&on("Dockerfile, Dockerfile-alpine"), ACTION, "info"));
         check(&RULE, &found(&on("Dockerfile, 'src/**'"), ACTION, "warning"));
+        check(&RULE, &found(&on("Dockerfiles/a"), ACTION, "warning"));
+        let devcontainer = "push: true\ncontext: .devcontainer";
+        let text = "push: true\nfile: docker/app.txt";
+        for (paths, with, dockerfile, level) in [
+            ("docker/app.txt", text, "#- docker/app.txt\nFROM a:1.0\nRUN make\n", "info"),
+            ("docker/other.txt", text, "#- docker/app.txt\nFROM a:1.0\nRUN make\n", "warning"),
+            ("'.devcontainer/**'", devcontainer, "#- .devcontainer/Dockerfile\nFROM a:1.0\nRUN make\n", "info"),
+            ("'.devcontainer/**'", devcontainer, "#- .devcontainer/Dockerfile\nFROM a:1.0\nCOPY a /a\nRUN make\n", "warning"),
+            ("'.devcontainer/**'", devcontainer, "#- .devcontainer/Dockerfile\nFROM a:1.0\nRUN --mount=target=/a make\n", "warning"),
+            ("'src/**'", devcontainer, "#- .devcontainer/Dockerfile\nFROM a:1.0\nRUN make\n", "warning"),
+        ] {
+            check(&RULE, &found(&on(paths).replace("push: true", &with.replace('\n', "\n          ")), ACTION, level).replace(DOCKERFILE, dockerfile));
+        }
         let more = on("Dockerfile").replace("on: {push", "on: {pull_request: {}, push");
         check(&RULE, &found(&more, ACTION, "warning"));
     }
