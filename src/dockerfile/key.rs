@@ -5,9 +5,10 @@
 
 use super::context::{Context, Passed};
 use super::plan::{Plan, Step, has_word, matches_wildcard};
-use super::{Base, Copy, Kind, clean_source, is_glob};
+use super::{Base, Copy, Kind, Run, clean_source, is_glob};
 use crate::ecosystem;
 use crate::facts::{self, Entry};
+use crate::shell::{Command, Word};
 use crate::volatility::{Cost, Volatility};
 
 /// How often a copy from the build context has another content.
@@ -403,6 +404,44 @@ fn declares(step: &Step<'_>, name: &str) -> bool {
     matches!(&step.instruction.kind, Kind::Arg(variables) if variables.iter().any(|it| it.name == name))
 }
 
+/// What a stage does with the sources.
+#[derive(Default)]
+struct Built<'a> {
+    /// The folders that they are copied to.
+    projects: Vec<String>,
+    /// The commands below that may write anything.
+    commands: Vec<&'a Run>,
+}
+
+impl Built<'_> {
+    /// Whether a path of the stage is in a folder of sources.
+    fn is_of_sources(&self, path: &str) -> bool {
+        self.projects.iter().any(|it| it != "/" && facts::is_below(path, it))
+    }
+
+    /// Whether a compiler is told to put what it makes there: `go build -o /out/app`, `make DESTDIR=/out`.
+    fn is_told(&self, path: &str) -> bool {
+        const COMPILERS: &[&str] = &["go", "dotnet", "make", "ninja", "meson", "gcc", "g++", "cc", "clang", "clang++"];
+        const FLAGS: &[&str] = &["-o", "--output", "DESTDIR", "--destdir"];
+        let is_output = |words: &[Word]| match words {
+            [flag, value] => FLAGS.contains(&flag.text.as_str()) && value.text.trim_end_matches('/') == path,
+            _ => false,
+        };
+        let is_joined = |word: &Word| word.text.split_once('=').is_some_and(|(flag, value)| FLAGS.contains(&flag) && value.trim_end_matches('/') == path);
+        let tells = |it: &Command| {
+            let is_compiler = it.program().is_some_and(|it| COMPILERS.contains(&it));
+            let in_front = || it.assignments.iter().any(|(name, value)| name == "DESTDIR" && value.text.trim_end_matches('/') == path);
+            is_compiler && (it.words.windows(2).any(is_output) || it.words.iter().any(is_joined) || in_front())
+        };
+        self.commands.iter().flat_map(|it| &it.script.commands).any(tells)
+    }
+}
+
+/// Whether a path is one of installed packages, which change with the lockfile.
+fn is_of_packages(path: &str) -> bool {
+    path.split('/').any(|it| PACKAGES.contains(&it))
+}
+
 /// Whether a step makes a layer, and so has a key.
 fn has_key(step: &Step<'_>) -> bool {
     match &step.instruction.kind {
@@ -444,34 +483,45 @@ impl Plan<'_> {
     /// How often what a copy takes from another stage changes: with the sources, if it takes it from
     /// a folder that they are copied to there, or that a command below them names which may write anything.
     fn built_volatility(&self, copy: &Copy) -> Volatility {
-        let Some(stage) = copy.from.as_deref().and_then(|it| self.dockerfile.stage(it)) else { return Volatility::Pinned };
+        let Some(built) = self.built(copy) else { return Volatility::Pinned };
+        // `make install DESTDIR=/out`
+        let is_output = |path: &str| ecosystem::application_root(path).is_some_and(|root| built.commands.iter().any(|it| has_word(&it.command.text, root)));
+        let changes = |path: &str| !is_of_packages(path) && (built.is_of_sources(path) || is_output(path));
+        if copy.sources.iter().any(|it| changes(&facts::join("/", &it.text))) { Volatility::Often } else { Volatility::Sometimes }
+    }
+
+    /// Whether a copy brings what commands of another stage make of the sources, by what it is called: no manifest, no
+    /// configuration and nothing that was installed.
+    pub fn brings_built(&self, copy: &Copy) -> bool {
+        let Some(built) = self.built(copy).filter(|it| !it.commands.is_empty()) else { return false };
+        let changes = |path: &str, source: &str| {
+            let inside = path.trim_start_matches('/');
+            let volatility = if looks_like_folder(source, facts::name(path)) { folder_volatility(inside) } else { file_volatility(inside) };
+            (built.is_of_sources(path) || built.is_told(path)) && !is_of_packages(path) && volatility >= Volatility::Often
+        };
+        copy.sources.iter().any(|it| changes(&facts::join("/", &it.text), &it.text))
+    }
+
+    /// What the stage that a copy takes from does with the sources; `None` if it takes from no stage.
+    fn built(&self, copy: &Copy) -> Option<Built<'_>> {
+        let stage = copy.from.as_deref().and_then(|it| self.dockerfile.stage(it))?;
         let mut folder = String::from("/");
-        let mut projects: Vec<String> = Vec::new();
-        let mut builds: Vec<&str> = Vec::new();
+        let mut res = Built::default();
         let mut text_left = MAX_SEARCHED;
         for (_, instruction) in self.dockerfile.chain(stage.index) {
             match &instruction.kind {
                 Kind::Workdir(to) => folder = facts::join(&folder, to.trim_matches(['"', '\''])),
                 Kind::Copy(brought) if copy_volatility(&self.context, brought) >= Volatility::Often => {
-                    projects.push(facts::join(&folder, &brought.destination.text));
+                    res.projects.push(facts::join(&folder, &brought.destination.text));
                 }
-                Kind::Run(run) if !projects.is_empty() && run.reading.obstacle.is_some() && run.command.text.len() <= text_left => {
+                Kind::Run(run) if !res.projects.is_empty() && run.reading.obstacle.is_some() && run.command.text.len() <= text_left => {
                     text_left -= run.command.text.len();
-                    builds.push(&run.command.text);
+                    res.commands.push(run);
                 }
                 _ => {}
             }
         }
-        let from_project = |source: &str| {
-            let path = facts::join("/", source);
-            // What was installed for the project changes with its lockfile.
-            let packages = path.split('/').any(|it| PACKAGES.contains(&it));
-            // `make install DESTDIR=/out`
-            let is_output = || ecosystem::application_root(&path).is_some_and(|root| builds.iter().any(|it| has_word(it, root)));
-            !packages && (projects.iter().any(|it| it != "/" && facts::is_below(&path, it)) || is_output())
-        };
-        let changes = copy.sources.iter().any(|it| from_project(&it.text));
-        if changes { Volatility::Often } else { Volatility::Sometimes }
+        Some(res)
     }
 
     /// How often what stands above each step gives it a new key: copies and mounts. Variables are

@@ -1,11 +1,14 @@
 use super::copy_before_install::{first_volatile_copy, list, what_is_copied};
 use super::{Check, Findings, declare_rule};
 use crate::diagnostic::Level;
+use crate::dockerfile::Kind;
+use crate::dockerfile::plan::{Plan, Step};
 use crate::ecosystem::Action;
 use crate::effects::{Effects, Place};
 use crate::facts;
 use crate::view::DockerfileView;
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 declare_rule! {
@@ -26,6 +29,8 @@ declare_rule! {
     /// RUN apt-get update && apt-get install -y curl
     /// COPY src /app
     /// ```
+    ///
+    /// The same holds for what another stage builds of the sources: `COPY --from=build /src/app /app/`.
     ///
     /// In a stage that starts from the one with the copy, as stages for development do, it is an
     /// information only; and so it is where other commands in the same instruction may need the sources, so that
@@ -55,11 +60,12 @@ declare_rule! {
 fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     let mut causes: BTreeMap<usize, Vec<(usize, usize, usize)>> = BTreeMap::new();
     for plan in view.plans() {
+        let built = LazyCell::new(|| Built::of(plan));
         for (index, step) in plan.own() {
             if !step.installs.iter().any(|it| it.action == Action::InstallSystem) {
                 continue;
             }
-            let Some(copy) = first_volatile_copy(plan, index) else { continue };
+            let Some(copy) = first_volatile_copy(plan, index).or_else(|| built.above(index)) else { continue };
             // With any other command in it, the RUN may well need the sources; what it begins with need not.
             let own = match &step.obstacle {
                 Some(_) => plan.effects_of_leading_install(index).map(Cow::Owned),
@@ -80,6 +86,35 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     }
     for victims in causes.into_values() {
         report(view, &victims, findings);
+    }
+}
+
+/// What brings the output of another stage into a stage, and what may bring the same.
+struct Built {
+    /// The first copy of what another stage builds of the sources.
+    copy: Option<usize>,
+    /// The first command with files in a mount: what is below it may run again on the same changes anyway.
+    mount: Option<usize>,
+}
+
+impl Built {
+    fn of(plan: &Plan<'_>) -> Built {
+        let is_built = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Copy(copy) if plan.brings_built(copy));
+        let binds = |it: &Step<'_>| matches!(&it.instruction.kind, Kind::Run(run) if run.mounts.iter().any(|it| it.kind() == "bind"));
+        Built { copy: plan.steps.iter().position(is_built), mount: plan.steps.iter().position(binds) }
+    }
+
+    /// The copy, if it is what runs the step `index` again.
+    fn above(&self, index: usize) -> Option<usize> {
+        self.copy.filter(|it| *it < index && self.mount.is_none_or(|it| it > index))
+    }
+}
+
+/// What runs packages again, for a message.
+fn cause(kind: &Kind) -> String {
+    match kind {
+        Kind::Copy(copy) if copy.from.is_some() => format!("any new output of `{}`", copy.from.as_deref().unwrap_or_default()),
+        _ => format!("any change to {}", what_is_copied(kind)),
     }
 }
 
@@ -110,7 +145,7 @@ fn report(view: &DockerfileView<'_>, victims: &[(usize, usize, usize)], findings
         .collect();
     let mut names: Vec<&str> = commands.iter().map(String::as_str).collect();
     names.dedup();
-    let mut finding = findings.report(copy.span, format!("any change to {} runs {} again, which needs none of it", what_is_copied(&copy.kind), list(&names)));
+    let mut finding = findings.report(copy.span, format!("{} runs {} again, which needs none of it", cause(&copy.kind), list(&names)));
     // A stage for development may well start from the one that ships; and to divide an instruction is a matter of
     // taste as well.
     let is_small =
@@ -223,6 +258,89 @@ COPY . .
 
 RUN make
 ",
+        );
+    }
+
+    #[test]
+    fn packages_move_above_what_another_stage_builds() {
+        check_fix(
+            &RULE,
+            "
+FROM golang:1.25.0 AS builder
+WORKDIR /src
+COPY . .
+RUN go build -o app ./cmd
+FROM debian:12.9
+COPY --from=builder /src/app /app/app
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: any new output of `builder` runs `apt-get install` again, which needs none of it
+RUN apt-get update && apt-get install -y ca-certificates
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` runs again
+CMD [\"/app/app\"]
+",
+            "
+FROM golang:1.25.0 AS builder
+WORKDIR /src
+COPY . .
+RUN go build -o app ./cmd
+FROM debian:12.9
+RUN apt-get update && apt-get install -y ca-certificates
+COPY --from=builder /src/app /app/app
+CMD [\"/app/app\"]
+",
+        );
+    }
+
+    #[test]
+    fn a_compiler_is_told_where_to_build() {
+        for (command, output) in [
+            ("go build -o /out/server ./cmd", "/out/server"),
+            ("dotnet publish App.csproj -c Release -o /app/publish /p:UseAppHost=false", "/app/publish"),
+            ("make install DESTDIR=/out", "/out"),
+            ("DESTDIR=/out/ ninja install", "/out"),
+            ("dotnet publish --output=/app/out/", "/app/out"),
+        ] {
+            let copy = format!("COPY --from=build {output} /app/");
+            check(
+                &RULE,
+                &format!(
+                    "FROM debian:12.9 AS build\nWORKDIR /src\nCOPY . .\nRUN {command}\nFROM debian:12.9\n{copy}\n{} warning: any new output of `build` runs `apt-get install` again, which needs none of it\nRUN apt-get update && apt-get install -y git\n{} note: `apt-get install` runs again\n",
+                    "^".repeat(copy.len()),
+                    "^".repeat(44)
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn what_another_stage_has_and_does_not_build_is_silent() {
+        for copy in [
+            "COPY --from=builder /src/node_modules /app/node_modules",
+            "COPY --from=builder /src/package.json /app/",
+            "COPY --from=builder /src/config /app/config",
+            "COPY --from=builder /src/docker/entrypoint.sh /app/",
+            "COPY --from=builder /etc/ssl/certs /app/certs",
+            "COPY --from=builder /out/app /app/app",
+            "COPY --from=builder /out/tool /app/tool",
+            "COPY --from=builder /out/venv /app/venv",
+            "COPY --from=builder /src/rootfs /",
+            "COPY --from=busybox:1.37.0 /src/app /app/app",
+            "COPY --from=tools /src/app /app/app",
+            "COPY --from=plain /src/app /app/app",
+        ] {
+            check(
+                &RULE,
+                &format!(
+                    "FROM debian:12.9 AS tools\nWORKDIR /src\nCOPY Makefile .\nRUN make\nFROM scratch AS plain\nCOPY . /src\nFROM debian:12.9 AS builder\nWORKDIR /src\nCOPY . .\nRUN make && curl -o /out/tool https://example.org/tool && x -o /out/venv\nFROM debian:12.9\n{copy}\nRUN apt-get update && apt-get install -y git\n"
+                ),
+            );
+        }
+        // It runs again anyway.
+        let build = "FROM debian:12.9 AS builder\nWORKDIR /src\nCOPY . .\nRUN make\nFROM debian:12.9\n";
+        check(
+            &RULE,
+            &format!(
+                "{build}RUN --mount=type=bind,target=/src make -C /src\nCOPY --from=builder /src/app /app/app\nRUN apt-get update && apt-get install -y git\n"
+            ),
         );
     }
 
