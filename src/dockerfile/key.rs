@@ -139,7 +139,12 @@ fn file_volatility(path: &str) -> Volatility {
     // `main.*` is sources, but `go.*` is a manifest and its lockfile.
     let is_manifest = ecosystem::manifests().chain(QUIET.iter().copied()).any(|it| it.rsplit_once('.').is_some_and(|it| it.0 == stem));
     let whole_kind = is_glob(name) && extension == "*" && !is_manifest;
-    if (SOURCES.contains(&extension) && !quiet) || whole_kind { Volatility::Often } else { Volatility::Sometimes }
+    if (SOURCES.contains(&extension) && !quiet) || whole_kind || is_built_package(folder, extension) { Volatility::Often } else { Volatility::Sometimes }
+}
+
+/// Whether a file is what a build outside of the image has made of the sources: `target/app.jar`.
+fn is_built_package(folder: &str, extension: &str) -> bool {
+    matches!(extension, "jar" | "war" | "ear" | "whl" | "nupkg") && matches!(facts::name(folder), "target" | "libs" | "dist")
 }
 
 fn is_folder_of_scripts(folder: &str) -> bool {
@@ -645,7 +650,22 @@ mod tests {
     #[test]
     fn sources_change_more_often_than_manifests() {
         let context = Context::default();
-        for source in [".", "./", "src", "src/", "app", "*.py", "main.go", "./packages", "*", "docker/app/src", "docker/api/"] {
+        for source in [
+            ".",
+            "./",
+            "src",
+            "src/",
+            "app",
+            "*.py",
+            "main.go",
+            "./packages",
+            "*",
+            "docker/app/src",
+            "docker/api/",
+            "target/*.jar",
+            "api/build/libs/api-1.0.jar",
+            "dist/*.whl",
+        ] {
             assert_eq!(source_volatility(&context, source), Volatility::Often, "{source}");
         }
         for source in [
@@ -665,6 +685,10 @@ mod tests {
             ".yarn/releases",
             ".yarn/plugins/",
             "gradle/wrapper",
+            "gradle/wrapper/gradle-wrapper.jar",
+            "docker/agent.jar",
+            "app.jar",
+            "target/application.yml",
             "api/.mvn/wrapper/",
         ] {
             assert_eq!(source_volatility(&context, source), Volatility::Sometimes, "{source}");

@@ -262,6 +262,28 @@ RUN make
     }
 
     #[test]
+    fn packages_move_above_what_is_built_outside() {
+        check_fix(
+            &RULE,
+            "
+FROM eclipse-temurin:21.0.5_11-jre
+WORKDIR /app
+COPY target/*.jar app.jar
+^^^^^^^^^^^^^^^^^^^^^^^^^ warning: any change to `target/*.jar` runs `apt-get install` again, which needs none of it
+RUN apt-get update && apt-get install -y curl
+^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: `apt-get install` runs again
+",
+            "
+FROM eclipse-temurin:21.0.5_11-jre
+WORKDIR /app
+RUN apt-get update && apt-get install -y curl
+COPY target/*.jar app.jar
+",
+        );
+        check(&RULE, "FROM debian:12.9\nCOPY agent.jar /app/\nRUN apt-get update && apt-get install -y curl\n");
+    }
+
+    #[test]
     fn packages_move_above_what_another_stage_builds() {
         check_fix(
             &RULE,
