@@ -144,7 +144,9 @@ fn file_volatility(path: &str) -> Volatility {
 
 /// Whether a file is what a build outside of the image has made of the sources: `target/app.jar`.
 fn is_built_package(folder: &str, extension: &str) -> bool {
-    matches!(extension, "jar" | "war" | "ear" | "whl" | "nupkg") && matches!(facts::name(folder), "target" | "libs" | "dist")
+    // In a `libs` of another place lie libraries of others.
+    let is_of_build = matches!(facts::name(folder), "target" | "dist") || format!("/{folder}").ends_with("/build/libs");
+    is_of_build && matches!(extension, "jar" | "war" | "ear" | "whl" | "nupkg")
 }
 
 fn is_folder_of_scripts(folder: &str) -> bool {
@@ -687,6 +689,7 @@ mod tests {
             "gradle/wrapper",
             "gradle/wrapper/gradle-wrapper.jar",
             "docker/agent.jar",
+            "libs/ojdbc.jar",
             "app.jar",
             "target/application.yml",
             "api/.mvn/wrapper/",
