@@ -3,13 +3,15 @@
 use super::frozen_command_output::is_renewed;
 use super::moving_fetch::MOVING_FETCH;
 use super::reported;
+use crate::diagnostic::Level;
 use crate::dockerfile::Kind;
 use crate::ecosystem::{Action, Step};
 use crate::edit::Span;
 use crate::view::DockerfileView;
 
 /// The commands that bring it, each with what a kept layer does to it, in order of the text: packages of the system are
-/// upgraded, or what is fetched moves on, as `moving-fetch` has it.
+/// upgraded, or what is fetched moves on, as `moving-fetch` has it. A tool without a version, of which that is an
+/// information only, is seldom what a build is for.
 pub(super) fn dated(view: &DockerfileView<'_>) -> Vec<(Span, String)> {
     let mut res = Vec::new();
     for plan in view.plans() {
@@ -20,7 +22,7 @@ pub(super) fn dated(view: &DockerfileView<'_>) -> Vec<(Span, String)> {
             res.extend(upgrade.map(|it| (run.command.span(it.span), message(it))));
         }
     }
-    res.extend(reported(&MOVING_FETCH, view).into_iter().map(|it| (it.at.span, it.message)));
+    res.extend(reported(&MOVING_FETCH, view).into_iter().filter(|it| it.level >= Level::Warning).map(|it| (it.at.span, it.message)));
     res.sort();
     res
 }

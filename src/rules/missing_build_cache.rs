@@ -85,7 +85,7 @@ declare_rule! {
     /// from working, that step is added as well; this is unsafe, as later steps may expect the
     /// image in Docker. It is unsafe as well where the workflow runs on a schedule, as layers of the
     /// cache have the packages of the day they were built, and where the build upgrades all packages
-    /// (`apk upgrade`) or fetches what moves (`moving-fetch`), which it would do no more. There is no fix where somebody who may
+    /// (`apk upgrade`) or fetches what moves (the warnings of `moving-fetch`), which it would do no more. There is no fix where somebody who may
     /// not write to the repository can start the workflow on the main branch, whose cache is not
     /// theirs to write: `pull_request_target`, `issue_comment`, `workflow_run`; and none where only pull
     /// requests build, which read no cache of each other; nor where a step has chosen Docker's own builder
@@ -994,6 +994,7 @@ mod tests {
         for (head, command) in [
             ("FROM a:1.0\n", "apk update && apk add --upgrade git"),
             ("FROM a:1.0\n", "dnf upgrade -y openssl"),
+            ("FROM a:1.0\n", "pip install poetry"),
             ("FROM a:1.0\n", "git clone https://example.org/x --branch v1.0.0"),
             ("FROM a:1.0\nARG CACHE_BUSTER\n", "apk upgrade --no-cache"),
             ("FROM a:1.0 AS unused\nRUN apk upgrade\nFROM a:1.0\n", "apk add git"),
