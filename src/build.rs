@@ -37,6 +37,21 @@ pub enum Context {
     Foreign(Value),
 }
 
+impl Context {
+    /// What is written for it; nothing for the whole repository.
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
+            Context::Git(None) => None,
+        }
+    }
+
+    /// The folder of this repository that is written; nothing for the whole, and for something else.
+    pub fn folder(&self) -> Option<&Value> {
+        self.value().filter(|_| !matches!(self, Context::Foreign(_)))
+    }
+}
+
 /// A build argument that is passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildArgument {

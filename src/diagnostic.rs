@@ -159,10 +159,10 @@ impl Fix {
         Fix { title: title.into(), safety: Safety::Unsafe, reorders: false, files }
     }
 
-    /// The same fix of a file that is generated: whoever applies it has to change what the file is made of.
-    pub fn in_generated_file(self) -> Fix {
-        let title = format!("{} (the file says that it is generated)", self.title);
-        Fix { title, safety: Safety::Unsafe, ..self }
+    /// Says that it changes a generated file: whoever applies it has to change what the file is made of.
+    pub fn mark_generated(&mut self) {
+        self.title.push_str(" (the file says that it is generated)");
+        self.safety = Safety::Unsafe;
     }
 
     /// The same fix under another title.

@@ -6,6 +6,7 @@ pub mod baked;
 pub mod locations;
 
 use crate::build::{Build, Context, Leg, Part, Tool, Value};
+use crate::dockerfile::{Dockerfile, Stage};
 use crate::facts;
 use crate::file::{self, File, Kind, Model};
 use crate::workflow::{self, Builder, Given};
@@ -43,6 +44,23 @@ pub enum Target {
     Named(String),
     /// An expression decides.
     Unknown,
+}
+
+impl Target {
+    /// The name of the stage, nothing for the last one; `None` where an expression decides.
+    pub fn name(&self) -> Option<Option<&str>> {
+        match self {
+            Target::Last => Some(None),
+            Target::Named(name) => Some(Some(name)),
+            Target::Unknown => None,
+        }
+    }
+
+    /// The stages that are built for it; `None` where an expression decides.
+    pub fn stages<'d>(&self, dockerfile: &'d Dockerfile) -> Option<Vec<&'d Stage>> {
+        let reachable = dockerfile.reachable(self.name()?);
+        Some(reachable.into_iter().filter_map(|it| dockerfile.stages.get(it)).collect())
+    }
 }
 
 /// A build of a file: its place in the file, and the leg of its job's matrix.
@@ -279,11 +297,7 @@ fn loose_contexts(path: &Arc<str>, file: &File) -> Vec<(String, Reference)> {
 /// Whether a variable is a part of where the Dockerfile lies.
 fn has_variable_place(build: &Build) -> bool {
     let is_variable = |it: &Value| it.parts.iter().any(|it| matches!(it, Part::Expression { .. }));
-    let folder = match &build.context {
-        Context::Folder(value) | Context::Git(Some(value)) => Some(value),
-        Context::Foreign(_) | Context::Git(None) => None,
-    };
-    build.dockerfile.iter().chain(folder).any(is_variable)
+    build.dockerfile.iter().chain(build.context.folder()).any(is_variable)
 }
 
 /// The bake and compose files that a workflow's builds may read.

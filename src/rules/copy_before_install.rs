@@ -324,7 +324,7 @@ fn report(view: &DockerfileView<'_>, cause: &mut Cause, findings: &mut Findings<
     }
 }
 
-/// What a change of runs an install again: what the copy brings, and what others below it bring if nothing is known of
+/// What it is whose change runs an install again: what the copy brings, and what others below it bring if nothing is known of
 /// that, so that any of them may be the cause.
 fn what_changes(plan: &Plan<'_>, victim: &Victim) -> String {
     let is_known = |it: &String| it.is_empty() || plan.context.entry(it).flatten().is_some();

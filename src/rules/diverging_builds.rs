@@ -144,12 +144,7 @@ fn passed(build: &StepView<'_>, name: &str) -> Option<Option<String>> {
 
 /// Whether a stage that is built declares the argument in front of a command that runs.
 fn forks(dockerfile: &Dockerfile, target: &Target, name: &str) -> bool {
-    let stages = match target {
-        Target::Last => dockerfile.reachable(None),
-        Target::Named(name) => dockerfile.reachable(Some(name)),
-        Target::Unknown => return false,
-    };
-    stages.into_iter().filter_map(|it| dockerfile.stages.get(it)).any(|stage| {
+    target.stages(dockerfile).into_iter().flatten().any(|stage| {
         let declares = |kind: &Kind| matches!(kind, Kind::Arg(variables) if variables.iter().any(|it| it.name == name));
         let declared = stage.instructions.iter().position(|it| declares(&it.kind));
         declared.is_some_and(|at| stage.instructions[at..].iter().any(|it| matches!(it.kind, Kind::Run(_))))

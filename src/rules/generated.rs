@@ -38,7 +38,7 @@ pub(super) fn withhold(snapshot: &Snapshot, found: &mut [Diagnostic]) {
     };
     let fixes = found.iter_mut().flat_map(|it| &mut it.fixes);
     for fix in fixes.filter(|it| it.safety() == Safety::Safe && changes_generated(it)) {
-        *fix = fix.clone().in_generated_file();
+        fix.mark_generated();
     }
 }
 

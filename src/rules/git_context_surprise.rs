@@ -103,12 +103,7 @@ fn is_judged(build: &StepView<'_>) -> bool {
 
 /// The copies from the context in stages that are built.
 fn copies<'d>(dockerfile: &'d Dockerfile, target: &Target) -> Vec<(&'d Instruction, &'d Copy)> {
-    let stages = match target {
-        Target::Last => dockerfile.reachable(None),
-        Target::Named(name) => dockerfile.reachable(Some(name)),
-        Target::Unknown => Vec::new(),
-    };
-    let instructions = stages.into_iter().filter_map(|it| dockerfile.stages.get(it)).flat_map(|it| &it.instructions);
+    let instructions = target.stages(dockerfile).into_iter().flatten().flat_map(|it| &it.instructions);
     let copy = |it: &'d Instruction| match &it.kind {
         Kind::Copy(copy) if copy.from_context() && !copy.heredoc && !copy.special => Some((it, copy)),
         _ => None,

@@ -3,7 +3,7 @@ use crate::build::{Build, Context, Tool};
 use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::moves::Refusal;
-use crate::dockerfile::{Dockerfile, Instruction, Kind};
+use crate::dockerfile::{Dockerfile, Instruction, Kind, Stage};
 use crate::edit::{EditSet, Span};
 use crate::facts::{self, Text};
 use crate::file;
@@ -134,8 +134,7 @@ impl Dated<'_, '_> {
                 _ => Vec::new(),
             });
             let reached = reached(dockerfile, &place.target);
-            let is_reached =
-                |at: Span| reached.iter().filter_map(|it| dockerfile.stages.get(*it)).flat_map(|it| &it.instructions).any(|it| it.span.contains(at));
+            let is_reached = |at: Span| reached.iter().flat_map(|it| &it.instructions).any(|it| it.span.contains(at));
             let (span, reason) = found.iter().find(|it| is_reached(it.0))?;
             Some(Refusal { file: Some((path.clone(), *span)), ..Refusal::at(*span, reason.clone()) })
         })
@@ -157,13 +156,7 @@ fn has_no_cache(build: &StepView<'_>) -> bool {
 /// given a cache is that one.
 fn follows_another(view: &WorkflowView<'_>, build: &StepView<'_>) -> bool {
     let place = |it: &StepView<'_>| it.places.iter().map(|it| (it.dockerfile.clone(), it.context.clone())).collect::<Vec<_>>();
-    let written = |it: &StepView<'_>| {
-        let context = match &it.build.context {
-            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => value.pattern(),
-            Context::Git(None) => String::new(),
-        };
-        (it.build.dockerfile.as_ref().map(Value::pattern), context)
-    };
+    let written = |it: &StepView<'_>| (it.build.dockerfile.as_ref().map(Value::pattern), it.build.context.value().map(Value::pattern).unwrap_or_default());
     let same = |it: &StepView<'_>| match build.dockerfile() {
         Some(_) => place(it) == place(build),
         None => written(it) == written(build),
@@ -375,7 +368,7 @@ fn level_of_places(view: &WorkflowView<'_>, places: &[Place]) -> Option<Level> {
 
 /// What the most expensive command costs that a build of the target runs; `None` where it runs none.
 fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
-    let stages = reached(dockerfile, target).into_iter().filter_map(|it| dockerfile.stages.get(it));
+    let stages = reached(dockerfile, target).into_iter();
     let cost = |it: &Instruction| match &it.kind {
         Kind::Run(run) => Some(run.reading.cost),
         _ => None,
@@ -383,13 +376,9 @@ fn cost_of_commands(dockerfile: &Dockerfile, target: &Target) -> Option<Cost> {
     stages.flat_map(|it| &it.instructions).filter_map(cost).max()
 }
 
-/// The stages that a build of the target makes.
-fn reached(dockerfile: &Dockerfile, target: &Target) -> Vec<usize> {
-    match target {
-        Target::Last => dockerfile.reachable(None),
-        Target::Named(name) => dockerfile.reachable(Some(name)),
-        Target::Unknown => (0..dockerfile.stages.len()).collect(),
-    }
+/// The stages that a build of the target makes, or may make.
+fn reached<'d>(dockerfile: &'d Dockerfile, target: &Target) -> Vec<&'d Stage> {
+    target.stages(dockerfile).unwrap_or_else(|| dockerfile.stages.iter().collect())
 }
 
 /// Options for the cache; `dated` is whether layers that are kept would be of another day than is meant.

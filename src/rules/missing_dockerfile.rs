@@ -212,11 +212,7 @@ fn place_of(build: &Build) -> Span {
 /// The value that leads to the file.
 fn place_value(build: &Build) -> Option<&Value> {
     let named = build.dockerfile.as_ref().filter(|it| !it.is_blank());
-    let context = match &build.context {
-        Context::Folder(value) | Context::Git(Some(value)) if !value.span.is_empty() => Some(value),
-        _ => None,
-    };
-    named.or(context)
+    named.or_else(|| build.context.folder().filter(|it| !it.span.is_empty()))
 }
 
 /// The Dockerfile that is not there in some leg, if all is known of all legs.

@@ -3,7 +3,6 @@ use crate::build::Tool;
 use crate::diagnostic::{FileEdits, Fix, Level};
 use crate::dockerfile::{Kind, Stage};
 use crate::edit::Span;
-use crate::links::Target;
 use crate::view::{StepView, TargetBuild, TargetView, TargetsView, WorkflowView};
 use crate::workflow::{Event, Input, Trigger};
 use std::collections::BTreeSet;
@@ -124,13 +123,8 @@ fn is_for_all_stages(view: &WorkflowView<'_>, build: &StepView<'_>, filters: &In
     let names: Option<Vec<String>> = filters.list(true).iter().map(|it| it.known().map(str::to_lowercase)).collect();
     let (Some(names), Some(path)) = (names, build.dockerfile()) else { return false };
     let (Some(dockerfile), [place, ..]) = (view.dockerfile(path), build.places.as_slice()) else { return false };
-    let target = match &place.target {
-        Target::Last => None,
-        Target::Named(name) => Some(name.as_str()),
-        Target::Unknown => return false,
-    };
     let runs = |it: &&Stage| it.instructions.iter().any(|it| matches!(it.kind, Kind::Run(_)));
-    let mut stages = dockerfile.reachable(target).into_iter().filter_map(|it| dockerfile.stages.get(it)).filter(runs).peekable();
+    let mut stages = place.target.stages(dockerfile).into_iter().flatten().filter(runs).peekable();
     stages.peek().is_some() && stages.all(|it| it.name.as_ref().is_some_and(|it| names.contains(it)))
 }
 

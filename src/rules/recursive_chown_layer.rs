@@ -62,8 +62,8 @@ fn check(view: &DockerfileView<'_>, findings: &mut Findings<'_>) {
     for plan in view.plans() {
         for (index, step) in plan.own() {
             let Kind::Run(run) = &step.instruction.kind else { continue };
-            let changes = || run.script.commands.iter().filter_map(|it| change(plan, index, run, it));
-            let Some(change) = changes().find(|it| !it.is_of_configuration()).or_else(|| changes().next()) else { continue };
+            let changes = run.script.commands.iter().flat_map(|it| changes(plan, index, run, it));
+            let Some(change) = changes.min_by_key(Change::is_of_configuration) else { continue };
             let program = change.program;
             let message = format!("`{program} -R` puts all of `{}` into the image a second time, on every change of it", change.folder);
             let finding = findings
@@ -97,25 +97,25 @@ impl Change {
     }
 }
 
-fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option<Change> {
-    let program = match command.program()? {
-        "chown" => "chown",
-        "chmod" => "chmod",
-        _ => return None,
+fn changes(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Vec<Change> {
+    let program = match command.program() {
+        Some("chown") => "chown",
+        Some("chmod") => "chmod",
+        _ => return Vec::new(),
     };
-    let words = command.invocation()?.arguments();
+    let words = command.invocation().map_or(&[][..], |it| it.arguments());
     let is_recursive = |it: &Word| it.text == "--recursive" || (it.text.starts_with('-') && !it.text.starts_with("--") && it.text.contains('R'));
     let mut operands = words.iter().filter(|it| !it.text.starts_with('-'));
-    let mode = operands.next()?.text.as_str();
+    let Some(mode) = operands.next().map(|it| it.text.as_str()) else { return Vec::new() };
     // With `--from` it changes what has another owner than it should, which may be little.
     let changes_all = if program == "chown" { !matches!(mode, "root" | "root:root" | "0" | "0:0") } else { !only_lets_read(mode) };
     if !words.iter().any(is_recursive) || words.iter().any(|it| it.text.starts_with("--from")) || !changes_all {
-        return None;
+        return Vec::new();
     }
     // Behind `cd` a relative path is not known.
     let moves = run.script.commands.iter().any(|it| matches!(it.program(), Some("cd" | "pushd")));
     let step = &plan.steps[index];
-    let mut res = None;
+    let mut res = Vec::new();
     for operand in operands.filter(|it| it.literal().is_some() && (it.text.starts_with('/') || !moves)) {
         let Some(folder) = step.state.path(&operand.text, plan.dockerfile.escape).filter(|it| it != "/") else { continue };
         if run.script.commands.iter().any(|it| sets_capabilities(it, &operand.text)) {
@@ -123,11 +123,7 @@ fn change(plan: &Plan<'_>, index: usize, run: &Run, command: &Command) -> Option
         }
         let last = (0..index).rev().find(|it| brings_below(plan, *it, &folder, program, mode));
         if let Some(copy) = last.filter(|it| !is_taken_away(plan, *it, index, command.span)) {
-            let change = Change { program, span: run.command.span(command.span), folder, copy };
-            if !change.is_of_configuration() {
-                return Some(change);
-            }
-            res = res.or(Some(change));
+            res.push(Change { program, span: run.command.span(command.span), folder, copy });
         }
     }
     res
@@ -205,7 +201,7 @@ fn is_small(plan: &Plan<'_>, copy: &Copy, source: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::RECURSIVE_CHOWN_LAYER as RULE;
-    use crate::rules::testing::{check, check_fix, check_unsafe_fix, check_without_fix};
+    use crate::rules::testing::{check, check_fix, check_unsafe_fix, check_without_fix, marked};
 
     #[test]
     fn a_program_that_is_given_capabilities_is_in_the_layer_anyway() {
@@ -242,38 +238,12 @@ RUN chmod -R 644 /etc/cron.d
 
     #[test]
     fn what_is_changed_beside_configuration_counts() {
-        check(
-            &RULE,
-            "
-#- conf/a.conf
-
-#- src/a
-
-#- Dockerfile
-FROM debian:12.9
-COPY conf /etc/app
-COPY src /opt/app
-^^^^^^^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
-RUN chmod -R 600 /etc/app && chmod -R 600 /opt/app
-                             ^^^^^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all of `/opt/app` into the image a second time, on every change of it
-",
-        );
-        check(
-            &RULE,
-            "
-#- conf/a.conf
-
-#- src/a
-
-#- Dockerfile
-FROM debian:12.9
-COPY conf /etc/app
-COPY src /opt/app
-^^^^^^^^^^^^^^^^^ note: `--chmod` can do it here, without another layer
-RUN chmod -R 600 /etc/app /opt/app
-    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning: `chmod -R` puts all of `/opt/app` into the image a second time, on every change of it
-",
-        );
+        let message = "warning: `chmod -R` puts all of `/opt/app` into the image a second time, on every change of it";
+        for (before, command) in [("chmod -R 600 /etc/app && ", "chmod -R 600 /opt/app"), ("", "chmod -R 600 /etc/app /opt/app")] {
+            let copies = "#- conf/a.conf\n\n#- src/a\n\n#- Dockerfile\nFROM debian:12.9\nCOPY conf /etc/app\nCOPY src /opt/app\n";
+            let copied = marked(copies, "COPY src /opt/app", "note: `--chmod` can do it here, without another layer");
+            check(&RULE, &marked(&format!("{copied}RUN {before}{command}\n"), command, message));
+        }
     }
 
     #[test]

@@ -127,10 +127,11 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
 fn check_as_called(view: &WorkflowView<'_>, calls: &[Site<'_>], build: &StepView<'_>, entry: &CacheEntry, findings: &mut Findings<'_>) {
     // An action that calls another one runs where its own callers do.
     let told = |it: &Site<'_>| !it.workflow.is_action && (entry.backend != Backend::Gha || !is_on_tags_only(it.workflow));
-    for (index, call) in calls.iter().enumerate().filter(|(_, it)| told(it)) {
-        let (own, beside) = (asked(call.conditions(), call.workflow), |it: &Site<'_>| it.path == call.path);
+    let conditions: Vec<Vec<String>> = calls.iter().map(|it| asked(it.conditions(), it.workflow)).collect();
+    for (index, (call, own)) in calls.iter().zip(&conditions).enumerate().filter(|(_, it)| told(it.0)) {
+        let beside = |it: &Site<'_>| it.path == call.path;
         let may_meet = |it: &Site<'_>| beside(it) || (told(it) && (entry.backend != Backend::Gha || callers_meet(call, it)));
-        let near = calls[index..].iter().filter(|it| may_meet(it) && !may_exclude(&asked(it.conditions(), it.workflow), &own));
+        let near = calls.iter().zip(&conditions).skip(index).filter(|(it, asks)| may_meet(it) && !may_exclude(asks, own)).map(|it| it.0);
         let Some(other) = near.take(MAX_OTHERS).find(|it| replace_each_other(view, build, entry, call, it)) else { continue };
         let what = if view.workflow.is_action { "action" } else { "workflow" };
         let message = format!("other calls of this {what} export to {} too, and each replaces the cache of the other", entry.describe());

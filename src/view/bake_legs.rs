@@ -4,7 +4,7 @@ use super::baking::Call;
 use super::caching::{in_leg, platforms_on, product_of};
 use super::called::inputs_of;
 use super::{StepView, WorkflowView};
-use crate::build::{Build, Context, Tool};
+use crate::build::{Build, Tool};
 use crate::cache::{Backend, CacheEntry};
 use crate::edit::Span;
 use crate::links::locations::Location;
@@ -110,12 +110,8 @@ impl WorkflowView<'_> {
             let is_open = it.variance().iter().any(|it| matches!(it, Axis::Unknown | Axis::Matrix(_)));
             !is_open || in_leg(it, Some(leg)).is_some() || it.parts.iter().all(|it| is_left_alone(it, step))
         };
-        let context = match &target.context {
-            Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
-            Context::Git(None) => None,
-        };
         let lists = target.platforms.iter().chain(target.contexts.iter().map(|it| &it.1)).chain(target.arguments.iter().filter_map(|it| it.value.as_ref()));
-        let mut values = context.into_iter().chain(&target.dockerfile).chain(&target.target).chain(lists);
+        let mut values = target.context.value().into_iter().chain(&target.dockerfile).chain(&target.target).chain(lists);
         if target.opaque || target.inline || !values.all(is_told) {
             return None;
         }

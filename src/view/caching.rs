@@ -2,7 +2,7 @@
 //! same, and how an entry is moved to another location.
 
 use super::{StepView, WorkflowView, model};
-use crate::build::{Build, Context};
+use crate::build::Build;
 use crate::cache::{Backend, CacheEntry};
 use crate::dockerfile::{self, Base, Dockerfile};
 use crate::edit::Edit;
@@ -226,10 +226,7 @@ pub(super) fn product_of(snapshot: &Snapshot, options: &Build, place: &Place, le
         options.arguments.iter().filter(|it| declared(&it.name)).map(|it| format!("{}={}", it.name, it.value.as_ref().map(text).unwrap_or_default())).collect();
     let contexts: Vec<String> = options.contexts.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
     let file = options.dockerfile.as_ref().map(text);
-    let folder = match &options.context {
-        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => text(value),
-        Context::Git(None) => String::new(),
-    };
+    let folder = options.context.value().map(text).unwrap_or_default();
     let target = options.target.as_ref().map(text);
     format!("{file:?} {folder:?} {target:?} {platforms:?} {arguments:?} {contexts:?}")
 }

@@ -2,7 +2,7 @@
 
 use super::{StepView, WorkflowView, model};
 use crate::dockerfile::{Base, Dockerfile, Instruction, Kind, Stage};
-use crate::links::{Place, Target};
+use crate::links::Place;
 use crate::snapshot::Snapshot;
 use crate::volatility::Cost;
 
@@ -26,13 +26,8 @@ pub(super) fn last_beside<'a>(snapshot: &'a Snapshot, place: &Place) -> Option<(
 pub fn beside<'a, 'p>(snapshot: &'a Snapshot, place: &'p Place) -> Option<(&'p str, Vec<&'a Stage>)> {
     let path = place.dockerfile.as_ref()?;
     let dockerfile = model(snapshot, path)?;
-    let target = match &place.target {
-        Target::Last => None,
-        Target::Named(name) => Some(name.as_str()),
-        Target::Unknown => return None,
-    };
-    let image = image_stages(dockerfile, target);
-    let beside = dockerfile.reachable(target).into_iter().filter(|it| !image.contains(it)).filter_map(|it| dockerfile.stages.get(it));
+    let image = image_stages(dockerfile, place.target.name()?);
+    let beside = place.target.stages(dockerfile)?.into_iter().filter(|it| !image.contains(&it.index));
     Some((path, beside.filter(|it| it.instructions.iter().any(is_costly)).collect()))
 }
 

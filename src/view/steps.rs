@@ -167,28 +167,33 @@ impl StepView<'_> {
     /// Whether its own script or another step of the job may take a folder elsewhere: a command does, another
     /// step names it, or it is not known what that does.
     pub fn may_move(&self, folder: &str) -> bool {
-        let names = |step: &Step| {
-            let in_script = step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(folder));
-            let in_input = step.inputs.iter().any(|it| it.value.pattern().contains(folder));
-            in_script || in_input || step.action.as_ref().is_some_and(Action::is_local)
-        };
+        let names = |it: &Step| names_in_script(it, folder) || names_in_input(it, folder) || it.action.as_ref().is_some_and(Action::is_local);
         // The own step names it as the place of the export.
-        let others = || self.job.steps.iter().enumerate().filter(|(index, _)| *index != self.step.step);
-        self.job.steps.iter().filter_map(|it| it.run.as_ref()).any(|it| moves(it, folder)) || others().any(|(_, it)| names(it))
+        self.job.steps.iter().filter_map(|it| it.run.as_ref()).any(|it| moves(it, folder)) || self.other_steps().any(names)
     }
 
     /// Whether another step of the job, other than those that save and restore folders, has to do
     /// with a folder: its text names it, or it is not known what it does.
     pub fn is_touched(&self, folder: &str) -> bool {
-        let own = self.step.step;
-        self.job.steps.iter().enumerate().filter(|(index, it)| *index != own && !it.is_folder_cache()).any(|(_, step)| {
-            let in_script = step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(folder));
-            let in_input = step.inputs.iter().any(|it| it.value.pattern().contains(folder));
-            in_script
-                || (in_input && !step.action.as_ref().is_some_and(|it| it.is_build() || it.is_bake()))
-                || step.action.as_ref().is_some_and(|it| it.is_local())
+        self.other_steps().filter(|it| !it.is_folder_cache()).any(|step| {
+            let is = |what: &dyn Fn(&Action) -> bool| step.action.as_ref().is_some_and(what);
+            names_in_script(step, folder) || (names_in_input(step, folder) && !is(&|it| it.is_build() || it.is_bake())) || is(&Action::is_local)
         })
     }
+
+    /// The steps of the job other than its own.
+    fn other_steps(&self) -> impl Iterator<Item = &Step> {
+        let own = self.step.step;
+        self.job.steps.iter().enumerate().filter(move |(index, _)| *index != own).map(|it| it.1)
+    }
+}
+
+fn names_in_script(step: &Step, text: &str) -> bool {
+    step.run.as_ref().is_some_and(|it| it.passage.value().pattern().contains(text))
+}
+
+fn names_in_input(step: &Step, text: &str) -> bool {
+    step.inputs.iter().any(|it| it.value.pattern().contains(text))
 }
 
 /// Programs that take what is in one folder to another.

@@ -391,38 +391,31 @@ impl Workflow {
     }
 }
 
+/// The events that are told apart, by the name that a workflow and `github.event_name` have.
+const EVENTS: &[(&str, Event)] = &[
+    ("push", Event::Push),
+    ("pull_request", Event::PullRequest),
+    ("pull_request_target", Event::PullRequestTarget),
+    ("schedule", Event::Schedule),
+    ("workflow_dispatch", Event::WorkflowDispatch),
+    ("workflow_call", Event::WorkflowCall),
+    ("release", Event::Release),
+    ("issue_comment", Event::IssueComment),
+    ("workflow_run", Event::WorkflowRun),
+    ("merge_group", Event::MergeGroup),
+];
+
 impl Event {
     /// The event of a name.
     pub fn of(name: &str) -> Event {
-        match name {
-            "push" => Event::Push,
-            "pull_request" => Event::PullRequest,
-            "pull_request_target" => Event::PullRequestTarget,
-            "schedule" => Event::Schedule,
-            "workflow_dispatch" => Event::WorkflowDispatch,
-            "workflow_call" => Event::WorkflowCall,
-            "release" => Event::Release,
-            "issue_comment" => Event::IssueComment,
-            "workflow_run" => Event::WorkflowRun,
-            "merge_group" => Event::MergeGroup,
-            _ => Event::Other(name.to_owned()),
-        }
+        EVENTS.iter().find(|it| it.0 == name).map_or_else(|| Event::Other(name.to_owned()), |it| it.1.clone())
     }
 
-    /// Its name, as `github.event_name` has it.
+    /// Its name.
     pub fn name(&self) -> &str {
         match self {
-            Event::Push => "push",
-            Event::PullRequest => "pull_request",
-            Event::PullRequestTarget => "pull_request_target",
-            Event::Schedule => "schedule",
-            Event::WorkflowDispatch => "workflow_dispatch",
-            Event::WorkflowCall => "workflow_call",
-            Event::Release => "release",
-            Event::IssueComment => "issue_comment",
-            Event::WorkflowRun => "workflow_run",
-            Event::MergeGroup => "merge_group",
             Event::Other(name) => name,
+            _ => EVENTS.iter().find(|it| it.1 == *self).map_or("", |it| it.0),
         }
     }
 }

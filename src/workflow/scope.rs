@@ -2,7 +2,7 @@
 
 use super::build::{BuildStep, Override};
 use super::{DeclaredInput, Event, Job, Matrix, Trigger, Workflow};
-use crate::build::{Build, Context};
+use crate::build::Build;
 use crate::value::{Leg, Part, Value};
 use crate::volatility::{Axis, Variance};
 use std::collections::BTreeSet;
@@ -98,7 +98,7 @@ impl Job {
 
 /// The values that say what is built, names of the result left out.
 fn what_is_built(build: &Build) -> Vec<&Value> {
-    context(build).into_iter().chain(&build.dockerfile).chain(options(build)).collect()
+    build.context.value().into_iter().chain(&build.dockerfile).chain(options(build)).collect()
 }
 
 /// Those of them that are no paths.
@@ -108,16 +108,9 @@ fn options(build: &Build) -> Vec<&Value> {
     build.target.iter().chain(&build.platforms).chain(arguments).chain(named).collect()
 }
 
-fn context(build: &Build) -> Option<&Value> {
-    match &build.context {
-        Context::Folder(value) | Context::Foreign(value) | Context::Git(Some(value)) => Some(value),
-        Context::Git(None) => None,
-    }
-}
-
 /// The Dockerfile as it is written, else the one that is looked for.
 fn dockerfile(build: &Build) -> String {
-    let folder = || context(build).map_or_else(String::new, |it| path(&it.pattern()));
+    let folder = || build.context.value().map_or_else(String::new, |it| path(&it.pattern()));
     match build.dockerfile.as_ref().filter(|it| !it.is_blank()) {
         Some(value) => path(&value.pattern()),
         None => path(&format!("{}/Dockerfile", folder())),
@@ -132,7 +125,7 @@ fn path(text: &str) -> String {
 /// What decides the layers, as far as it is written: equal for builds that give the same ones. `None`
 /// where something is not understood.
 fn layers(build: &Build) -> Option<String> {
-    let folder = context(build).map(|it| path(&it.pattern()));
+    let folder = build.context.value().map(|it| path(&it.pattern()));
     let options: Vec<String> = options(build).iter().map(|it| it.pattern()).collect();
     let arguments: Vec<&String> = build.arguments.iter().map(|it| &it.name).collect();
     (!build.opaque).then(|| format!("{:?} {:?} {folder:?} {:?} {options:?} {arguments:?}", build.tool, build.folder, dockerfile(build)))
@@ -186,10 +179,7 @@ fn candidates(workflow: &Workflow, job: &Job, step: &BuildStep) -> Vec<String> {
     let sure = sure_inputs(workflow);
     let build = &step.build;
     let image = build.tags.iter().find_map(|it| image_name(it, &sure)).or_else(|| metadata_image(job, build, &sure));
-    let folder = match &build.context {
-        Context::Folder(value) | Context::Git(Some(value)) => last_segment(value),
-        _ => None,
-    };
+    let folder = build.context.folder().and_then(last_segment);
     let file = build.dockerfile.as_ref().and_then(file_name);
     let target = build.target.as_ref().filter(|it| is_stable(it, &sure)).map(|it| plain(&it.pattern()));
     let (id, name) = names_of_step(job, step);
