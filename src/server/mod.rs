@@ -1,7 +1,7 @@
 //! The language server.
 //!
-//! The protocol library polls all handlers in one task. So a handler changes the state before it
-//! waits for anything: changes then happen in the order of their messages. It does no work itself,
+//! A handler runs where its message is read, up to the first thing that it waits for. So it changes the
+//! state before that: changes then happen in the order of their messages. It does no work itself,
 //! which would hold up all others; and it asks the client nothing, whose answer could not be read
 //! while enough other messages wait.
 
@@ -27,10 +27,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::timeout;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::*;
-use tower_lsp::{LanguageServer, LspService, Server};
-
-/// Threads for work that takes long.
-const THREADS: usize = 4;
+use tower_lsp::{LanguageServer, LspService};
 
 /// Serves one client on standard input and output. Says whether it ended as the protocol wants:
 /// `shutdown` before `exit`.
@@ -39,7 +36,7 @@ const THREADS: usize = 4;
 /// If the system gives no event loop.
 pub fn run() -> io::Result<bool> {
     // One thread turns the loop; work is done on others, which start when there is some.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(THREADS).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(publish::THREADS).build()?;
     let clean = runtime.block_on(serve(io::stdin(), standard_output()?));
     // Work may still be under way, which nobody waits for.
     runtime.shutdown_background();
@@ -64,7 +61,7 @@ fn standard_output() -> io::Result<io::Stdout> {
 /// # Errors
 /// If the system gives no thread.
 pub async fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> io::Result<bool> {
-    let (library_input, library_output, outbox, connection) = transport::connect(input, output)?;
+    let (outbox, messages) = transport::output(output)?;
     let mut shared = None;
     let (service, socket) = LspService::new(|client| {
         let it = Arc::new(Shared::new(client));
@@ -73,7 +70,8 @@ pub async fn serve(input: impl Read + Send + 'static, output: impl Write + Send 
     });
     let Some(shared) = shared else { return Ok(false) };
     publish(shared.clone(), outbox)?;
-    Server::new(library_input, library_output, socket).serve(service).await;
+    let mut connection = messages.serve(service, socket, input)?;
+    connection.served().await;
     shared.end();
     connection.end().await;
     Ok(shared.ending.load(Ordering::Relaxed))

@@ -27,6 +27,9 @@ use tower_lsp::ls_types::{Diagnostic, MessageType, ProgressToken, Uri};
 /// How long a request to the client may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Threads for work that takes long.
+pub const THREADS: usize = 4;
+
 /// How long work goes on unseen.
 const UNSEEN: Duration = Duration::from_millis(300);
 
@@ -107,8 +110,10 @@ fn round(shared: &Arc<Shared>, outbox: &Outbox, sent: &mut BTreeMap<Arc<str>, Se
     (outcome.faults, folders)
 }
 
-/// Does work on a thread of its own. A panic loses the work, not the server.
+/// Does work on a thread of its own, once there is one: what nobody waits for any more by then is not begun. A panic
+/// loses the work, not the server.
 pub async fn work<R: Send + 'static>(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> R + Send + 'static) -> Option<R> {
+    let _thread = shared.threads.acquire().await.ok()?;
     let shared = shared.clone();
     spawn_blocking(move || guarded(&shared, |it| work(it))).await.ok().flatten()
 }

@@ -4,7 +4,7 @@
 //! anything. Work is done on views: a view never changes, so nobody waits for the work.
 
 use super::convert::{Converter, Encoding};
-use super::publish::Report;
+use super::publish::{Report, THREADS};
 use crate::check::{self, Outcome, Repairs};
 use crate::config::{Configs, Settings};
 use crate::facts::{self, Want};
@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 use tower_lsp::Client;
 use tower_lsp::ls_types::{ClientCapabilities, ResourceOperationKind, Uri};
 
@@ -202,13 +203,15 @@ pub struct Shared {
     state: Mutex<State>,
     /// Wakes whoever publishes.
     wake: Condvar,
+    /// Threads that have nothing to do.
+    pub threads: Semaphore,
     /// Whether the client asked for the end.
     pub ending: AtomicBool,
 }
 
 impl Shared {
     pub fn new(client: Client) -> Shared {
-        Shared { client, state: Mutex::new(State::new()), wake: Condvar::new(), ending: AtomicBool::new(false) }
+        Shared { client, state: Mutex::new(State::new()), wake: Condvar::new(), threads: Semaphore::new(THREADS), ending: AtomicBool::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
