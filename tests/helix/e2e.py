@@ -104,11 +104,23 @@ def act(title, name=None):
 
 
 def replace(line, pattern, typed):
-    """Types over the text in a line that a pattern finds."""
+    """Types over the text in a line that a pattern finds. Helix was once seen to lose the key that asks for the pattern, and took
+    the pattern for keys: each step waits for what the one before it shows."""
     command(str(line))
-    text("xs")
+    keys("x", "s")
+    asked = time.monotonic()
+    while "select:" not in screen():
+        if time.monotonic() > asked + 2:
+            say("Helix does not ask for a pattern; once more")
+            keys("s")
+            asked = time.monotonic()
+        time.sleep(0.02)
     text(pattern)
-    keys("Enter", "c")
+    seen(None, [f"select:{pattern.rstrip()}"])
+    keys("Enter")
+    seen(None, [" NOR "], ["select:"])
+    keys("c")
+    seen(None, [" INS "])
     text(typed)
     escape(f"typed: {typed}", " INS ")
 
