@@ -71,6 +71,28 @@ fn after_a_burst_of_changes_reports_come_in_order_and_the_last_is_of_the_last_ve
 }
 
 #[test]
+fn edits_that_wait_together_are_made_in_their_order_each_in_its_document() {
+    run(async {
+        let folder = Folder::new(APP);
+        let (one, two) = (folder.uri("Dockerfile"), folder.uri("other.Dockerfile"));
+        let mut client = Client::start(&folder, capabilities()).await;
+        client.open(&one, "dockerfile", "FROM node:22.11.0\nRUN npm ci\n").await;
+        client.open(&two, "dockerfile", "FROM node:22.11.0\nRUN npm ci\n").await;
+        // Each goes where there is something only because of the one before it.
+        for (uri, version, line, text) in [(&one, 2, 1, "WORKDIR /app\n"), (&two, 2, 0, "# a\n# b\n"), (&one, 3, 2, "COPY . .\n"), (&two, 3, 3, "COPY . .\n")] {
+            client.change(uri, version, json!([{"range": range((line, 0), (line, 0)), "text": text}])).await;
+        }
+        client.notify("textDocument/didClose", json!({"textDocument": {"uri": two}})).await;
+        client.open(&two, "dockerfile", "FROM node:22.11.0\n\nCOPY . .\nRUN npm ci\n").await;
+        client.change(&two, 2, json!([{"range": range((1, 0), (2, 0)), "text": ""}])).await;
+        let report = client.report_where(&one, |it| it["version"] == 3 && has(it, RULE)).await;
+        assert_eq!(of_rule(&report, RULE)[0]["range"], range((2, 0), (2, 8)));
+        let report = client.report_where(&two, |it| it["version"] == 2 && has(it, RULE)).await;
+        assert_eq!(of_rule(&report, RULE)[0]["range"], range((1, 0), (1, 8)));
+    });
+}
+
+#[test]
 fn positions_count_in_the_encoding_that_was_agreed_on() {
     for (offered, agreed, character) in [(json!(["utf-8", "utf-16"]), "utf-8", 14), (json!(["utf-16"]), "utf-16", 12), (json!(["utf-32"]), "utf-32", 11)] {
         run(async {

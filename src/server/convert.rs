@@ -245,9 +245,9 @@ fn severity(level: Level) -> lsp::DiagnosticSeverity {
 }
 
 /// The edit that a change of a document is.
-pub fn edit(encoding: Encoding, text: &Rope, change: lsp::TextDocumentContentChangeEvent) -> Edit {
+pub fn edit(encoding: Encoding, text: &Rope, change: &lsp::TextDocumentContentChangeEvent) -> Edit {
     let span = change.range.map_or(Span::new(0, text.len_bytes()), |it| encoding.span(text, it));
-    Edit::replace(span, change.text)
+    Edit::replace(span, change.text.clone())
 }
 
 #[cfg(test)]

@@ -238,14 +238,7 @@ impl LanguageServer for Backend {
     }
 
     async fn did_change(&self, params: DidChangeTextDocumentParams) {
-        let path = convert::path(&params.text_document.uri);
-        self.shared.change(|it| {
-            let encoding = it.client.encoding;
-            // Versions are the client's to count: whatever it says is what it will say of its edits.
-            it.host.edit(&path, params.text_document.version, |document| {
-                document.edit_each(params.content_changes, |text, change| convert::edit(encoding, text, change));
-            });
-        });
+        self.shared.edit(params);
     }
 
     async fn did_save(&self, params: DidSaveTextDocumentParams) {

@@ -3,7 +3,7 @@
 //! Changes come from handlers, one after the other, and are done before a handler waits for
 //! anything. Work is done on views: a view never changes, so nobody waits for the work.
 
-use super::convert::{Converter, Encoding};
+use super::convert::{self, Converter, Encoding};
 use super::publish::{Report, THREADS};
 use crate::check::{self, Outcome, Repairs};
 use crate::config::{Configs, Settings};
@@ -16,10 +16,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tower_lsp::Client;
-use tower_lsp::ls_types::{ClientCapabilities, ResourceOperationKind, Uri};
+use tower_lsp::ls_types::{ClientCapabilities, DidChangeTextDocumentParams, ResourceOperationKind, Uri};
 
 /// How often the answers to what rules ask may lead to new questions.
 const ROUNDS: usize = 8;
+
+/// How many edits may wait.
+const MOST_EDITS: usize = 256;
 
 /// What the client can do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,6 +109,8 @@ impl View {
 #[derive(Default)]
 pub struct State {
     pub host: Host,
+    /// What was typed since somebody looked: however much it is, the text is read once.
+    edits: Vec<DidChangeTextDocumentParams>,
     pub client: Abilities,
     /// The folders of the workspace.
     pub folders: Vec<String>,
@@ -185,6 +190,21 @@ impl State {
         self.host.set_roots(self.folders.iter().cloned());
     }
 
+    /// Makes the edits that wait.
+    fn settle(&mut self) {
+        let encoding = self.client.encoding;
+        let edits = std::mem::take(&mut self.edits);
+        for edits in edits.chunk_by(|it, next| it.text_document.uri == next.text_document.uri) {
+            let Some(last) = edits.last() else { continue };
+            let path = convert::path(&last.text_document.uri);
+            let changes = edits.iter().flat_map(|it| &it.content_changes);
+            // Versions are the client's to count: whatever it says is what it will say of its edits.
+            self.host.edit(&path, last.text_document.version, |document| {
+                document.edit_each(changes, |text, change| convert::edit(encoding, text, change));
+            });
+        }
+    }
+
     fn view(&self) -> View {
         View {
             snapshot: self.host.snapshot(),
@@ -214,9 +234,30 @@ impl Shared {
         Shared { client, state: Mutex::new(State::new()), wake: Condvar::new(), threads: Semaphore::new(THREADS), ending: AtomicBool::new(false) }
     }
 
+    /// The state with all edits made.
     fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_unsettled();
+        state.settle();
+        state
+    }
+
+    fn lock_unsettled(&self) -> MutexGuard<'_, State> {
         // Every change leaves whole files behind; after a panic in one, the others still hold.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes edits of a document, to be made when somebody looks, and has the result checked and published.
+    pub fn edit(&self, edits: DidChangeTextDocumentParams) {
+        {
+            let mut state = self.lock_unsettled();
+            state.changes += 1;
+            state.unchecked = true;
+            state.edits.push(edits);
+            if state.edits.len() > MOST_EDITS {
+                state.settle();
+            }
+        }
+        self.wake.notify_one();
     }
 
     /// Changes the state, and has the result checked and published.
@@ -245,7 +286,7 @@ impl Shared {
 
     /// Waits until something changed; several changes are one. Says whether the server goes on.
     pub fn wait(&self) -> bool {
-        let waited = self.wake.wait_while(self.lock(), |it| !it.unchecked && !it.ended);
+        let waited = self.wake.wait_while(self.lock_unsettled(), |it| !it.unchecked && !it.ended);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         state.unchecked = false;
         !state.ended
