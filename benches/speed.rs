@@ -93,7 +93,7 @@ fn open(folder: &Path, sort: Sort, text: &str) -> (Host, Arc<str>) {
     let path: Arc<str> = format!("{root}/{}", sort.path()).into();
     let mut host = Host::default();
     host.set_roots([root]);
-    host.set(&path, File::new(Kind::of(&path), text, Some(1)));
+    host.open(&path, Kind::of(&path), text, 1);
     workspace::settle(&mut host, &Configs::new(check::known_rules()), std::slice::from_ref(&path), &|_| {});
     (host, path)
 }

@@ -195,6 +195,15 @@ impl Host {
         }
     }
 
+    /// The editor opens a file; `version` is its count of changes.
+    pub fn open(&mut self, path: &str, kind: Kind, text: &str, version: i32) {
+        // Before there is another: two models of a large file are more than all else that a server remembers.
+        if self.current.disk.contains_key(path) {
+            Arc::make_mut(&mut self.current.disk).remove(path);
+        }
+        self.set(path, File::new(kind, text, Some(version)));
+    }
+
     /// Changes the text of an open file. `false` if it is not open.
     pub fn edit(&mut self, path: &str, version: i32, change: impl FnOnce(&mut Document)) -> bool {
         let Some(mut document) = self.current.open.get(path).map(|it| it.document.clone()) else { return false };
@@ -339,7 +348,7 @@ mod tests {
         let mut host = Host::default();
         let text = |host: &Host| host.snapshot().facts.text("/w/package.json").cloned();
         host.learn_text("/w/package.json", Text::Known("{}".into()));
-        host.set("/w/package.json", File::new(Kind::Other, "{1}", Some(1)));
+        host.open("/w/package.json", Kind::Other, "{1}", 1);
         host.learn_text("/w/package.json", Text::Known("{2}".into()));
         assert_eq!(text(&host), Some(Text::Known("{1}".into())));
         host.close("/w/package.json");
@@ -366,7 +375,7 @@ mod tests {
     fn the_editor_stands_in_front_of_the_disk() {
         let mut host = Host::default();
         host.learn_text("/Dockerfile", Text::Known("FROM a\n".into()));
-        host.set("/Dockerfile", File::new(Kind::Dockerfile, "FROM b\n", Some(1)));
+        host.open("/Dockerfile", Kind::Dockerfile, "FROM b\n", 1);
         host.learn_text("/Dockerfile", Text::Known("FROM c\n".into()));
         assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM b\n".into())));
         assert_eq!(host.snapshot().files().count(), 1);
@@ -382,7 +391,7 @@ mod tests {
     #[test]
     fn a_snapshot_does_not_change() {
         let mut host = Host::default();
-        host.set("/Dockerfile", File::new(Kind::Dockerfile, "FROM a\n", Some(1)));
+        host.open("/Dockerfile", Kind::Dockerfile, "FROM a\n", 1);
         let before = host.snapshot();
         assert!(host.edit("/Dockerfile", 2, |it| it.edit(&Edit::insert(6, "b"))));
         assert!(!host.edit("/other", 2, |_| {}));
@@ -435,7 +444,7 @@ mod tests {
         assert_eq!(target(&host).as_deref(), Some("x"));
         set(&mut host, ci, &workflow("y"));
         assert_eq!(target(&host).as_deref(), Some("y"));
-        host.set(ci, File::new(Kind::Workflow, &workflow("z"), Some(1)));
+        host.open(ci, Kind::Workflow, &workflow("z"), 1);
         assert_eq!(target(&host).as_deref(), Some("z"));
         host.close(ci);
         set(&mut host, ci, &workflow("y"));
@@ -454,7 +463,7 @@ mod tests {
         host.learn_text(build, Text::Known(called.into()));
         let builds = |host: &Host, app: &str| host.snapshot().links.builds_of(&format!("/r/{app}/Dockerfile")).len();
         assert_eq!(builds(&host, "x"), 1);
-        host.set(ci, File::new(Kind::Workflow, &caller("y"), Some(1)));
+        host.open(ci, Kind::Workflow, &caller("y"), 1);
         assert_eq!((builds(&host, "x"), builds(&host, "y")), (0, 1));
         let before = host.snapshot().file(build).cloned().unwrap();
         assert!(host.edit(ci, 2, |it| it.edit(&Edit::insert(0, "# A comment.\n"))));

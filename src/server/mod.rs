@@ -15,7 +15,7 @@ mod transport;
 use crate::check::Repairs;
 use crate::config;
 use crate::diagnostic::Diagnostic;
-use crate::file::{File, Kind};
+use crate::file::Kind;
 use crate::rules;
 use publish::{PATIENCE, Report, matters, publish, read_folders, work};
 use serde_json::{Value, json};
@@ -230,10 +230,9 @@ impl LanguageServer for Backend {
         let document = params.text_document;
         let path = convert::path(&document.uri);
         let kind = Kind::in_editor(&path, &document.language_id);
-        let file = File::new(kind, &document.text, Some(document.version));
         self.shared.change(|it| {
             it.open(&path, document.uri);
-            it.host.set(&path, file);
+            it.host.open(&path, kind, &document.text, document.version);
         });
     }
 
