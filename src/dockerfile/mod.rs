@@ -422,6 +422,7 @@ pub fn lower_after(text: &str, mut source: Source, scripts: &Scripts) -> Dockerf
         let from = (instruction.keyword == "FROM").then(|| lower_from(&res, &instruction, source.escape));
         let lowered = lower_instruction(text, instruction, source.escape, owned, scripts);
         if let Some((name, base)) = from {
+            shrink(&mut res);
             res.names.extend(name.clone().map(|it| (it, res.stages.len())));
             res.stages.push(Stage { index: res.stages.len(), name, from: lowered, base, instructions: Vec::new() });
         } else if let Some(stage) = res.stages.last_mut() {
@@ -430,8 +431,16 @@ pub fn lower_after(text: &str, mut source: Source, scripts: &Scripts) -> Dockerf
             res.globals.push(lowered);
         }
     }
+    shrink(&mut res);
     res.comments = source.comments;
     res
+}
+
+/// A list that grew by itself has room for many more: of all stages together a good part of what the model takes.
+fn shrink(dockerfile: &mut Dockerfile) {
+    if let Some(complete) = dockerfile.stages.last_mut() {
+        complete.instructions.shrink_to_fit();
+    }
 }
 
 fn frontend(source: &Source) -> Frontend {

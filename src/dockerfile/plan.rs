@@ -184,8 +184,8 @@ impl<'a> Plan<'a> {
     }
 
     fn with(dockerfile: &'a Dockerfile, context: Arc<Context<'a>>, stage: usize, trust: Trust) -> Plan<'a> {
-        let mut steps = Vec::new();
         let chain = dockerfile.chain(stage);
+        let mut steps = Vec::with_capacity(chain.len());
         let mut state = first_state(dockerfile, stage);
         for (stage, instruction) in chain {
             let next = after(dockerfile, &context, &state, instruction);
