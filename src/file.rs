@@ -37,11 +37,14 @@ const TEMPLATES: &[&str] =
     &["j2", "jinja", "jinja2", "njk", "tmpl", "tpl", "gotmpl", "template", "in", "erb", "ejs", "hbs", "mustache", "liquid", "m4", "envsubst", "dist"];
 
 /// Endings of files about Dockerfiles that are none.
-const DOCUMENTS: &[&str] = &["md", "rst", "adoc", "html", "json", "yml", "yaml", "xml", "toml", "snap", "lock", "bak", "orig", "rej", "swp", "dockerignore"];
+const DOCUMENTS: &[&str] =
+    &["md", "mdx", "markdown", "qmd", "rst", "adoc", "html", "json", "yml", "yaml", "xml", "toml", "snap", "lock", "bak", "orig", "rej", "swp", "dockerignore"];
 
 /// Endings of source code. `dockerfile.go` is a program; `Dockerfile.go` is the image of one.
-const SOURCES: &[&str] =
-    &["go", "rs", "py", "js", "mjs", "cjs", "ts", "jsx", "tsx", "rb", "java", "kt", "cs", "c", "h", "cc", "cpp", "hpp", "php", "lua", "swift", "scala", "vim"];
+const SOURCES: &[&str] = &[
+    "go", "rs", "py", "js", "mjs", "cjs", "ts", "jsx", "tsx", "rb", "java", "kt", "cs", "c", "h", "cc", "cpp", "hpp", "php", "lua", "swift", "scala", "vim",
+    "sh", "bash",
+];
 
 impl Kind {
     /// The kind that a path says.
@@ -364,7 +367,9 @@ mod tests {
             "/Dockerfile.in",
             "/app.Dockerfile.template",
             "/dockerfile.go",
+            "/dockerfile.sh",
             "/Dockerfile.md",
+            "/docs/dockerfile.mdx",
             "/Dockerfile~",
             "/Dockerfile.",
             "/mydockerfile",

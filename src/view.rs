@@ -24,7 +24,7 @@ pub use stages::{beside, is_costly};
 pub use target_scopes::TargetScope;
 pub use targets::{TargetBuild, TargetView, TargetsView, is_fixed, is_fixed_entry};
 
-use crate::build::Build;
+use crate::build::{Build, Tool};
 use crate::config::Config;
 use crate::diagnostic::{FileEdits, Fix};
 use crate::dockerfile::context::{Context, Ignore, Origin, Passed};
@@ -286,7 +286,9 @@ impl<'a> DockerfileView<'a> {
 
     /// Whether a named context stands for an image of this name, or may.
     pub fn may_be_context(&self, name: &str) -> bool {
-        let is_given = |it: &Caller<'_>| it.build.build.contexts.iter().any(|(it, _)| it == name);
+        // What a bake target computes (`contexts = merge(…)`) may have any name in it.
+        let is_computed = |it: &Build| it.tool == Tool::BakeTarget && it.opaque;
+        let is_given = |it: &Caller<'_>| is_computed(it.build.build) || it.build.build.contexts.iter().any(|(it, _)| it == name);
         self.callers.iter().any(is_given) || self.links.may_be_context(name)
     }
 

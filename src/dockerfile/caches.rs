@@ -200,7 +200,8 @@ impl Plan<'_> {
     /// The folders that a command keeps what it downloads in; `None` where one of them is not known,
     /// or where a mount would be of no use.
     pub fn cache_folders(&self, index: usize, step: &ecosystem::Step) -> Option<Vec<CacheFolder>> {
-        if step.unknown.iter().any(|(_, it)| OTHER_USER.contains(&facts::name(it))) || self.is_configured(index, step) {
+        let is_of_other = step.unknown.iter().any(|(_, it)| OTHER_USER.contains(&facts::name(it)));
+        if is_of_other || self.is_configured(index, step) || self.links_to_cache(index, step) {
             return None;
         }
         let place = |variables: &[(&str, &str)], default: &str| self.cache_path(index, step, variables, default);
@@ -264,6 +265,36 @@ impl Plan<'_> {
             // they are told to, Bundler installs where it downloads to.
             Manager::Apk | Manager::Dnf | Manager::Zypper | Manager::Bundler | Manager::Corepack | Manager::Shell => return None,
         })
+    }
+
+    /// Whether what a command installs, or may install, are links to what it has downloaded, which has to be in the
+    /// image then.
+    fn links_to_cache(&self, index: usize, step: &ecosystem::Step) -> bool {
+        let is_set = |name: &str, wanted: &str| match self.variable(index, Some(step), name) {
+            Value::Unset => false,
+            Value::Set(value) => value.eq_ignore_ascii_case(wanted),
+            Value::Unknown => true,
+        };
+        let has_flag = |name: &str, wanted: &str| {
+            let words: Vec<&str> = self.words(index, step).map(|it| it.text.as_str()).collect();
+            words.windows(2).any(|it| it == [name, wanted]) || words.iter().any(|it| it.strip_prefix(name) == Some(&format!("={wanted}")))
+        };
+        match step.manager {
+            // https://docs.astral.sh/uv/reference/settings/#link-mode
+            Manager::Uv => {
+                let of_project =
+                    self.project_file(index, step, "pyproject.toml").flatten().is_some_and(|it| it.contains("link-mode") && it.contains("symlink"));
+                of_project || is_set("UV_LINK_MODE", "symlink") || has_flag("--link-mode", "symlink") || self.configures(index, step, "uv.toml", "symlink")
+            }
+            // https://pnpm.io/global-virtual-store
+            Manager::Pnpm => {
+                let variables = ["npm_config_enable_global_virtual_store", "pnpm_config_enable_global_virtual_store"];
+                variables.iter().any(|it| is_set(it, "true")) || self.configures(index, step, "pnpm-workspace.yaml", "enableGlobalVirtualStore")
+            }
+            // https://bun.com/docs/pm/cli/install#platform-specific-backends
+            Manager::Bun => has_flag("--backend", "symlink") || self.configures(index, step, "bunfig.toml", "symlink"),
+            _ => false,
+        }
     }
 
     /// The first of the variables that is set, with the folder below it; else the default. Nothing

@@ -40,16 +40,18 @@ pub fn source_volatility(context: &Context<'_>, source: &str) -> Volatility {
 }
 
 /// How often what a pattern selects changes: what it selects today, where that is known, and
-/// otherwise what it looks like.
+/// otherwise what it looks like. A file that a pattern begins to name and that is not there (`symfony.*`, for a
+/// lockfile that the project may have one day) is no source.
 fn glob_volatility(context: &Context<'_>, pattern: &str) -> Volatility {
     let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let entries = if is_glob(folder) || name.contains('[') { None } else { context.list(folder) };
+    let may_be_missing = entries.is_some() && !name.starts_with('*');
     let selected = entries.into_iter().flatten().filter(|(it, _)| matches_wildcard(name, it));
     let each = selected.map(|(it, entry)| {
         let path = facts::join(&format!("/{folder}"), &it)[1..].to_owned();
         if entry == Entry::File { file_volatility(&path) } else { folder_volatility(&path) }
     });
-    each.max().unwrap_or_else(|| file_volatility(pattern))
+    each.max().unwrap_or_else(|| if may_be_missing { Volatility::Sometimes } else { file_volatility(pattern) })
 }
 
 fn looks_like_folder(source: &str, name: &str) -> bool {

@@ -498,13 +498,18 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether the command `index` runs a tool that the copy `copy` brings: it names a file of it, and
-    /// not as what `install` takes its dependencies from.
+    /// not as what `install` takes its dependencies from. Packages that it installs from the folder are as good as one.
     pub fn uses_tool(&self, copy: usize, index: usize, install: &ecosystem::Step) -> bool {
         let step = &self.steps[index];
         let (Some(destination), Kind::Run(run)) = (self.destination(copy), &step.instruction.kind) else { return false };
         let project = step.state.directory.as_deref().map(|it| install.folder(it));
         if destination == "/" || project.is_none_or(|it| facts::is_below(&it, destination)) {
             return false;
+        }
+        let is_copy = |it: String| it.trim_end_matches('/') == destination.trim_end_matches('/');
+        let mut sources = run.reading.steps.iter().flat_map(ecosystem::Step::sources);
+        if sources.any(|it| step.state.path(&it.text, self.dockerfile.escape).is_some_and(is_copy)) {
+            return true;
         }
         let text = run.command.text.as_str();
         let for_install = |at: usize| run.reading.steps.iter().flat_map(|it| &it.paths).any(|it| it.span.start <= at && at < it.span.end);

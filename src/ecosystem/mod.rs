@@ -136,6 +136,11 @@ impl Step {
         self.flags.iter().filter(move |it| it.means == means).filter_map(|it| it.value.as_ref())
     }
 
+    /// Folders of packages or sources that flags name: `--find-links /wheels`, `-e /lib`.
+    pub fn sources(&self) -> impl Iterator<Item = &Word> {
+        self.values(Means::Source)
+    }
+
     /// Whether it does the same in any working directory.
     pub fn works_anywhere(&self) -> bool {
         let system = matches!(self.manager, Manager::Apt | Manager::Apk | Manager::Dnf | Manager::Zypper | Manager::Shell);

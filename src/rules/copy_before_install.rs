@@ -413,6 +413,31 @@ RUN go mod download
         found("COPY ./meta .\nCOPY src .\n", "`./meta` and `src`");
     }
 
+    #[test]
+    fn packages_that_the_same_command_installs_from_the_copy_are_needed() {
+        let files = "#- helpers/a.py\n\n#- helpers/TA.whl\n\n#- requirements.txt\nflask==3.0\n#- Dockerfile\nFROM python:3.13-slim\nWORKDIR /app\n";
+        let install = |links: &str| format!("RUN pip install --user --no-index --find-links {links} TA-Lib && pip install --user -r /app/requirements.txt\n");
+        check(&RULE, &format!("{files}COPY helpers/* /tmp/\nCOPY requirements.txt /app/\n{}", install("/tmp/")));
+        let found = "COPY helpers/* /tmp/\n^^^^^^^^^^^^^^^^^^^^ warning: any change to `helpers/*` runs `pip install -r /app/requirements.txt` again\nCOPY requirements.txt /app/\n";
+        let text = install("/opt/wheels");
+        let notes = format!("{} note: `pip install -r /app/requirements.txt` runs again\n", "^".repeat(text.len() - 1));
+        let obstacle = format!("{}^^^^^^^^^^^ note: no safe fix: `pip install` installs `/opt/wheels`, which takes sources\n", " ".repeat(47));
+        check(&RULE, &format!("{files}{found}{text}{notes}{obstacle}"));
+    }
+
+    #[test]
+    fn a_file_that_a_pattern_names_and_that_is_not_there_is_no_source() {
+        let files = "#- composer.json\n{}\n#- composer.lock\n{}\n#- src/a.php\n\n#- Dockerfile\nFROM composer:2.8.3\nWORKDIR /app\n";
+        let install = "RUN composer install --no-scripts --no-autoloader\n";
+        check(&RULE, &format!("{files}COPY composer.* symfony.* ./\n{install}COPY . .\n"));
+        let note = format!("{} note: `composer install` runs again\n", "^".repeat(install.len() - 1));
+        let found = format!(
+            "COPY composer.* src/*.* ./\n{} warning: any change to `composer.*` and `src/*.*` runs `composer install` again\n{install}{note}",
+            "^".repeat(26)
+        );
+        check(&RULE, &format!("{files}{found}COPY . .\n"));
+    }
+
     /// A real build ran no step less with the install above the copy.
     #[test]
     fn sources_that_a_mount_above_has_already_are_no_cause() {

@@ -308,6 +308,7 @@ RUN --mount=from=ghcr.io/astral-sh/uv:latest,source=/uv,target=/bin/uv uv run a
             "FROM php:8.3.14\nRUN --mount=type=cache,target=/c,from=seed make\n",
             &format!("{named}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
             &format!("{lower}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
+            &format!("{}FROM php:8.3.14\nCOPY --from=composer /a /a\n", named.replace("= {", "= merge({").replace("8.3\" }", "8.3\" }, {})")),
             &format!("{loose}FROM php:8.3.14\nCOPY --from=composer /a /a\n"),
             &format!("{}FROM php:8.3.14\nCOPY --from=composer /a /a\n", loose.replace("{}", "{ default = \"other\" }")),
         ] {

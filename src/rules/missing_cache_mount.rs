@@ -571,6 +571,25 @@ RUN pip install flask==3.1.0
         }
     }
 
+    /// Real uv: without the cache, all that was installed is gone.
+    #[test]
+    fn packages_that_are_links_to_the_cache_stay_in_the_image() {
+        let uv = "FROM python:3.13\nCOPY --from=ghcr.io/astral-sh/uv:0.9.22 /uv /bin/uv\n";
+        for text in [
+            format!("{uv}ENV UV_LINK_MODE=symlink\nRUN uv pip install --system flask==3.0\n"),
+            format!("{uv}RUN UV_LINK_MODE=symlink uv pip install --system flask==3.0\n"),
+            format!("{uv}RUN uv pip install --system --link-mode symlink flask==3.0\n"),
+            format!("{uv}RUN uv pip install --system --link-mode=symlink flask==3.0\n"),
+            format!("{uv}COPY uv.toml ./\nRUN uv pip install --system flask==3.0\n#- uv.toml\nlink-mode = \"symlink\"\n"),
+            "FROM oven/bun:1.2\nCOPY package.json bun.lock ./\nRUN bun install --backend symlink\n#- package.json\n{}\n#- bun.lock\n{}\n".to_owned(),
+            "FROM node:22\nWORKDIR /a\nCOPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./\nRUN pnpm install --frozen-lockfile\n#- package.json\n{}\n#- pnpm-lock.yaml\n#- pnpm-workspace.yaml\nenableGlobalVirtualStore: true\n".to_owned(),
+        ] {
+            check(&RULE, &text);
+        }
+        let message = "hint: `uv pip install` downloads everything again whenever this runs: no cache mount keeps it";
+        check(&RULE, &marked(&format!("{uv}ENV UV_LINK_MODE=copy\nRUN uv pip install --system flask==3.0\n"), "uv pip install --system flask==3.0", message));
+    }
+
     #[test]
     fn where_nothing_would_be_kept_is_silent() {
         for run in [

@@ -169,7 +169,10 @@ fn is_taken_away(plan: &Plan<'_>, from: usize, index: usize, until: Span) -> boo
     });
     let before = runs.flat_map(|(at, run)| run.script.commands.iter().filter(move |it| at < index || it.span.end <= until.start));
     let taken: HashSet<&str> = before.flat_map(taken_away).map(|it| facts::name(it.text.trim_end_matches('/'))).collect();
-    !copy.sources.is_empty() && copy.sources.iter().all(|it| taken.contains(facts::name(it.text.trim_end_matches('/'))))
+    let is_taken = |it: &str| taken.contains(facts::name(it.trim_end_matches('/')));
+    // One source may have another name in the image.
+    let is_renamed = copy.sources.len() == 1 && !copy.destination.text.ends_with('/') && is_taken(&copy.destination.text);
+    is_renamed || (!copy.sources.is_empty() && copy.sources.iter().all(|it| is_taken(&it.text)))
 }
 
 /// What `rm` and `mv` take from where it is.
@@ -217,6 +220,23 @@ RUN chown -R app:app /opt/server && setcap cap_net_bind_service=+ep /opt/server/
 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: this does more than change the owner of one folder
 ",
         );
+    }
+
+    #[test]
+    fn what_is_removed_under_its_new_name_is_not_in_the_layer() {
+        let from = "FROM debian:12.9\nRUN useradd u\n";
+        check(
+            &RULE,
+            &format!("{from}COPY --from=org/b:1.2.3 /v.deb /opt/w.deb\nRUN apt-get install -y /opt/w.deb && rm -f /opt/w.deb\nRUN chown -R u:u /opt\n"),
+        );
+        check(&RULE, &format!("{from}COPY big /opt/huge\nRUN rm -rf /opt/huge\nRUN chown -R u:u /opt\n"));
+        let copied = marked(
+            &format!("{from}COPY big /opt/huge\nRUN rm -rf /opt/other\n"),
+            "COPY big /opt/huge",
+            "note: `--chown` can do it here, without another layer",
+        );
+        let found = "RUN chown -R u:u /opt\n    ^^^^^^^^^^^^^^^^^ warning: `chown -R` puts all of `/opt` into the image a second time, on every change of it\n^^^^^^^^^^^^^^^^^^^^^ note: no safe fix: the base image may have files in `/opt`\n";
+        check(&RULE, &format!("{copied}{found}"));
     }
 
     #[test]

@@ -2,7 +2,9 @@ use super::{Check, Findings, declare_rule};
 use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::Level;
 use crate::links::locations::{Location, Side};
+use crate::value::Value;
 use crate::view::{Run, StepView, WorkflowView};
+use crate::workflow::Trigger;
 use std::collections::BTreeSet;
 
 declare_rule! {
@@ -72,6 +74,11 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_on_github() || view.may_use(Side::Export, Backend::Gha) {
         return;
     }
+    // A tag such as `next` is pushed again and again, and its runs read what the last one wrote.
+    let has_moving_tag = |trigger: &Trigger| trigger.tags.iter().flat_map(|it| &it.patterns).filter_map(Value::known).any(|it| is_moving_tag(&it));
+    if view.triggers().iter().any(|(_, it)| has_moving_tag(it)) {
+        return;
+    }
     let mut seen: Vec<Location> = Vec::new();
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
         for entry in build.build.exports.iter().filter(|it| is_plain(it)) {
@@ -91,6 +98,11 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
             }
         }
     }
+}
+
+/// Whether a pattern is the name of one tag that is no version.
+fn is_moving_tag(pattern: &str) -> bool {
+    !pattern.contains(['*', '?', '+', '[', '!']) && !pattern.contains(|it: char| it.is_ascii_digit())
 }
 
 /// Who cannot read it: runs of the same pull request, or of the same tag, do.
@@ -148,6 +160,14 @@ mod tests {
         };
         let message = format!("warning: only {who} write the scope `app`, which {others} can read");
         marked(&marked(text, trigger, "note: no build on a branch writes it"), entry, &message)
+    }
+
+    #[test]
+    fn a_tag_that_moves_reads_what_it_wrote() {
+        let with = "cache-to: type=gha,mode=max,scope=app";
+        check(&RULE, &on("on: {push: {tags: ['v*', next]}}", with));
+        check(&RULE, &on("on: {push: {tags: [nightly]}}", with));
+        check(&RULE, &found(&on("on: {push: {tags: [v1.2]}}", with), "push", "type=gha,mode=max,scope=app", "tags"));
     }
 
     #[test]

@@ -3,6 +3,7 @@ use crate::cache::{Backend, CacheEntry};
 use crate::diagnostic::{Fix, Level};
 use crate::value::Part;
 use crate::view::{StepView, WorkflowView};
+use crate::workflow::{Event, Workflow};
 
 declare_rule! {
     /// A cache scope is named after the workflow.
@@ -57,7 +58,8 @@ declare_rule! {
     /// ## Fix safety
     ///
     /// Only cache options change. The first build after it starts with an empty cache. There is no
-    /// fix while another build uses the same scope.
+    /// fix while another build uses the same scope, nor in a workflow that others call with inputs and
+    /// whose image they do not name: `github.workflow` is the caller's there, and keeps their caches apart.
     pub(crate) static WORKFLOW_NAMED_CACHE_SCOPE = {
         name: "workflow-named-cache-scope",
         level: Level::Info,
@@ -72,7 +74,7 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
         let Some((entry, name)) = entries.find_map(|it| Some((it, workflow_name(it)?))) else { continue };
         let Some(scope) = entry.key() else { continue };
         let message = format!("the scope is named after `{name}`, not after the image that is cached");
-        findings.report(scope.span, message).maybe_fix(|| fix(view, build, entry));
+        findings.report(scope.span, message).maybe_fix(|| fix(view, build, entry, name));
     }
 }
 
@@ -103,7 +105,7 @@ fn is_no_name(part: &Part) -> bool {
     }
 }
 
-fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Option<Fix> {
+fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, named_after: &str) -> Option<Fix> {
     let from = entry.location()?;
     // A build that shares the scope has to be moved with this one, and to a name of its own if it
     // builds something else: that is a matter of `shared-cache-scope`.
@@ -113,8 +115,16 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry) -> Opt
         return None;
     }
     let name = view.scope_name(build)?;
+    if named_after.starts_with("github.workflow") && takes_inputs(view.workflow) && !name.contains("inputs.") {
+        return None;
+    }
     let title = format!("Name the scope after the image: `{name}`");
     Some(Fix::cache_options(title, view.path.clone(), view.move_cache(build, &from, &name)?))
+}
+
+/// Whether callers say what a workflow does.
+fn takes_inputs(workflow: &Workflow) -> bool {
+    workflow.triggers.iter().any(|it| it.event == Event::WorkflowCall && !it.inputs.is_empty())
 }
 
 #[cfg(test)]
@@ -146,6 +156,23 @@ mod tests {
             let text = format!("cache-to: |\n  type=gha,mode=max,scope=docker-${{{{ {name} }}}}\ncache-from: type=gha,scope=docker-${{{{ {name} }}}}");
             let message = format!("info: the scope is named after `{name}`, not after the image that is cached");
             check(&RULE, &marked(&build_step(&text), &format!("scope=docker-${{{{ {name} }}}}"), &message));
+        }
+    }
+
+    #[test]
+    fn what_keeps_callers_apart_stays_unless_the_image_does_too() {
+        let called = |inputs: &str, tag: &str| {
+            let scope = "type=gha,scope=${{ github.workflow }}";
+            let text = build_step(&format!("tags: {tag}\ncontext: CONTEXT\ncache-to: {scope}\ncache-from: {scope}"));
+            let context = if inputs.is_empty() { "." } else { "./${{ inputs.image }}" };
+            text.replace("on: push", &format!("on:\n  workflow_call:\n{inputs}")).replace("CONTEXT", context)
+        };
+        let inputs = "    inputs:\n      image:\n        type: string\n        required: true\n";
+        let mark = |text: &str| marked(text, "scope=${{ github.workflow }}", MESSAGE);
+        crate::rules::testing::check_without_fix(&RULE, &mark(&called(inputs, "org/fixed:1")));
+        for (inputs, tag, name) in [(inputs, "org/${{ inputs.image }}:1", "${{ inputs.image }}"), ("", "org/app:1", "app")] {
+            let text = called(inputs, tag);
+            check_fix(&RULE, &mark(&text), &text.replace("${{ github.workflow }}", name));
         }
     }
 
