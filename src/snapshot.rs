@@ -197,11 +197,15 @@ impl Host {
 
     /// The editor opens a file; `version` is its count of changes.
     pub fn open(&mut self, path: &str, kind: Kind, text: &str, version: i32) {
-        // Before there is another: two models of a large file are more than all else that a server remembers.
+        self.let_go(path);
+        self.set(path, File::new(kind, text, Some(version)));
+    }
+
+    /// Forgets what a file on disk means, before there is a second model of it.
+    fn let_go(&mut self, path: &str) {
         if self.current.disk.contains_key(path) {
             Arc::make_mut(&mut self.current.disk).remove(path);
         }
-        self.set(path, File::new(kind, text, Some(version)));
     }
 
     /// Changes the text of an open file. `false` if it is not open.
@@ -285,7 +289,10 @@ impl Host {
         let loaded = self.current.disk.contains_key(path);
         let changed = match &text {
             Text::Known(_) if self.current.open.contains_key(path) => false,
+            // What the editor has given back is most often what it has saved.
+            Text::Known(it) if self.current.disk.get(path).is_some_and(|known| known.kind == kind && **known.text() == **it) => false,
             Text::Known(it) if kind.is_checked() || loaded => {
+                self.let_go(path);
                 self.set(path, File::new(kind, it, None));
                 true
             }
@@ -342,6 +349,7 @@ impl Host {
 mod tests {
     use super::*;
     use crate::edit::Edit;
+    use crate::file::Model;
 
     #[test]
     fn a_manifest_in_the_editor_stands_in_front_of_the_disk() {
@@ -386,6 +394,21 @@ mod tests {
         assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Known("FROM c\n".into())));
         host.learn_text("/Dockerfile", Text::Missing);
         assert_eq!(host.snapshot().text("/Dockerfile"), Some(Text::Missing));
+    }
+
+    #[test]
+    fn what_the_disk_has_already_given_is_no_change() {
+        let mut host = Host::default();
+        assert!(host.learn_text("/Dockerfile", Text::Known("FROM a\n".into())));
+        assert!(!host.learn_text("/Dockerfile", Text::Known("FROM a\n".into())));
+        assert!(host.learn_text("/Dockerfile", Text::Known("FROM b\n".into())));
+        host.open("/Dockerfile", Kind::Dockerfile, "FROM c\n", 1);
+        host.close("/Dockerfile");
+        assert!(!host.learn_text("/Dockerfile", Text::Known("FROM c\n".into())), "it was saved");
+        host.open("/Dockerfile", Kind::Other, "FROM c\n", 1);
+        host.close("/Dockerfile");
+        assert!(host.learn_text("/Dockerfile", Text::Known("FROM c\n".into())), "the editor took it for something else");
+        assert!(matches!(host.snapshot().file("/Dockerfile").unwrap().model, Model::Dockerfile(_)));
     }
 
     #[test]
