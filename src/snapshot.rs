@@ -190,8 +190,8 @@ impl Host {
     pub fn set(&mut self, path: &str, file: File) {
         let of_editor = file.version.is_some();
         self.replace(path, of_editor, Some(Arc::new(file)));
-        if of_editor && self.current.disk.contains_key(path) {
-            Arc::make_mut(&mut self.current.disk).remove(path);
+        if of_editor {
+            self.let_go(path);
         }
     }
 

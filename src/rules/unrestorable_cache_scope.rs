@@ -74,11 +74,6 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     if view.workflow.broken || !view.is_on_github() || view.may_use(Side::Export, Backend::Gha) {
         return;
     }
-    // A tag such as `next` is pushed again and again, and its runs read what the last one wrote.
-    let has_moving_tag = |trigger: &Trigger| trigger.tags.iter().flat_map(|it| &it.patterns).filter_map(Value::known).any(|it| is_moving_tag(&it));
-    if view.triggers().iter().any(|(_, it)| has_moving_tag(it)) {
-        return;
-    }
     let mut seen: Vec<Location> = Vec::new();
     for build in view.judged().filter(|it| !it.build.opaque && it.may_write_cache()) {
         for entry in build.build.exports.iter().filter(|it| is_plain(it)) {
@@ -88,11 +83,15 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
                 continue;
             }
             let Some(runs) = fresh.iter().map(|it| writers(view, build, it)).collect::<Option<Vec<_>>>() else { continue };
+            let triggers = view.triggers();
+            if triggers.iter().any(|(_, it)| has_moving_tag(it)) {
+                return;
+            }
             let runs: BTreeSet<Run> = runs.into_iter().flatten().collect();
             let words: Vec<&str> = runs.iter().map(|it| it.words()).collect();
             let message = format!("only {} write {}, which {} can read", words.join(" and "), entry.describe(), others(&runs));
             let finding = findings.report(entry.span, message);
-            match view.triggers().first() {
+            match triggers.first() {
                 Some((path, trigger)) => drop(finding.note_in((*path).clone(), trigger.span, "no build on a branch writes it")),
                 None => drop(finding),
             }
@@ -100,9 +99,11 @@ fn check(view: &WorkflowView<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether a pattern is the name of one tag that is no version.
-fn is_moving_tag(pattern: &str) -> bool {
-    !pattern.contains(['*', '?', '+', '[', '!']) && !pattern.contains(|it: char| it.is_ascii_digit())
+/// Whether one of the tags is a name that is no version, such as `next`: it is pushed again and again, and its runs
+/// read what the last one wrote.
+fn has_moving_tag(trigger: &Trigger) -> bool {
+    let is_name = |it: &str| !it.contains(['*', '?', '+', '[', '!']) && !it.contains(|it: char| it.is_ascii_digit());
+    trigger.tags.iter().flat_map(|it| &it.patterns).filter_map(Value::known).any(|it| is_name(&it))
 }
 
 /// Who cannot read it: runs of the same pull request, or of the same tag, do.

@@ -124,7 +124,7 @@ fn fix(view: &WorkflowView<'_>, build: &StepView<'_>, entry: &CacheEntry, named_
 
 /// Whether callers say what a workflow does.
 fn takes_inputs(workflow: &Workflow) -> bool {
-    workflow.triggers.iter().any(|it| it.event == Event::WorkflowCall && !it.inputs.is_empty())
+    workflow.trigger(&Event::WorkflowCall).is_some_and(|it| !it.inputs.is_empty())
 }
 
 #[cfg(test)]

@@ -109,12 +109,16 @@ def replace(line, pattern, typed):
     command(str(line))
     keys("x", "s")
     asked = time.monotonic()
-    while "select:" not in screen():
+
+    def asks():
+        nonlocal asked
         if time.monotonic() > asked + 2:
             say("Helix does not ask for a pattern; once more")
             keys("s")
             asked = time.monotonic()
-        time.sleep(0.02)
+        return "select:" in screen()
+
+    until(None, asks)
     text(pattern)
     seen(None, [f"select:{pattern.rstrip()}"])
     keys("Enter")
